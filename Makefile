@@ -1,0 +1,41 @@
+# Everything that a stranger needs: `make run` and `make test` set up what they use by themselves.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: run test check lint viz ui clean help
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+run: $(STAMP) ## the whole experiment on the embedded corpus
+	$(BIN)/kedro run
+
+test: $(STAMP) ## the tests
+	$(BIN)/pytest -n 2
+
+lint: $(STAMP) ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test ## what CI runs
+
+viz: $(STAMP) ## the pipelines as a graph in the browser
+	$(BIN)/kedro viz run
+
+ui: $(STAMP) ## the tracked runs in the browser
+	$(BIN)/mlflow ui
+
+clean: ## delete results and caches, keep the environment
+	rm -rf data/0*/*/ mlflow.db mlruns .viz .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,10 @@
+"""How in-context cross entropy scales with the number of ergodic components."""
+
+import os
+
+__version__ = "0.1.0"
+
+# Kedro and MLflow report usage to their makers unless told otherwise; research
+# machines are often offline or private, so the default here is silence.
+os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

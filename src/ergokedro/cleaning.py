@@ -1,0 +1,77 @@
+"""Which documents are used: exact duplicates and held-out documents leave the training split."""
+
+from __future__ import annotations
+
+import logging
+import unicodedata
+
+import numpy as np
+import pandas as pd
+import xxhash
+
+from ergokedro.corpus.cache import Corpus
+
+log = logging.getLogger(__name__)
+
+KEPT = "kept"
+
+
+def content_hash(text: str) -> str:
+    """128-bit XXH3 (hex) of the text after NFC and white space normalisation; "" if it is blank."""
+    normal = " ".join(unicodedata.normalize("NFC", text).split())
+    return xxhash.xxh3_128_hexdigest(normal.encode()) if normal else ""
+
+
+def clean_documents(corpus: Corpus) -> pd.DataFrame:
+    """Decide for every document of the corpus whether it is used.
+
+    Duplicates are dropped within train, where the first copy stays; then a training document
+    that also stands in validation or test is dropped from train.
+
+    Returns
+    -------
+    One row per document in corpus order: document (int64, its number), split, label (or missing),
+    status ('kept' or the reason why not) and content_hash.
+    """
+    frames = []
+    for split, group in corpus.blocks():
+        block = corpus.read_block(split, group)
+        hashes = [content_hash(text or "") for text in block["text"].to_pylist()]
+        frames.append(
+            pd.DataFrame(
+                {
+                    "split": split,
+                    "label": block["label"].to_pandas().astype("object"),
+                    "content_hash": hashes,
+                }
+            )
+        )
+    documents = pd.concat(frames, ignore_index=True)
+    documents.insert(0, "document", np.arange(len(documents), dtype=np.int64))
+    documents["status"] = _status(documents, set(corpus.labels))
+    counts = documents.loc[documents.status != KEPT, "status"].value_counts()
+    log.info(
+        "Cleaning: %s", ", ".join(f"{n} {reason}" for reason, n in counts.items()) or "all kept"
+    )
+    return documents
+
+
+def _status(documents: pd.DataFrame, labels: set[str]) -> pd.Series:
+    """The reason of every document; an earlier test wins."""
+    status = pd.Series(KEPT, index=documents.index)
+    status[~documents.label.isin(labels)] = "unknown_label"
+    status[documents.content_hash == ""] = "empty"
+    train = documents[(documents.split == "train") & (status == KEPT)]
+    heldout = documents[(documents.split != "train") & (status == KEPT)]
+    copies = train.content_hash.duplicated()
+    leaked = train.content_hash.isin(heldout.content_hash)
+    status[train.index[leaked]] = "in_heldout"
+    status[train.index[copies]] = "duplicate"
+    return status
+
+
+def leaked_heldout(documents: pd.DataFrame) -> dict[str, int]:
+    """How many held-out documents of each split also stood in train."""
+    dropped = documents.content_hash[documents.status == "in_heldout"]
+    heldout = documents[documents.split != "train"]
+    return heldout.content_hash.isin(dropped).groupby(heldout.split).sum().astype(int).to_dict()

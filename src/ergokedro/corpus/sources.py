@@ -1,0 +1,215 @@
+"""Labelled documents from the hub, from files or from the synthetic sources, as one stream.
+
+Every source becomes batches of (text, label) in the splits train, validation and test. A source
+without held-out splits has them carved out of its training split by content hash.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from ergokedro.corpus import synthetic
+from ergokedro.errors import ErgokedroError
+from ergokedro.parameters import CorpusParameters
+
+SPLITS = ("train", "validation", "test")
+_SPLIT_ALIASES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+_BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_READ_ROWS = 256
+SCHEMA = pa.schema([("text", pa.large_string()), ("label", pa.string())])
+
+
+@dataclass(frozen=True)
+class CorpusStream:
+    """A corpus that can be read once, in order.
+
+    Attributes
+    ----------
+    key : what identifies the source; a cached corpus with an equal key need not be read again.
+    labels : category names in the source's own order, or None where only the data tell them.
+    open : opens the source and gives its revision (or None) and its batches.
+    """
+
+    key: dict[str, Any]
+    open: Callable[[], OpenCorpus]
+
+
+@dataclass(frozen=True)
+class OpenCorpus:
+    """Batches of schema (text large_string, label string or null), each of one split."""
+
+    revision: str | None
+    labels: list[str] | None
+    batches: Iterator[tuple[str, pa.RecordBatch]]
+
+
+def corpus_stream(params: CorpusParameters) -> CorpusStream:
+    """Choose the source that `params.source` names.
+
+    Raises
+    ------
+    ErgokedroError
+        If the source is neither known, nor a local path, nor shaped like a hub name.
+    """
+    if params.source == "synthetic":
+        key = {"source": "synthetic", **params.synthetic.model_dump()}
+        return CorpusStream(key, lambda: _open_synthetic(params))
+    files = sorted(glob(str(Path(params.source).expanduser())))
+    key = params.model_dump(exclude={"synthetic", "document_order_seed"})
+    if files:
+        key["files"] = [_stat(file) for root in files for file in _data_files(Path(root))]
+    elif params.source.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(params.source):
+        raise ErgokedroError(
+            f"corpus.source = {params.source!r}: no such file or directory, seen from "
+            f"{Path.cwd()}. Give an existing path, a hub name, or 'synthetic'."
+        )
+    return CorpusStream(key, lambda: _open_datasets(params, files))
+
+
+def _stat(path: Path) -> list[Any]:
+    status = path.stat()
+    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
+
+
+def _data_files(root: Path) -> list[Path]:
+    return [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
+
+
+def _open_synthetic(params: CorpusParameters) -> OpenCorpus:
+    def batches() -> Iterator[tuple[str, pa.RecordBatch]]:
+        for split in SPLITS:
+            texts: list[str] = []
+            labels: list[str] = []
+            for text, label in synthetic.iter_documents(params.synthetic, split):
+                texts.append(text)
+                labels.append(label)
+                if len(texts) == _READ_ROWS:
+                    yield split, pa.record_batch([texts, labels], schema=SCHEMA)
+                    texts, labels = [], []
+            if texts:
+                yield split, pa.record_batch([texts, labels], schema=SCHEMA)
+
+    names = synthetic.component_names(params.synthetic.components)
+    return OpenCorpus(None, names, batches())
+
+
+def _open_datasets(params: CorpusParameters, files: list[str]) -> OpenCorpus:
+    """Open a hub name, a directory or files by the `datasets` library."""
+    loaded = _load(params, files)
+    splits = {
+        split: loaded[alias]
+        for split, aliases in _SPLIT_ALIASES.items()
+        for alias in aliases
+        if alias in loaded
+    }
+    if "train" not in splits:
+        raise ErgokedroError(
+            f"corpus.source = {params.source!r} has the splits {sorted(loaded)}, but no 'train'."
+        )
+    for column in (params.text_column, params.label_column):
+        if column not in splits["train"].column_names:
+            raise ErgokedroError(
+                f"corpus.source = {params.source!r} has no column {column!r}; it has "
+                f"{splits['train'].column_names}. Set corpus.text_column and corpus.label_column."
+            )
+    names = getattr(splits["train"].features[params.label_column], "names", None)
+    batches = _read(splits, params, names)
+    if missing := [split for split in SPLITS[1:] if split not in splits]:
+        batches = _carve(batches, missing, params.heldout_fraction)
+    return OpenCorpus(_revision(splits["train"]), names, batches)
+
+
+def _load(params: CorpusParameters, files: list[str]) -> Any:
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        if files and not Path(files[0]).is_dir():
+            builder = _BUILDERS.get(Path(files[0]).suffix)
+            if builder is None:
+                raise ErgokedroError(
+                    f"corpus.source = {params.source!r}: the file type is not one of "
+                    f"{sorted(_BUILDERS)}."
+                )
+            return datasets.load_dataset(builder, data_files={"train": files})
+        path = str(Path(files[0]).resolve()) if files else params.source
+        return datasets.load_dataset(path, params.config, revision=params.revision)
+    except (OSError, datasets.exceptions.DatasetNotFoundError, RuntimeError) as error:
+        if files:
+            raise ErgokedroError(
+                f"corpus.source = {params.source!r} could not be read: {error}"
+            ) from error
+        raise ErgokedroError(
+            f"The hub data set corpus.source = {params.source!r} cannot be reached "
+            f"({type(error).__name__}). On a machine without the hub, copy the data set's files "
+            "there and set corpus.source to that directory, for example "
+            "`--params corpus.source=/data/arxiv-classification`."
+        ) from error
+    except ValueError as error:  # datasets: an unknown configuration name
+        raise ErgokedroError(
+            f"corpus.source = {params.source!r}, corpus.config = {params.config!r}: {error}"
+        ) from error
+
+
+def _revision(split: Any) -> str | None:
+    """The commit that the hub resolved the revision to, from the addresses it downloaded."""
+    for address in split.info.download_checksums or {}:
+        if found := re.search(r"@([0-9a-f]{40})/", address):
+            return found[1]
+    return None
+
+
+def _read(
+    splits: dict[str, Any], params: CorpusParameters, names: list[str] | None
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    for split, data in splits.items():
+        for table in data.with_format("arrow").iter(batch_size=_READ_ROWS):
+            text = table[params.text_column]
+            if not (pa.types.is_string(text.type) or pa.types.is_large_string(text.type)):
+                raise ErgokedroError(
+                    f"corpus.text_column = {params.text_column!r} holds {text.type}, not text."
+                )
+            labels = _label_names(table[params.label_column], names)
+            columns = [text.combine_chunks().cast(pa.large_string()), labels]
+            yield split, pa.record_batch(columns, schema=SCHEMA)
+
+
+def _label_names(labels: pa.ChunkedArray, names: list[str] | None) -> pa.Array:
+    """Category names; null where a class number has no name."""
+    if names is None:
+        return labels.combine_chunks().cast(pa.string())
+    numbers = labels.combine_chunks().to_numpy(zero_copy_only=False)
+    known = np.isfinite(numbers) & (numbers >= 0) & (numbers < len(names))
+    indices = pa.array(np.where(known, numbers, 0).astype(np.int64), mask=~known)
+    return pa.array(names, pa.string()).take(indices)
+
+
+def _carve(
+    batches: Iterator[tuple[str, pa.RecordBatch]], missing: list[str], fraction: float
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Move a share of the training documents to each missing held-out split."""
+    for split, batch in batches:
+        if split != "train":
+            yield split, batch
+            continue
+        # By content, so that equal documents fall on the same side and order does not matter.
+        texts = [(text or "").encode() for text in batch["text"].to_pylist()]
+        shares = np.array([xxhash.xxh3_64_intdigest(text) / 2**64 for text in texts])
+        target = np.minimum((shares / fraction).astype(np.int64), len(missing))
+        for number, name in enumerate([*missing, "train"]):
+            if (chosen := np.flatnonzero(target == number)).size:
+                yield name, batch.take(pa.array(chosen))

@@ -1,0 +1,1 @@
+"""Kedro datasets that the ecosystem lacks: thin wrappers around the domain modules' files."""

@@ -1,0 +1,133 @@
+"""Catalog entries that load as light handles on files, so that no data is copied into memory."""
+
+from __future__ import annotations
+
+import base64
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset
+from kedro_datasets._typing import ImagePreview
+
+from ergokedro.corpus.cache import Corpus, write_corpus
+from ergokedro.corpus.sources import CorpusStream
+from ergokedro.nll import NLLArrays, load_nll, save_nll
+from ergokedro.store import TokenStore, open_store
+from ergokedro.tokenize import TokenizationPlan, write_store
+from ergokedro.tokenizer import Tokenizer, TokenizerDefinition, save_tokenizer
+
+
+class HandleDataset(AbstractDataset[Any, Any]):
+    """A path, a way to write to it and a way to open it."""
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None):
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    @abstractmethod
+    def write(self, path: Path, data: Any) -> None:
+        """Write `data` to `path`, atomically."""
+
+    @abstractmethod
+    def open(self, path: Path) -> Any:
+        """Open what was written to `path`."""
+
+    def save(self, data: Any) -> None:
+        """Write `data`."""
+        self.write(self._filepath, data)
+
+    def load(self) -> Any:
+        """Open what was written."""
+        return self.open(self._filepath)
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class CorpusDataset(HandleDataset):
+    """Saves a stream of documents as Parquet; loads a handle on it."""
+
+    def write(self, path: Path, data: CorpusStream) -> None:
+        """Read the source into the cache."""
+        write_corpus(path, data)
+
+    def open(self, path: Path) -> Corpus:
+        """A handle on the cache."""
+        return Corpus(path)
+
+
+class TokenizerDataset(HandleDataset):
+    """Saves a tokenizer's definition to a directory; loads a handle on it."""
+
+    def write(self, path: Path, data: TokenizerDefinition) -> None:
+        """Write the definition."""
+        save_tokenizer(path, data)
+
+    def open(self, path: Path) -> Tokenizer:
+        """A handle on the tokenizer."""
+        return Tokenizer(path)
+
+
+class TokenStoreDataset(HandleDataset):
+    """Saves a plan by tokenizing it; loads a handle whose every byte was checked."""
+
+    def write(self, path: Path, data: TokenizationPlan) -> None:
+        """Tokenize and write the store, or go on with it."""
+        write_store(path, data)
+
+    def open(self, path: Path) -> TokenStore:
+        """A checked handle on the store."""
+        return open_store(path)
+
+
+class ModelDataset(HandleDataset):
+    """A GPT-NeoX model as a directory that `transformers` loads too."""
+
+    def write(self, path: Path, data: Any) -> None:
+        """Write config.json and safetensors."""
+        from ergokedro.model import save_model
+
+        save_model(path, data)
+
+    def open(self, path: Path) -> Any:
+        """Read the weights."""
+        from ergokedro.model import load_model
+
+        return load_model(path)
+
+
+class NLLDataset(HandleDataset):
+    """NLL arrays as one `.npz` file."""
+
+    def write(self, path: Path, data: NLLArrays) -> None:
+        """Write the arrays."""
+        save_nll(path, data)
+
+    def open(self, path: Path) -> NLLArrays:
+        """Read the arrays."""
+        return load_nll(path)
+
+
+class FigureDataset(HandleDataset):
+    """A matplotlib figure as PNG and SVG; loads as the PNG's bytes, for the report."""
+
+    def write(self, path: Path, data: Any) -> None:
+        """Write both files; equal figures give equal bytes."""
+        from matplotlib import rc_context
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data.savefig(path, dpi=150)
+        with rc_context({"svg.hashsalt": "ergokedro"}):
+            data.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+
+    def open(self, path: Path) -> bytes:
+        """The PNG file's content."""
+        return path.read_bytes()
+
+    def preview(self) -> ImagePreview:
+        """The picture, for Kedro-Viz."""
+        return ImagePreview(base64.b64encode(self.load()).decode())

@@ -1,0 +1,251 @@
+"""Figures of the results. The same K has the same colour in all of them; every axis has a unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Title, colour (of Okabe and Ito's palette, which colour-blind readers can tell apart), marker.
+_SERIES = {
+    "chain": ("components trained on (literal chain)", "#0072B2", "o"),
+    "smallest": ("smallest component alone", "#D55E00", "s"),
+    "all": ("all chosen components, seen or not", "#009E73", "^"),
+}
+_XE = "cross entropy, nats a token"
+_K = "K, number of components in training"
+
+
+def colour_of(k: int, components: int) -> Any:
+    """The colour of K: viridis from dark (K = 1) to light (all components), less its pale end."""
+    import matplotlib
+
+    return matplotlib.colormaps["viridis"](0.88 * (k - 1) / max(1, components - 1))
+
+
+def _figure(
+    columns: int, rows: int = 1, width: float = 11.0, height: float = 4.5
+) -> tuple[Figure, np.ndarray]:
+    """A figure and its axes, row by row."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for each in axes:
+        each.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _rows(results: pd.DataFrame, quantity: str, series: str, split: str) -> pd.DataFrame:
+    chosen = (results.quantity == quantity) & (results.series == series) & (results.split == split)
+    return results[chosen].sort_values(["k", "position"])
+
+
+def _components(results: pd.DataFrame) -> int:
+    """How many components the design has, whichever K were run."""
+    return int(results.component[results.series == "component"].nunique())
+
+
+def plot_xe_by_k(results: pd.DataFrame, split: str = "test") -> Figure:
+    """XE against K, one panel for each series, and the differences that are paired by window."""
+    figure, axes = _figure(2, rows=2, height=8)
+    for axis, (series, (title, colour, marker)) in zip(axes, _SERIES.items(), strict=False):
+        exact = _rows(results, "exact_xe", series, split)
+        if not exact.empty:
+            axis.plot(exact.k, exact.value, "k_", markersize=14, mew=2, label="exact optimum")
+        xe = _rows(results, "xe", series, split)
+        _error_bars(axis, xe, "trained model", color=colour, marker=marker)
+        axis.set_title(title, fontsize=10)
+        axis.set_ylabel(_XE)
+    _draw_paired(axes[3], results, split)
+    for axis in axes:
+        axis.set_xticks(sorted(results.k.unique()))
+        axis.set_xlabel(_K)
+        axis.margins(x=0.1)
+        axis.legend(frameon=False, fontsize=8)
+    figure.suptitle(
+        f"Cross entropy on {split} text, at equal totals of training tokens "
+        "(bars: document bootstrap; each panel has its own scale)",
+        fontsize=11,
+    )
+    return figure
+
+
+def _error_bars(axis: Axes, rows: pd.DataFrame, label: str, **style: Any) -> None:
+    errors = [rows.value - rows.low, rows.high - rows.value]
+    axis.errorbar(rows.k, rows.value, errors, capsize=3, lw=1, label=label, **style)
+
+
+def _draw_paired(axis: Axes, results: pd.DataFrame, split: str) -> None:
+    """Differences on the same windows, whose intervals are far narrower than those of XE."""
+    excess = _rows(results, "excess", "chain", split)
+    if not excess.empty:
+        _, colour, marker = _SERIES["chain"]
+        label = "components trained on: trained model less exact optimum"
+        _error_bars(axis, excess, label, color=colour, marker=marker)
+    difference = _rows(results, "difference_to_k1", "smallest", split)
+    if not difference.empty:
+        _, colour, marker = _SERIES["smallest"]
+        _error_bars(
+            axis, difference, "smallest component: K less K = 1", color=colour, marker=marker
+        )
+    axis.axhline(0, color="0.6", lw=0.8, linestyle=":", label="no difference")
+    axis.set_title("differences, paired by window", fontsize=10)
+    axis.set_ylabel("difference of cross entropy, nats a token")
+
+
+def plot_in_context_xe(results: pd.DataFrame, split: str = "test") -> Figure:
+    """L(t) of every K in bins of t: the series chain beside the smallest component alone."""
+    figure, axes = _figure(2)
+    for axis, series in zip(axes, ("chain", "smallest"), strict=True):
+        curves = _rows(results, "binned_in_context_xe", series, split)
+        exact = _rows(results, "exact_binned_in_context_xe", series, split)
+        _draw_curves(axis, curves, exact, _components(results))
+        axis.set_xscale("log")
+        ticks = [t for t in (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if t <= _last(curves)]
+        axis.set_xticks(ticks, [str(t) for t in ticks])
+        axis.minorticks_off()
+        axis.set_xlabel("position t in the window, tokens (log scale)")
+        axis.set_title(_SERIES[series][0], fontsize=10)
+        axis.legend(frameon=False, fontsize=8)
+    axes[0].set_ylabel("L(t): " + _XE)
+    figure.suptitle(
+        f"Cross entropy in context on {split} text (means over bins of positions that widen; "
+        "bands: document bootstrap)",
+        fontsize=11,
+    )
+    return figure
+
+
+def _last(curves: pd.DataFrame) -> int:
+    return int(curves.position.max())
+
+
+def _draw_curves(axis: Axes, curves: pd.DataFrame, exact: pd.DataFrame, components: int) -> None:
+    for k in curves.k.unique():
+        curve, colour = curves[curves.k == k], colour_of(k, components)
+        axis.plot(curve.position, curve.value, color=colour, label=f"K = {k}", lw=1.4, marker=".")
+        axis.fill_between(curve.position, curve.low, curve.high, color=colour, alpha=0.12, lw=0)
+        best = exact[exact.k == k]
+        axis.plot(best.position, best.value, color=colour, lw=1.2, linestyle="--")
+    if not exact.empty:
+        axis.plot([], [], color="0.3", lw=1.2, linestyle="--", label="exact optimum of K")
+
+
+def plot_learning_curves(histories: dict[int, pd.DataFrame], components: list[str]) -> Figure:
+    """Training loss, and validation XE on the components trained on, against tokens.
+
+    Parameters
+    ----------
+    histories : K -> history.
+    components : all components of the design; K trains on the first K.
+    """
+    figure, axes = _figure(2)
+    for k, history in histories.items():
+        colour = colour_of(k, len(components))
+        loss = history[history.metric == "train_loss"]
+        axes[0].plot(loss.tokens / 1e6, loss.value, color=colour, lw=1, label=f"K = {k}")
+        validation = history[history.metric == "validation_xe"]
+        seen = validation[validation.component.isin(components[:k])]
+        mean = seen.groupby("tokens").value.mean()
+        axes[1].plot(mean.index / 1e6, mean, color=colour, marker="o", ms=3, label=f"K = {k}")
+    axes[0].set_title("training loss, mean since the point before", fontsize=10)
+    axes[1].set_title("validation text, mean over the components trained on", fontsize=10)
+    low, high = _readable_range(histories)
+    for axis in axes:
+        axis.set_xlabel("training tokens seen, millions")
+        axis.set_ylim(low, high)
+        axis.legend(frameon=False, fontsize=8)
+    axes[0].set_ylabel(_XE)
+    figure.suptitle("Learning curves (the steep start lies above the axes)", fontsize=11)
+    return figure
+
+
+def _readable_range(histories: dict[int, pd.DataFrame]) -> tuple[float, float]:
+    """All losses but those of the first eighth, whose fall would flatten all the rest."""
+    losses = [h.value[h.metric == "train_loss"] for h in histories.values()]
+    low = min(float(each.min()) for each in losses)
+    high = max(float(each.iloc[len(each) // 8 :].max()) for each in losses)
+    return low - 0.05 * (high - low), high
+
+
+def plot_component_heatmap(results: pd.DataFrame, split: str = "test") -> Figure:
+    """XE of every K on every component; components that K was not trained on are hatched."""
+    from matplotlib.patches import Rectangle
+
+    table = _rows(results, "xe", "component", split)
+    components = list(dict.fromkeys(table.component))
+    values = table.pivot(index="k", columns="component", values="value")[components]
+    trained = table.pivot(index="k", columns="component", values="trained")[components]
+    figure, axes = _figure(1, width=3 + 1.3 * len(components), height=1.8 + 0.6 * len(values))
+    image = axes[0].imshow(values, cmap="cividis_r", aspect="auto")
+    middle = (image.norm.vmin + image.norm.vmax) / 2
+    for row, column in np.ndindex(values.shape):
+        value, seen = values.iloc[row, column], trained.iloc[row, column]
+        if not seen:
+            axes[0].add_patch(
+                Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, hatch="///", ec="0.65", lw=0)
+            )
+        axes[0].text(
+            column,
+            row,
+            f"{value:.3f}",
+            ha="center",
+            va="center",
+            color="white" if value > middle else "black",
+            weight="bold" if seen else "normal",
+        )
+    axes[0].set_xticks(range(len(components)), components)
+    axes[0].set_yticks(range(len(values)), [f"K = {k}" for k in values.index])
+    axes[0].set_xlabel("component that is predicted")
+    axes[0].set_ylabel("components in training")
+    axes[0].set_title(f"{split} text; bold: trained on, hatched: not trained on", fontsize=10)
+    figure.colorbar(image, label=_XE)
+    return figure
+
+
+def plotly_xe_by_k(results: pd.DataFrame, split: str = "test") -> go.Figure:
+    """The headline figure, interactive: one panel for each series."""
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(cols=3, subplot_titles=[title for title, _, _ in _SERIES.values()])
+    for column, (series, (_, colour, _)) in enumerate(_SERIES.items(), start=1):
+        xe = _rows(results, "xe", series, split)
+        errors = {"array": xe.high - xe.value, "arrayminus": xe.value - xe.low}
+        line = {"color": colour}
+        figure.add_scatter(
+            x=xe.k,
+            y=xe.value,
+            error_y=errors,
+            line=line,
+            name="trained model",
+            showlegend=False,
+            row=1,
+            col=column,
+        )
+        exact = _rows(results, "exact_xe", series, split)
+        if not exact.empty:
+            marker = {"symbol": "line-ew-open", "size": 14, "color": "black"}
+            figure.add_scatter(
+                x=exact.k,
+                y=exact.value,
+                mode="markers",
+                marker=marker,
+                name="exact optimum (dash)",
+                showlegend=column == 1,
+                row=1,
+                col=column,
+            )
+        figure.update_xaxes(title_text=_K, dtick=1, row=1, col=column)
+    figure.update_yaxes(title_text=_XE, row=1, col=1)
+    figure.update_layout(
+        title=f"Cross entropy on {split} text, at equal totals of training tokens",
+        template="simple_white",
+    )
+    return figure

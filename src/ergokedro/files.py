@@ -1,0 +1,63 @@
+"""Writing files and directories so that a crash never leaves a half-written result."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yield a fresh directory that takes the place of `path` when the block ends well.
+
+    After an exception, or a kill, `path` holds what it held before.
+    """
+    path = Path(path)
+    work = path.with_name(path.name + ".partial")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        yield work
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    replace_directory(work, path)
+
+
+def replace_directory(new: Path, path: Path) -> None:
+    """Move directory `new` to `path`, whose former content goes."""
+    old = path.with_name(path.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.rename(old)
+    new.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path` in one step, durable before it becomes visible."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = path.with_name(path.name + ".partial")
+    with work.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    work.replace(path)
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one byte string that stands for a JSON value: for hashing and for storing."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def fingerprint(value: Any) -> str:
+    """128-bit XXH3 hex digest of a JSON value's canonical form."""
+    return xxhash.xxh3_128_hexdigest(canonical_json(value))

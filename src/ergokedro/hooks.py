@@ -1,0 +1,209 @@
+"""Around a `kedro run`: are its inputs there, is it tracked, what did it end in."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines as project_pipelines
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from ergokedro import tracking
+from ergokedro.errors import ErgokedroError
+
+log = logging.getLogger(__name__)
+_ORDER = ("data_processing", "mixture_design", "training", "analysis")
+
+
+class ProjectHooks:
+    """The project's only hooks."""
+
+    def __init__(self) -> None:
+        self._tracker: tracking.Tracker | None = None
+        self._context: Any = None
+
+    @hook_impl
+    def after_context_created(self, context: Any) -> None:
+        """Keep the context, which holds the configuration."""
+        self._context = context
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Check the inputs, then open the parent run."""
+        check_inputs(pipeline, catalog)
+        self._start_tracking(run_params)
+
+    def _start_tracking(self, run_params: dict[str, Any]) -> None:
+        config = self._context.config_loader["tracking"]
+        if not config["enabled"]:
+            return
+        project = Path(self._context.project_path)
+        uri = tracking.tracking_uri(config["tracking_uri"], project)
+        artifacts = project / "mlruns" if uri.startswith("sqlite:") else None
+        self._tracker = tracking.Tracker(uri, config["experiment"], artifacts)
+        parameters = self._context.config_loader["parameters"]
+        commit = tracking.git_commit(project)
+        names = run_params.get("pipeline_names") or ["experiment"]
+        self._tracker.start(
+            "+".join(names),
+            {**tracking.flatten(parameters), "env": run_params["env"], "git_commit": commit},
+            {"mlflow.source.git.commit": commit, "mlflow.source.name": "kedro run"},
+        )
+        tracking.activate(self._tracker)
+        # An interrupted run would stay RUNNING for ever: a signal ends the process by way of
+        # an exception, and the process's end closes what is still open.
+        atexit.register(self._tracker.finish, "KILLED")
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Nodes in a namespace belong to the child run of its name."""
+        if self._tracker is not None and node.namespace:
+            self._tracker.enter(node.namespace)
+
+    @hook_impl
+    def after_node_run(self, node: Node, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+        """Log what a node of one K used and made."""
+        if self._tracker is None or not node.namespace:
+            return
+        data = {name.removeprefix(f"{node.namespace}."): v for name, v in inputs.items()}
+        data |= {name.removeprefix(f"{node.namespace}."): v for name, v in outputs.items()}
+        log_run(self._tracker, data)
+        self._tracker.leave()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Close the runs as failed."""
+        if self._tracker is not None:
+            self._tracker.finish("FAILED")
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Attach figures and report to the parent run, and say where the results are."""
+        files = reporting_files(pipeline, catalog)
+        if self._tracker is not None:
+            self._tracker.leave()
+            for path in files:
+                self._tracker.log_file(path)
+            self._tracker.finish("FINISHED")
+            tracking.activate(None)
+        if "xe_table" in pipeline.all_outputs():
+            from ergokedro.report import format_table
+
+            print(format_table(catalog.load("xe_table")))
+        for path in files:
+            if path.suffix in {".html", ".md", ".png"}:
+                print(f"  {path}")
+
+
+def check_inputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
+    """Refuse to start without what other pipelines make.
+
+    Raises
+    ------
+    ErgokedroError
+        Naming what is missing and the command that makes it.
+    """
+    missing = sorted(
+        name
+        for name in pipeline.inputs()
+        if not name.startswith("params:") and name != "parameters" and not catalog.exists(name)
+    )
+    if not missing:
+        return
+    for name in missing:
+        _check_k(name, catalog)
+    makers = [p for p in _ORDER if set(missing) & project_pipelines[p].all_outputs()]
+    raise ErgokedroError(
+        f"Missing: {', '.join(missing)}. First run `kedro run --pipelines {','.join(makers)}` "
+        "with the same --env and --params."
+    )
+
+
+def _check_k(name: str, catalog: DataCatalog) -> None:
+    """A manifest for more components than the corpus has can never be made."""
+    run, _, kind = name.partition(".")
+    if kind != "manifest" or not catalog.exists("corpus"):
+        return
+    labels = catalog.load("corpus").labels
+    if int(run.removeprefix("k")) > len(labels):
+        raise ErgokedroError(
+            f"k = {run.removeprefix('k')}, but the corpus has {len(labels)} categories: "
+            f"{', '.join(labels)}."
+        )
+
+
+def log_run(tracker: tracking.Tracker, data: dict[str, Any]) -> None:
+    """Log the datasets of one K's node, by their names inside its namespace."""
+    if "summary" in data:
+        manifest, summary = data["manifest"], data["summary"]
+        tracker.log_params(
+            {
+                "model": data["params:model"].preset,
+                **run_params(manifest, data["token_store"], summary),
+            }
+        )
+        tracker.log_metrics({key: summary[key] for key in _SUMMARY_METRICS})
+        tracker.log_json("manifest.json", manifest.model_dump(mode="json"))
+    if "nll" in data:
+        from ergokedro.measurement import component_means
+
+        means = component_means(data["nll"], data["evaluation_windows"])
+        tracker.log_metrics(
+            {
+                tracking.metric_name(f"{row.split}_xe", row.component): row.xe
+                for row in means.itertuples()
+            }
+        )
+
+
+_SUMMARY_METRICS = (
+    "final_train_loss",
+    "nonfinite_steps",
+    "loss_spikes",
+    "gradient_norm_median",
+    "gradient_norm_max",
+    "seconds",
+)
+
+
+def run_params(manifest: Any, store: Any, summary: dict[str, Any]) -> dict[str, Any]:
+    """The flat parameters by which runs are told apart in the MLflow UI."""
+    return {
+        "k": manifest.k,
+        "components": ", ".join(manifest.labels),
+        "D": manifest.total_tokens,
+        "corpus_fingerprint": store.meta["inputs"]["corpus"],
+        "store_fingerprint": store.fingerprint,
+        "tokenizer_fingerprint": manifest.tokenizer,
+        "manifest_fingerprint": manifest.fingerprint,
+        "seed": summary["seed"],
+        "model_parameters": summary["parameters"],
+        "steps": summary["steps"],
+        "tokens_seen": summary["tokens_seen"],
+        "epochs": summary["epochs"],
+        "batch_size": summary["batch_size"],
+        "initial_weights": summary["initial_weights"],
+        "schedule": summary["schedule"],
+        "device": summary["device"],
+        "threads": summary["threads"],
+    }
+
+
+def reporting_files(pipeline: Pipeline, catalog: DataCatalog) -> list[Path]:
+    """Files of the reporting layer that the pipeline wrote."""
+    files = []
+    for name in sorted(pipeline.all_outputs()):
+        path = getattr(catalog.get(name), "_filepath", None)
+        if path is not None and "08_reporting" in Path(str(path)).parts:
+            files.append(Path(str(path)))
+    return [path for path in files if path.is_file()]

@@ -1,0 +1,379 @@
+"""Who trains on what: token accounting, choice of components, budget, one manifest per K."""
+
+from __future__ import annotations
+
+from math import lcm
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, computed_field
+
+from ergokedro.cleaning import KEPT
+from ergokedro.corpus.sources import SPLITS
+from ergokedro.errors import ErgokedroError
+from ergokedro.files import fingerprint
+from ergokedro.parameters import EvaluationParameters, MixtureParameters
+from ergokedro.runs import run_name
+from ergokedro.store import TokenStore
+from ergokedro.tokenizer import Tokenizer
+
+_QUANTILES = {"p05": 0.05, "median": 0.5, "p95": 0.95}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Component(_Frozen):
+    """One component's part of a manifest.
+
+    `start` and `stop` bound its tokens in the store (int64 offsets, exclusive end); `windows` is
+    what it gives an epoch; `available_windows` what it could give; `adjusted` says that it was too
+    small for an equal share, or gives more because another was.
+    """
+
+    label: str
+    start: int
+    stop: int
+    windows: int
+    available_windows: int
+    adjusted: bool
+
+
+class Manifest(_Frozen):
+    """What one K trains on. Fingerprints tie it to one store and one tokenizer."""
+
+    run: str
+    k: int
+    window_length: int
+    within_documents: bool
+    total_tokens: int
+    components: list[Component]
+    store: str
+    tokenizer: str
+
+    @property
+    def total_windows(self) -> int:
+        """Windows in an epoch: `total_tokens / window_length`."""
+        return sum(component.windows for component in self.components)
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the components trained on."""
+        return [component.label for component in self.components]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the content."""
+        return fingerprint(self.model_dump(mode="json"))
+
+    @property
+    def order_key(self) -> int:
+        """Seed material of the window order: the token ranges alone, so that a store written by
+        another version of a library gives the same order."""
+        return int(fingerprint(self.model_dump(mode="json", exclude={"store", "tokenizer"})), 16)
+
+
+class Design(_Frozen):
+    """The comparison: which components in which order, and the budget of every K."""
+
+    components: list[str]
+    tokens: dict[str, int]
+    available_windows: dict[str, int]
+    total_tokens: int
+    window_length: int
+    within_documents: bool
+    reason: str
+    store: str
+    tokenizer: str
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the content."""
+        return fingerprint(self.model_dump(mode="json", exclude={"fingerprint"}))
+
+
+def token_accounting(store: TokenStore) -> pd.DataFrame:
+    """Documents and tokens per split and category, before and after cleaning.
+
+    Returns
+    -------
+    One row per split and category: split, label, documents_before, tokens_before, documents,
+    tokens (end-of-text tokens included only here), share (of the split's tokens), then tokens a
+    document: p05, median, mean, p95, longest; then documents dropped per reason.
+    """
+    counts = pd.DataFrame(store.meta["cleaning"])
+    index = store.index.select(["split", "label", "length"]).to_pandas()
+    rows = []
+    for split in SPLITS:
+        for label in store.labels:
+            here = counts[(counts.split == split) & (counts.label == label)]
+            lengths = index.length[(index.split == split) & (index.label == label)]
+            rows.append(_accounting_row(split, label, here, lengths))
+    table = pd.DataFrame(rows)
+    totals = table.groupby("split").tokens.transform("sum")
+    table.insert(6, "share", table.tokens / totals.where(totals > 0, 1))
+    dropped = [reason for reason in counts.status.unique() if reason != KEPT]
+    return table.fillna(dict.fromkeys(dropped, 0)).astype(dict.fromkeys(dropped, "int64"))
+
+
+def _accounting_row(
+    split: str, label: str, counts: pd.DataFrame, lengths: pd.Series
+) -> dict[str, Any]:
+    dropped = counts[counts.status != KEPT].set_index("status").documents
+    return {
+        "split": split,
+        "label": label,
+        "documents_before": int(counts.documents.sum()),
+        "tokens_before": int(counts.tokens.sum()),
+        "documents": len(lengths),
+        "tokens": int(lengths.sum()),
+        **{name: float(lengths.quantile(q)) for name, q in _QUANTILES.items()},
+        "mean": float(lengths.mean()),
+        "longest": int(lengths.max()) if len(lengths) else 0,
+        **dropped.to_dict(),
+    }
+
+
+def choose_components(accounting: pd.DataFrame, params: MixtureParameters) -> list[str]:
+    """The top N categories (or the pinned ones), ascending by training tokens.
+
+    Raises
+    ------
+    ErgokedroError
+        If the corpus has too few categories with training text, or lacks a pinned one.
+    """
+    train = accounting[(accounting.split == "train") & (accounting.tokens > 0)]
+    if params.components is None:
+        if params.top_n > len(train):
+            raise ErgokedroError(
+                f"{params.top_n} components are asked for, but the corpus has {len(train)} "
+                f"categories with training text: {', '.join(train.label)}. Lower mixture.top_n or k."
+            )
+        chosen = train.nlargest(params.top_n, params.rank_by)
+    else:
+        unknown = set(params.components) - set(train.label)
+        if unknown or len(set(params.components)) < len(params.components):
+            raise ErgokedroError(
+                f"mixture.components = {params.components} must name each category once; the "
+                f"corpus has {', '.join(train.label)}."
+            )
+        chosen = train[train.label.isin(params.components)]
+    return chosen.sort_values(["tokens", "label"]).label.to_list()
+
+
+def design_mixtures(
+    store: TokenStore, accounting: pd.DataFrame, params: MixtureParameters
+) -> Design:
+    """Choose the components and the budget D.
+
+    D is the tokens of the smallest component (or `params.total_tokens`), rounded down so that
+    every K up to the number of components divides it into whole windows.
+
+    Raises
+    ------
+    ErgokedroError
+        If D comes out as zero, or the components together cannot give it.
+    """
+    components = choose_components(accounting, params)
+    n = len(components)
+    tokens = {c: store.span("train", c)[1] - store.span("train", c)[0] for c in components}
+    windows = {c: _available_windows(store, c, params) for c in components}
+    unit = lcm(*range(1, n + 1))
+    wanted = (
+        windows[components[0]]
+        if params.total_tokens is None
+        else params.total_tokens // params.window_length
+    )
+    total = wanted // unit * unit
+    if total == 0:
+        raise ErgokedroError(
+            f"D would be zero: {n} components need a budget of at least "
+            f"{unit * params.window_length:,} tokens, so that every K divides it into whole "
+            f"windows, but it is {wanted * params.window_length:,} ({components[0]} is the "
+            "smallest). Lower mixture.top_n, pin larger mixture.components, or raise "
+            "mixture.total_tokens."
+        )
+    how = "pinned" if params.components else f"the {n} largest by training {params.rank_by}"
+    return Design(
+        components=components,
+        tokens=tokens,
+        available_windows=windows,
+        total_tokens=total * params.window_length,
+        window_length=params.window_length,
+        within_documents=params.within_documents,
+        reason=f"{how}; ascending by training tokens",
+        store=store.fingerprint,
+        tokenizer=store.meta["inputs"]["tokenizer"],
+    )
+
+
+def _available_windows(store: TokenStore, label: str, params: MixtureParameters) -> int:
+    """Whole windows that a component's training text can give an epoch."""
+    if params.within_documents:
+        lengths = store.documents("train", label)["length"].to_numpy()
+        return int((lengths // params.window_length).sum())
+    start, stop = store.span("train", label)
+    return (stop - start) // params.window_length
+
+
+def water_fill(total: int, capacities: list[int]) -> list[int]:
+    """Share `total` equally among parties of limited capacity.
+
+    A party that is too small gives all it has, and the others share the rest equally; units that
+    do not divide go to the larger ones. The shares sum to `total` exactly.
+
+    Raises
+    ------
+    ValueError
+        If the capacities together are smaller than `total`.
+    """
+    if sum(capacities) < total:
+        raise ValueError("the capacities are too small")
+    shares = [0] * len(capacities)
+    rest = total
+    for place, i in enumerate(sorted(range(len(capacities)), key=lambda i: (capacities[i], -i))):
+        shares[i] = min(capacities[i], rest // (len(capacities) - place))
+        rest -= shares[i]
+    return shares
+
+
+def make_manifest(store: TokenStore, design: Design, k: int) -> Manifest:
+    """The manifest of the first `k` components.
+
+    Raises
+    ------
+    ErgokedroError
+        If there are fewer components, or they cannot give D together.
+    """
+    if k > len(design.components):
+        raise ErgokedroError(f"k = {k}: the design has {len(design.components)} components.")
+    labels = design.components[:k]
+    total = design.total_tokens // design.window_length
+    capacities = [design.available_windows[label] for label in labels]
+    try:
+        shares = water_fill(total, capacities)
+    except ValueError:
+        raise ErgokedroError(
+            f"mixture.total_tokens = {design.total_tokens:,} is more than the "
+            f"{sum(capacities) * design.window_length:,} tokens of the {k} smallest components "
+            f"({', '.join(labels)}) together; lower it, or leave out k = {k}."
+        ) from None
+    components = [
+        Component(
+            label=label,
+            start=store.span("train", label)[0],
+            stop=_stop(store, design, label, windows),
+            windows=windows,
+            available_windows=design.available_windows[label],
+            adjusted=windows * k != total,
+        )
+        for label, windows in zip(labels, shares, strict=True)
+    ]
+    return Manifest(
+        run=run_name(k),
+        k=k,
+        window_length=design.window_length,
+        within_documents=design.within_documents,
+        total_tokens=design.total_tokens,
+        components=components,
+        store=store.fingerprint,
+        tokenizer=design.tokenizer,
+    )
+
+
+def _stop(store: TokenStore, design: Design, label: str, windows: int) -> int:
+    """End of the first tokens of a component that give so many windows."""
+    start, _ = store.span("train", label)
+    if not design.within_documents:
+        return start + windows * design.window_length
+    documents = store.documents("train", label)
+    lengths = documents["length"].to_numpy()
+    last = int(np.searchsorted(np.cumsum(lengths // design.window_length), windows))
+    return int(documents["offset"][last].as_py() + lengths[last])
+
+
+def check_tokenizer(store: TokenStore, tokenizer: Tokenizer) -> None:
+    """Refuse a store that another tokenizer made.
+
+    Raises
+    ------
+    ErgokedroError
+        With the command that rebuilds the store.
+    """
+    if store.meta["inputs"]["tokenizer"] != tokenizer.fingerprint:
+        raise ErgokedroError(
+            "The token store was made with another tokenizer than the present one. Run "
+            "`kedro run --pipeline data_processing` to make it anew."
+        )
+
+
+def check_current(manifest: Manifest, store: TokenStore, tokenizer: Tokenizer) -> None:
+    """Refuse a manifest that was made for another store or tokenizer.
+
+    Raises
+    ------
+    ErgokedroError
+        Naming what changed and the command that rebuilds it.
+    """
+    check_tokenizer(store, tokenizer)
+    if manifest.store != store.fingerprint:
+        raise ErgokedroError(
+            f"The manifest of {manifest.run} was made for another token store. Run "
+            "`kedro run --pipeline mixture_design` to make it anew."
+        )
+
+
+def choose_evaluation_windows(
+    store: TokenStore, design: Design, params: EvaluationParameters
+) -> pd.DataFrame:
+    """The fixed held-out windows on which every run is measured.
+
+    Up to `windows_per_document` windows a document, evenly spread and not overlapping, each
+    inside one document and without its end-of-text token.
+
+    Returns
+    -------
+    One row per window: split, component, document, start (offset of its first token in the store).
+
+    Raises
+    ------
+    ErgokedroError
+        If a component has no window in a held-out split.
+    """
+    frames = []
+    for split in SPLITS[1:]:
+        for label in design.components:
+            documents = store.documents(split, label).select(["document", "offset", "length"])
+            if params.max_documents is not None:
+                documents = documents.slice(0, params.max_documents)
+            frame = _document_windows(documents.to_pandas(), design.window_length, params)
+            if frame.empty:
+                raise ErgokedroError(
+                    f"{label!r} has no {split} document of {design.window_length} tokens or more "
+                    "to evaluate on. Pin other mixture.components or shorten "
+                    "mixture.window_length."
+                )
+            frames.append(frame.assign(split=split, component=label))
+    windows = pd.concat(frames, ignore_index=True)
+    return windows[["split", "component", "document", "start"]]
+
+
+def _document_windows(
+    documents: pd.DataFrame, length: int, params: EvaluationParameters
+) -> pd.DataFrame:
+    """Evenly spread windows of documents given by offset and length (end-of-text included)."""
+    room = documents.length.to_numpy() - 1 - length
+    n = np.minimum((room + length) // length, params.windows_per_document).clip(min=0)
+    row = np.repeat(np.arange(len(n)), n)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(n) - n, n)
+    # n windows divide the room into n - 1 equal steps, each at least a window long.
+    shift = room[row] * place // np.maximum(n[row] - 1, 1)
+    return pd.DataFrame(
+        {
+            "document": documents.document.to_numpy()[row],
+            "start": documents.offset.to_numpy()[row] + shift,
+        }
+    )

@@ -1,0 +1,59 @@
+"""The file that every number of the analysis comes from: NLL by held-out window and position."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ergokedro.errors import ErgokedroError
+from ergokedro.files import canonical_json, write_atomic
+
+_META = "meta"
+
+
+@dataclass(frozen=True)
+class NLLArrays:
+    """Negative log-likelihoods of one predictor.
+
+    Attributes
+    ----------
+    nll : per split, float32 (windows, window_length - 1), nats; column t is the prediction of
+        token t + 2 of the window from the t + 1 before it. Rows follow the evaluation windows.
+    meta : what made them, JSON-able.
+    """
+
+    nll: dict[str, np.ndarray]
+    meta: dict[str, Any]
+
+
+def save_nll(path: Path, arrays: NLLArrays) -> None:
+    """Write one `.npz` file, atomically; equal arrays give equal bytes."""
+    buffer = io.BytesIO()
+    meta = np.frombuffer(canonical_json(arrays.meta), dtype=np.uint8)
+    content = {name: arrays.nll[name] for name in sorted(arrays.nll)}
+    np.savez(buffer, allow_pickle=False, **{_META: meta, **content})
+    write_atomic(Path(path), buffer.getvalue())
+
+
+def load_nll(path: Path) -> NLLArrays:
+    """Read what :func:`save_nll` wrote.
+
+    Raises
+    ------
+    ErgokedroError
+        If there is no such file, or it is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+        meta = json.loads(content.pop(_META).tobytes())
+    except Exception as error:  # numpy and zipfile raise many kinds for a damaged file
+        raise ErgokedroError(
+            f"{path} holds no readable NLL arrays ({error}); run `kedro run --pipeline training`."
+        ) from error
+    return NLLArrays(content, meta)

@@ -1,0 +1,272 @@
+"""Typed parameters: every setting with its type, default, bounds and meaning.
+
+``conf/*/parameters*.yml`` and ``--params`` are validated against :class:`Parameters`
+before any work starts; nodes receive the sub-models, never raw dictionaries.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
+
+from ergokedro.errors import ErgokedroError
+from ergokedro.runs import parse_k
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class SyntheticParameters(_Model):
+    """A family of hidden Markov sources over one shared vocabulary of words."""
+
+    components: int = Field(5, ge=2, le=64, description="Number of ergodic sources.")
+    states: int = Field(4, ge=1, le=64, description="Hidden states of each source.")
+    words: int = Field(32, ge=2, le=4096, description="Size of the shared vocabulary.")
+    shared_emission: Fraction = Field(
+        0.8, description="Weight of the emission rows that all sources share; the rest is own."
+    )
+    shared_transition: Fraction = Field(
+        0.5, description="Weight of the transition rows that all sources share; the rest is own."
+    )
+    emission_concentration: float = Field(
+        0.05, gt=0, description="Dirichlet concentration of emission rows; small is peaked."
+    )
+    transition_concentration: float = Field(
+        0.3, gt=0, description="Dirichlet concentration of transition rows."
+    )
+    uniform: Fraction = Field(0.02, description="Weight of uniform noise mixed into every row.")
+    words_per_document: int = Field(1000, ge=10, description="Length of every document in words.")
+    train_documents: int = Field(
+        300, ge=1, description="Training documents of the smallest source; others have more."
+    )
+    train_documents_step: int = Field(
+        10, ge=0, description="Each further source has this many training documents more."
+    )
+    heldout_documents: int = Field(
+        60, ge=1, description="Documents of every source in validation, and as many in test."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the sources and of the documents.")
+
+
+class CorpusParameters(_Model):
+    """Where labelled documents come from and how they are cleaned."""
+
+    source: str = Field(
+        "synthetic",
+        min_length=1,
+        description=(
+            "'synthetic'; a hub name such as 'ccdv/arxiv-classification'; a local directory in "
+            "the hub's layout; or a Parquet, JSONL or CSV file (or glob of files)."
+        ),
+    )
+    config: str | None = Field(None, description="Configuration of the hub data set.")
+    revision: str | None = Field(None, description="Hub revision to pin (branch, tag or commit).")
+    text_column: str = Field("text", description="Column that holds a document's text.")
+    label_column: str = Field("label", description="Column that holds a document's category.")
+    heldout_fraction: float = Field(
+        0.1,
+        gt=0,
+        lt=0.5,
+        description=(
+            "Share of documents for each of validation and test, chosen by content hash, where "
+            "the source has a training split only."
+        ),
+    )
+    document_order_seed: int = Field(
+        0, ge=0, description="Seed of the order of documents inside a component of the store."
+    )
+    synthetic: SyntheticParameters = SyntheticParameters()
+
+
+class TokenizerParameters(_Model):
+    """One tokenizer for every component."""
+
+    source: str = Field(
+        "trained",
+        min_length=1,
+        description=(
+            "'trained' (byte-level BPE on the corpus's training split); a hub name such as "
+            "'EleutherAI/pythia-70m'; or a local directory."
+        ),
+    )
+    revision: str | None = Field(None, description="Hub revision to pin.")
+    vocab_size: int = Field(
+        512, ge=257, le=65_535, description="Largest vocabulary of a trained tokenizer."
+    )
+
+
+class MixtureParameters(_Model):
+    """Which components are compared, and the budget of tokens that all K share."""
+
+    top_n: int = Field(5, ge=1, description="Number of components: the largest by `rank_by`.")
+    rank_by: Literal["tokens", "documents"] = Field(
+        "tokens", description="What ranks the categories when choosing the top N."
+    )
+    components: list[str] | None = Field(
+        None, min_length=1, description="Pin the components by name instead of ranking them."
+    )
+    total_tokens: int | None = Field(
+        None,
+        ge=100,
+        description=(
+            "D, the training tokens of every K, rounded down to whole windows for all K. Default: "
+            "all of the smallest component. Smaller: a cap for small machines. Larger: components "
+            "that are too small give all they have and the others share the rest."
+        ),
+    )
+    window_length: int = Field(100, ge=2, le=2048, description="Tokens in a window.")
+    within_documents: bool = Field(
+        False, description="Keep training windows inside documents instead of crossing borders."
+    )
+
+
+class ModelParameters(_Model):
+    """A GPT-NeoX architecture, always started from random weights."""
+
+    preset: Literal["tiny", "pythia-14m", "pythia-31m", "pythia-70m", "pythia-160m"] = Field(
+        "tiny", description="Built-in configuration; the settings below override single fields."
+    )
+    hidden_size: int | None = Field(None, ge=8)
+    num_layers: int | None = Field(None, ge=1)
+    num_heads: int | None = Field(None, ge=1)
+    intermediate_size: int | None = Field(None, ge=8)
+    rotary_pct: Fraction | None = Field(None)
+    parallel_residual: bool | None = Field(None)
+    initializer_range: float | None = Field(None, gt=0)
+
+
+class TrainingParameters(_Model):
+    """The training protocol; identical for every K."""
+
+    epochs: int = Field(4, ge=1, description="Passes over the D tokens (3 to 5 recommended).")
+    batch_size: int = Field(8, ge=1, description="Windows per optimizer step.")
+    learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate of AdamW.")
+    min_learning_rate: Fraction = Field(
+        0.0, description="Final learning rate as a fraction of the peak."
+    )
+    warmup_fraction: Fraction = Field(0.05, description="Share of steps with linear warm-up.")
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.98, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled; on matrices only.")
+    gradient_clip: float = Field(1.0, gt=0, description="Largest global gradient norm.")
+    log_points: int = Field(200, ge=1, description="Points of the training curves in a run.")
+    validation_points: int = Field(10, ge=1, description="Validation measurements in a run.")
+    validation_windows: int = Field(
+        50, ge=1, description="Windows per component in each of those measurements."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto")
+    threads: int | None = Field(None, ge=1, description="CPU threads; default: torch's choice.")
+
+
+class EvaluationParameters(_Model):
+    """The fixed held-out windows on which every model is measured."""
+
+    windows_per_document: int = Field(
+        20, ge=1, description="At most this many, evenly spread, not overlapping."
+    )
+    max_documents: int | None = Field(
+        None, ge=1, description="At most this many documents per component and split."
+    )
+    batch_size: int = Field(64, ge=1, description="Windows per forward pass.")
+
+
+class AnalysisParameters(_Model):
+    """Intervals of the report."""
+
+    bootstrap: int = Field(2000, ge=100, description="Bootstrap replicates, over documents.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+
+
+class Parameters(_Model):
+    """All settings of a run."""
+
+    k: StrictInt | StrictStr = Field(
+        "all",
+        description="Which K to run: 'all', 3, '2-4' or '1+3'. Raises mixture.top_n if need be.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of initial weights and data order.")
+    experiment: str | None = Field(
+        None,
+        pattern=r"^[\w.-]+$",
+        description="Folder of this experiment in every data layer; default: the environment's.",
+    )
+    corpus: CorpusParameters = CorpusParameters()
+    tokenizer: TokenizerParameters = TokenizerParameters()
+    mixture: MixtureParameters = MixtureParameters()
+    model: ModelParameters = ModelParameters()
+    training: TrainingParameters = TrainingParameters()
+    evaluation: EvaluationParameters = EvaluationParameters()
+    analysis: AnalysisParameters = AnalysisParameters()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Parameters:
+        largest = max(self.runs)
+        if self.corpus.source == "synthetic" and largest > self.corpus.synthetic.components:
+            raise ValueError(
+                f"k = {self.k!r} asks for {largest} components, but the synthetic corpus has "
+                f"{self.corpus.synthetic.components}; lower k or raise "
+                "corpus.synthetic.components"
+            )
+        if self.mixture.components is not None and largest > len(self.mixture.components):
+            raise ValueError(
+                f"k = {self.k!r} asks for {largest} components, but mixture.components pins "
+                f"{len(self.mixture.components)}"
+            )
+        return self
+
+    @property
+    def runs(self) -> list[int]:
+        """The values of K to run, ascending."""
+        pinned = self.mixture.components
+        return parse_k(self.k, len(pinned) if pinned is not None else self.mixture.top_n)
+
+
+def validate_parameters(raw: dict[str, Any]) -> Parameters:
+    """Turn merged configuration into :class:`Parameters`, with top_n raised to the largest K.
+
+    Raises
+    ------
+    ErgokedroError
+        One message that names every offending key, its value and what is allowed.
+    """
+    try:
+        parameters = Parameters.model_validate(raw)
+    except ValidationError as error:
+        lines = [_describe(item) for item in error.errors()]
+        raise ErgokedroError("Invalid parameters:\n  " + "\n  ".join(lines)) from None
+    # k = 7 means a design with at least seven components.
+    top_n = max(parameters.mixture.top_n, *parameters.runs)
+    mixture = parameters.mixture.model_copy(update={"top_n": top_n})
+    return parameters.model_copy(update={"mixture": mixture})
+
+
+def _describe(item: Any) -> str:
+    """One line for one pydantic error."""
+    key = ".".join(str(part) for part in item["loc"])
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        return f"{key}: unknown key (known here: {', '.join(_known_keys(item['loc']))})"
+    if not key:
+        return str(message)
+    return f"{key} = {item['input']!r}: {message}"
+
+
+def _known_keys(location: tuple[Any, ...]) -> list[str]:
+    """The allowed keys beside the unknown one at `location`."""
+    model: Any = Parameters
+    for part in location[:-1]:
+        model = model.model_fields[part].annotation
+    return sorted(model.model_fields)

@@ -1,0 +1,1 @@
+"""The four pipelines, in order: data_processing, mixture_design, training, analysis."""

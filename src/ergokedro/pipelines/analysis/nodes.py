@@ -1,0 +1,112 @@
+"""Nodes from the NLL arrays of all runs to results, figures and report.
+
+The number of runs varies, so what belongs to each run arrives as keyword arguments named
+`nll_k1`, `manifest_k1` and so on, in the order of K. Kedro reads the annotations when it starts,
+so they name no class of a slow library: figures are `Any`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ergokedro import figures, measurement, report
+from ergokedro.mixture import Design
+from ergokedro.nll import NLLArrays
+from ergokedro.parameters import AnalysisParameters, CorpusParameters
+from ergokedro.store import TokenStore
+from ergokedro.tokenizer import Tokenizer
+
+_TITLES = {
+    "xe_by_k": "Cross entropy against K",
+    "in_context_xe": "Cross entropy in context",
+    "learning_curves": "Learning curves",
+    "component_heatmap": "Every K on every component",
+}
+
+
+def compute_exact_nll(
+    token_store: TokenStore,
+    tokenizer: Tokenizer,
+    evaluation_windows: pd.DataFrame,
+    design: Design,
+    params: CorpusParameters,
+) -> NLLArrays:
+    """The least possible NLL of every evaluation window, where the corpus's sources are known."""
+    from ergokedro.optimum import exact_nll
+
+    return exact_nll(token_store, tokenizer, evaluation_windows, design, params)
+
+
+def measure(
+    evaluation_windows: pd.DataFrame,
+    design: Design,
+    exact_nll: NLLArrays,
+    params: AnalysisParameters,
+    **runs: Any,
+) -> pd.DataFrame:
+    """All results with their intervals, as a tidy table."""
+    nll = _each(runs, "nll")
+    manifests, summaries = _each(runs, "manifest"), _each(runs, "summary")
+    measurement.check_runs(nll, manifests, summaries, evaluation_windows, design)
+    measurement.check_comparable(summaries)
+    return measurement.measure(nll, evaluation_windows, design, exact_nll, params)
+
+
+def tabulate(
+    results: pd.DataFrame, design: Design, parameters: dict[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The short table of XE per K, and the checks against the exact optimum."""
+    reference = measurement.is_reference(parameters)
+    return measurement.xe_table(results, design), measurement.acceptance(results, reference)
+
+
+def plot_xe_by_k(results: pd.DataFrame) -> tuple[Any, Any]:
+    """The headline figure, printed and interactive."""
+    return figures.plot_xe_by_k(results), figures.plotly_xe_by_k(results)
+
+
+def plot_in_context_xe(results: pd.DataFrame) -> Any:
+    """L(t) of every K."""
+    return figures.plot_in_context_xe(results)
+
+
+def plot_learning_curves(design: Design, **runs: Any) -> Any:
+    """Loss against tokens seen, for every K."""
+    summaries, histories = _each(runs, "summary"), _each(runs, "history")
+    by_k = {s["k"]: h for s, h in zip(summaries, histories, strict=True)}
+    return figures.plot_learning_curves(by_k, design.components)
+
+
+def plot_component_heatmap(results: pd.DataFrame) -> Any:
+    """Every K on every component."""
+    return figures.plot_component_heatmap(results)
+
+
+def write_report(
+    results: pd.DataFrame,
+    xe_table: pd.DataFrame,
+    acceptance: pd.DataFrame,
+    design: Design,
+    parameters: dict[str, Any],
+    **inputs: Any,
+) -> tuple[str, str]:
+    """The report in Markdown and in HTML."""
+    content = report.build_report(
+        results,
+        xe_table,
+        acceptance,
+        design,
+        _each(inputs, "manifest"),
+        _each(inputs, "summary"),
+        parameters,
+    )
+    files = {title: f"{name}.png" for name, title in _TITLES.items()}
+    plots = {title: inputs[name] for name, title in _TITLES.items()}
+    return report.render_markdown(content, files), report.render_html(content, plots)
+
+
+def _each(runs: dict[str, Any], kind: str) -> list[Any]:
+    """The arguments of one kind, in the order of K."""
+    return [value for name, value in runs.items() if name.startswith(f"{kind}_k")]

@@ -1,0 +1,75 @@
+"""NLL arrays → results → tables, figures and report."""
+
+from kedro.pipeline import Pipeline, node
+
+from ergokedro.pipelines.analysis import nodes
+from ergokedro.runs import run_name
+
+
+def create_pipeline(ks: list[int]) -> Pipeline:
+    """The analysis of the runs of `ks`."""
+    return Pipeline(
+        [
+            node(
+                nodes.compute_exact_nll,
+                ["token_store", "tokenizer", "evaluation_windows", "design", "params:corpus"],
+                "exact_nll",
+                name="compute_exact_nll",
+            ),
+            node(
+                nodes.measure,
+                {
+                    "evaluation_windows": "evaluation_windows",
+                    "design": "design",
+                    "exact_nll": "exact_nll",
+                    "params": "params:analysis",
+                    **_of_each(ks, "nll", "manifest", "summary"),
+                },
+                "results",
+                name="measure",
+            ),
+            node(
+                nodes.tabulate,
+                ["results", "design", "parameters"],
+                ["xe_table", "acceptance"],
+                name="tabulate",
+            ),
+            node(
+                nodes.plot_xe_by_k, "results", ["xe_by_k", "xe_by_k_plotly"], name="plot_xe_by_k"
+            ),
+            node(
+                nodes.plot_in_context_xe, "results", "in_context_xe", name="plot_in_context_xe"
+            ),
+            node(
+                nodes.plot_learning_curves,
+                {"design": "design", **_of_each(ks, "summary", "history")},
+                "learning_curves",
+                name="plot_learning_curves",
+            ),
+            node(
+                nodes.plot_component_heatmap,
+                "results",
+                "component_heatmap",
+                name="plot_component_heatmap",
+            ),
+            node(
+                nodes.write_report,
+                {
+                    name: name
+                    for name in (
+                        "results", "xe_table", "acceptance", "design", "parameters", "xe_by_k",
+                        "in_context_xe", "learning_curves", "component_heatmap",
+                    )
+                }
+                | _of_each(ks, "manifest", "summary"),
+                ["report_markdown", "report_html"],
+                name="write_report",
+            ),
+        ],
+        tags="analysis",
+    )  # fmt: skip
+
+
+def _of_each(ks: list[int], *kinds: str) -> dict[str, str]:
+    """Keyword arguments such as nll_k3 for the dataset k3.nll."""
+    return {f"{kind}_{run_name(k)}": f"{run_name(k)}.{kind}" for kind in kinds for k in ks}

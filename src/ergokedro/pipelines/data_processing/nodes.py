@@ -1,0 +1,36 @@
+"""Nodes from the corpus's source to the token store. Streams are consumed when they are saved."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ergokedro.cleaning import clean_documents as clean
+from ergokedro.corpus.cache import Corpus
+from ergokedro.corpus.sources import CorpusStream, corpus_stream
+from ergokedro.parameters import CorpusParameters, TokenizerParameters
+from ergokedro.tokenize import TokenizationPlan
+from ergokedro.tokenizer import Tokenizer, TokenizerDefinition, define_tokenizer
+
+
+def fetch_corpus(params: CorpusParameters) -> CorpusStream:
+    """Open the labelled documents that the parameters name."""
+    return corpus_stream(params)
+
+
+def clean_documents(corpus: Corpus) -> pd.DataFrame:
+    """Decide for each document whether it is used, and if not, why."""
+    return clean(corpus)
+
+
+def prepare_tokenizer(
+    corpus: Corpus, documents: pd.DataFrame, params: TokenizerParameters
+) -> TokenizerDefinition:
+    """Load the tokenizer, or train it on the kept training text."""
+    return define_tokenizer(params, corpus, documents)
+
+
+def tokenize_corpus(
+    corpus: Corpus, documents: pd.DataFrame, tokenizer: Tokenizer, params: CorpusParameters
+) -> TokenizationPlan:
+    """Put together what the token store is made from."""
+    return TokenizationPlan(corpus, documents, tokenizer, params.document_order_seed)

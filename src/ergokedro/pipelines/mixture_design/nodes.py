@@ -1,0 +1,53 @@
+"""Nodes from the token store to one manifest per K and the evaluation windows.
+
+Kedro reads the annotations when it starts, so they name no class of a slow library.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ergokedro import mixture
+from ergokedro.mixture import Design, Manifest
+from ergokedro.parameters import EvaluationParameters, MixtureParameters
+from ergokedro.runs import parse_k
+from ergokedro.store import TokenStore
+from ergokedro.tokenizer import Tokenizer
+
+
+def account_tokens(token_store: TokenStore) -> pd.DataFrame:
+    """Documents and tokens per split and category, before and after cleaning."""
+    return mixture.token_accounting(token_store)
+
+
+def plot_token_accounting(accounting: pd.DataFrame, design: Design) -> Any:
+    """Draw the accounting with the chosen components and the budget, as a matplotlib figure."""
+    from ergokedro.figures_corpus import plot_accounting
+
+    return plot_accounting(accounting, design)
+
+
+def design_mixtures(
+    token_store: TokenStore,
+    tokenizer: Tokenizer,
+    accounting: pd.DataFrame,
+    params: MixtureParameters,
+) -> Design:
+    """Choose the components, their order and the budget that every K shares."""
+    mixture.check_tokenizer(token_store, tokenizer)
+    return mixture.design_mixtures(token_store, accounting, params)
+
+
+def make_manifests(token_store: TokenStore, design: Design, k: Any) -> list[Manifest]:
+    """Write down what the model of each K trains on."""
+    ks = parse_k(k, len(design.components))
+    return [mixture.make_manifest(token_store, design, each) for each in ks]
+
+
+def choose_evaluation_windows(
+    token_store: TokenStore, design: Design, params: EvaluationParameters
+) -> pd.DataFrame:
+    """Choose the held-out windows on which every model is measured."""
+    return mixture.choose_evaluation_windows(token_store, design, params)

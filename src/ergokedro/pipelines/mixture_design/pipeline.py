@@ -1,0 +1,40 @@
+"""token store → accounting → design → one manifest per K, and the evaluation windows."""
+
+from kedro.pipeline import Pipeline, node
+
+from ergokedro.pipelines.mixture_design import nodes
+from ergokedro.runs import run_name
+
+
+def create_pipeline(ks: list[int]) -> Pipeline:
+    """The mixture design pipeline with a manifest for each of `ks`."""
+    return Pipeline(
+        [
+            node(nodes.account_tokens, "token_store", "token_accounting", name="account_tokens"),
+            node(
+                nodes.design_mixtures,
+                ["token_store", "tokenizer", "token_accounting", "params:mixture"],
+                "design",
+                name="design_mixtures",
+            ),
+            node(
+                nodes.plot_token_accounting,
+                ["token_accounting", "design"],
+                "token_accounting_figure",
+                name="plot_token_accounting",
+            ),
+            node(
+                nodes.make_manifests,
+                ["token_store", "design", "params:k"],
+                [f"{run_name(k)}.manifest" for k in ks],
+                name="make_manifests",
+            ),
+            node(
+                nodes.choose_evaluation_windows,
+                ["token_store", "design", "params:evaluation"],
+                "evaluation_windows",
+                name="choose_evaluation_windows",
+            ),
+        ],
+        tags="mixture_design",
+    )

@@ -1,0 +1,110 @@
+"""Nodes that train and evaluate the model of one K.
+
+torch is imported when they run. Kedro turns parameters into their models by the annotations, all
+of which must therefore be importable: a torch module is `Any` here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ergokedro import tracking
+from ergokedro.mixture import Manifest, check_current
+from ergokedro.nll import NLLArrays
+from ergokedro.parameters import EvaluationParameters, ModelParameters, TrainingParameters
+from ergokedro.store import TokenStore
+from ergokedro.tokenizer import Tokenizer
+
+
+def train_model(
+    token_store: TokenStore,
+    tokenizer: Tokenizer,
+    manifest: Manifest,
+    evaluation_windows: pd.DataFrame,
+    model: ModelParameters,
+    training: TrainingParameters,
+    seed: int,
+) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
+    """Train a model from random weights on what the manifest says."""
+    from ergokedro.evaluation import pick_windows
+    from ergokedro.model import model_config
+    from ergokedro.training import train
+    from ergokedro.windows import TrainingWindows
+
+    check_current(manifest, token_store, tokenizer)
+    validation = pick_windows(
+        token_store.tokens,
+        evaluation_windows[evaluation_windows.split == "validation"],
+        manifest.window_length,
+        training.validation_windows,
+    )
+    result = train(
+        model_config(model, tokenizer.vocab_size),
+        TrainingWindows(token_store, manifest, seed),
+        training,
+        seed,
+        name=manifest.run,
+        validation=validation,
+        on_metrics=tracking.log_measurements,
+    )
+    summary = {
+        "run": manifest.run,
+        "k": manifest.k,
+        "components": manifest.labels,
+        "manifest": manifest.fingerprint,
+        "total_tokens": manifest.total_tokens,
+        **result.summary,
+    }
+    return result.model, result.history, summary
+
+
+def evaluate_model(
+    trained: Any,
+    summary: dict[str, Any],
+    token_store: TokenStore,
+    tokenizer: Tokenizer,
+    manifest: Manifest,
+    evaluation_windows: pd.DataFrame,
+    params: EvaluationParameters,
+    training: TrainingParameters,
+) -> NLLArrays:
+    """Measure the NLL of every evaluation window, on the device that training used."""
+    from ergokedro.evaluation import evaluate
+    from ergokedro.machine import choose_device, cpu_threads, keep_freed_memory
+    from ergokedro.measurement import windows_fingerprint
+    from ergokedro.model import check_weights
+    from ergokedro.progress import progress_bar
+
+    check_current(manifest, token_store, tokenizer)
+    check_weights(trained, summary, manifest.fingerprint)
+    keep_freed_memory()
+    with (
+        cpu_threads(training.threads),
+        progress_bar(
+            f"{manifest.run} evaluation", total=len(evaluation_windows), unit="windows"
+        ) as bar,
+    ):
+        nll = evaluate(
+            trained.to(choose_device(training.device)),
+            token_store.tokens,
+            evaluation_windows,
+            manifest.window_length,
+            params.batch_size,
+            bar.update,
+        )
+    meta = {
+        "run": manifest.run,
+        "k": manifest.k,
+        "seed": summary["seed"],
+        "components": manifest.labels,
+        "fingerprints": {
+            "manifest": manifest.fingerprint,
+            "weights": summary["final_weights"],
+            "evaluation_windows": windows_fingerprint(evaluation_windows),
+            "store": token_store.fingerprint,
+            "tokenizer": tokenizer.fingerprint,
+        },
+    }
+    return NLLArrays(nll, meta)

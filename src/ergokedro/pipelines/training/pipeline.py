@@ -1,0 +1,60 @@
+"""One template, instantiated for every K as a namespace: train → evaluate."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from ergokedro.pipelines.training import nodes
+from ergokedro.runs import run_name
+
+_SHARED = {"token_store", "tokenizer", "evaluation_windows"}
+_PARAMETERS = ("params:model", "params:training", "params:evaluation", "params:seed")
+
+
+def create_pipeline(ks: list[int]) -> Pipeline:
+    """Training and evaluation of each of `ks`, independent of each other."""
+    copies = [
+        pipeline(
+            _template(),
+            namespace=run_name(k),
+            inputs=_SHARED,
+            # Without the mapping Kedro would look for parameters inside the namespace.
+            parameters={name: name for name in _PARAMETERS},
+        )
+        for k in ks
+    ]
+    return Pipeline([node for copy in copies for node in copy.nodes], tags="training")
+
+
+def _template() -> Pipeline:
+    return Pipeline(
+        [
+            node(
+                nodes.train_model,
+                [
+                    "token_store",
+                    "tokenizer",
+                    "manifest",
+                    "evaluation_windows",
+                    "params:model",
+                    "params:training",
+                    "params:seed",
+                ],
+                ["model", "history", "summary"],
+                name="train_model",
+            ),
+            node(
+                nodes.evaluate_model,
+                [
+                    "model",
+                    "summary",
+                    "token_store",
+                    "tokenizer",
+                    "manifest",
+                    "evaluation_windows",
+                    "params:evaluation",
+                    "params:training",
+                ],
+                "nll",
+                name="evaluate_model",
+            ),
+        ]
+    )

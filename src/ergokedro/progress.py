@@ -1,0 +1,111 @@
+"""Progress of long work: a live bar on a terminal, sparse plain lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+log = logging.getLogger(__name__)
+
+# Without a terminal: a line at each tenth of the work, and after this many seconds of silence.
+_LINES = 10
+_SILENCE = 60.0
+
+
+class ProgressBar(Protocol):
+    """What long work reports to."""
+
+    def update(self, amount: float, **fields: str) -> None:
+        """Count `amount` more units as done and show the fields, such as loss='2.61'."""
+
+
+@contextmanager
+def progress_bar(description: str, total: float, unit: str) -> Iterator[ProgressBar]:
+    """Report progress of `total` units until the block ends.
+
+    Parameters
+    ----------
+    description : name of the work, such as 'k3'.
+    total : units of work.
+    unit : their name in the plural, such as 'tokens'.
+    """
+    if not sys.stderr.isatty():
+        yield _PlainLines(description, total, unit)
+        return
+    progress = Progress(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[done]}"),
+        TextColumn("{task.fields[shown]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        # Log lines on the same terminal go above the bar; those sent to a file stay there.
+        redirect_stdout=sys.stdout.isatty(),
+    )
+    with progress:
+        task = progress.add_task(description, total=total, done="", shown="")
+        yield _LiveBar(progress, task, unit)
+
+
+def _count(value: float) -> str:
+    """1234567 becomes '1.23M'."""
+    for size, suffix in ((1, ""), (1e3, "k"), (1e6, "M")):
+        if value < 999.5 * size:
+            return f"{value / size:.3g}{suffix}"
+    return f"{value / 1e9:.3g}G" if value < 999.5e9 else f"{value / 1e9:.0f}G"
+
+
+class _LiveBar:
+    def __init__(self, progress: Progress, task: TaskID, unit: str):
+        self._progress = progress
+        self._task = task
+        self._unit = unit
+
+    def update(self, amount: float, **fields: str) -> None:
+        state = self._progress.tasks[0]
+        done = state.completed + amount
+        shown = _fields(fields) or state.fields["shown"]
+        text = f"{_count(done)}/{_count(state.total or 0)} {self._unit}"
+        self._progress.update(self._task, advance=amount, done=text, shown=shown)
+
+
+class _PlainLines:
+    def __init__(self, description: str, total: float, unit: str):
+        self._description = description
+        self._total = total
+        self._unit = unit
+        self._done = 0.0
+        self._lines = 0
+        self._start = self._last = time.monotonic()
+        self._shown = ""
+
+    def update(self, amount: float, **fields: str) -> None:
+        self._done += amount
+        self._shown = _fields(fields) or self._shown
+        now = time.monotonic()
+        tenths = int(_LINES * self._done / self._total) if self._total else _LINES
+        if tenths == self._lines and now - self._last < _SILENCE:
+            return
+        self._lines, self._last = tenths, now
+        left = (now - self._start) * (self._total / self._done - 1) if self._done else 0
+        log.info(
+            "%s: %s/%s %s, %s%s left",
+            self._description,
+            _count(self._done),
+            _count(self._total),
+            self._unit,
+            f"{self._shown}, " if self._shown else "",
+            timedelta(seconds=round(left)),
+        )
+
+
+def _fields(fields: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in fields.items())

@@ -1,0 +1,247 @@
+"""The report: one self-contained page in HTML, the same in Markdown, and the table for a terminal.
+
+Every statement about the results is made from the numbers and their intervals.
+"""
+
+from __future__ import annotations
+
+import base64
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ergokedro.mixture import Design, Manifest
+
+_TITLE = "Cross entropy and the number of ergodic components"
+_LIBRARIES = ("ergokedro", "torch", "transformers", "numpy", "kedro")
+_NUMBERS = ("xe", "low", "high", "smallest", "optimum", "excess")
+
+
+class Table(NamedTuple):
+    """A table with the line that explains it."""
+
+    note: str
+    frame: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Report:
+    """The report's content.
+
+    Attributes
+    ----------
+    insights : sentences.
+    headline : XE by K, shown first; the others follow the figures, by title.
+    """
+
+    insights: list[str]
+    headline: Table
+    tables: dict[str, Table]
+
+
+def build_report(
+    results: pd.DataFrame,
+    xe_table: pd.DataFrame,
+    acceptance: pd.DataFrame,
+    design: Design,
+    manifests: list[Manifest],
+    summaries: list[dict[str, Any]],
+    parameters: Mapping[str, Any],
+) -> Report:
+    """Gather what the report says; the figures join it when it is rendered."""
+    headline = Table(
+        "Test text, nats a token, at equal totals of training tokens. xe: mean over the components "
+        "that K was trained on, with its document-bootstrap interval; smallest: XE on "
+        f"{design.components[0]} alone; optimum: of an exact reader of the K sources, where these "
+        "are known.",
+        xe_table,
+    )
+    tables = {
+        "Every K on every component": Table(
+            "Test text, nats a token, with document-bootstrap intervals; in parentheses where the "
+            "model was not trained on the component.",
+            component_table(results),
+        )
+    }
+    if len(acceptance):
+        tables["Acceptance"] = Table(
+            "The optimum of this corpus is known, so the instrument itself is checked. The bounds "
+            "on the excess were set for the default parameters and are checked with these alone.",
+            acceptance.assign(passed=acceptance.passed.map({True: "passed", False: "FAILED"})),
+        )
+    tables["Training"] = Table("Losses in nats a token.", training_table(summaries))
+    tables["Provenance"] = Table(
+        "What made these numbers.", provenance(parameters, summaries, manifests, design)
+    )
+    tables["Parameters"] = Table("All settings of the analysed runs.", parameter_table(parameters))
+    return Report(insights(results, design), headline, tables)
+
+
+def format_table(table: pd.DataFrame) -> str:
+    """The table of XE per K as aligned text, nats a token."""
+    shown = table[["k", *table.columns.intersection(_NUMBERS), "components"]].copy()
+    for column in shown.columns.intersection(_NUMBERS):
+        shown[column] = shown[column].map("{:.4f}".format)
+    title = "Cross entropy on test text, nats a token (low, high: document bootstrap)"
+    return f"\n{title}\n{shown.to_string(index=False)}\n"
+
+
+def component_table(results: pd.DataFrame, split: str = "test") -> pd.DataFrame:
+    """XE of every K on every component with its interval, as text."""
+    xe = results[
+        (results.quantity == "xe") & (results.series == "component") & (results.split == split)
+    ]
+    cells = [
+        _interval(row, ".4f") if row.trained else f"({_interval(row, '.4f')})"
+        for row in xe.itertuples()
+    ]
+    table = xe.assign(cell=cells).pivot(index="k", columns="component", values="cell")
+    return table[list(dict.fromkeys(xe.component))].rename_axis(columns=None).reset_index()
+
+
+def training_table(summaries: list[dict[str, Any]]) -> pd.DataFrame:
+    """How the training of every K went: stability and speed."""
+    columns = {
+        "k": "k",
+        "final_train_loss": "final training loss",
+        "gradient_norm_median": "gradient norm, median",
+        "gradient_norm_max": "gradient norm, largest",
+        "loss_spikes": "loss spikes",
+        "nonfinite_steps": "non-finite steps",
+        "seconds": "seconds",
+        "tokens_per_second": "tokens a second",
+    }
+    table = pd.DataFrame(summaries)[list(columns)].rename(columns=columns)
+    return table.astype({"seconds": int, "tokens a second": int})
+
+
+def parameter_table(parameters: Mapping[str, Any]) -> pd.DataFrame:
+    """All parameters as flat keys: columns name, value."""
+    flat = pd.json_normalize(dict(parameters)).iloc[0]
+    return pd.DataFrame({"name": flat.index, "value": [str(value) for value in flat]})
+
+
+def insights(results: pd.DataFrame, design: Design, split: str = "test") -> list[str]:
+    """What the numbers say, as sentences with intervals."""
+    here = results[results.split == split]
+    smallest = here[here.quantity == "difference_to_k1"].sort_values("k")
+    sentences = [
+        f"At K = {row.k} the cross entropy on the smallest component ({design.components[0]}) is "
+        f"{_compare(row)} at K = 1: difference {_interval(row, '+.4f')} nats a token."
+        for row in smallest.itertuples()
+    ]
+    gains = here[(here.quantity == "in_context_gain") & (here.series == "smallest")]
+    for row in gains.sort_values("k").iloc[[0, -1]].drop_duplicates().itertuples():
+        sentences.append(
+            f"Between the first and the last positions of a window the K = {row.k} model gains "
+            f"{_interval(row, '.3f')} nats a token from context, on the smallest component."
+        )
+    excess = here[(here.quantity == "excess") & (here.series == "chain")]
+    for row in excess.sort_values("k").itertuples():
+        where = "above" if row.value >= 0 else "below"
+        sentences.append(
+            f"On the components trained on, the K = {row.k} model lies {where} the exact optimum: "
+            f"excess {_interval(row, '+.4f')} nats a token."
+        )
+    return sentences
+
+
+def _interval(row: Any, spec: str) -> str:
+    if pd.isna(row.low):
+        return f"{row.value:{spec}} [no interval: a component has one document]"
+    return f"{row.value:{spec}} [{row.low:{spec}}, {row.high:{spec}}]"
+
+
+def _compare(row: Any) -> str:
+    if row.low > 0:
+        return "higher than"
+    return "lower than" if row.high < 0 else "not distinguishably different from that"
+
+
+def provenance(
+    parameters: Mapping[str, Any],
+    summaries: list[dict[str, Any]],
+    manifests: list[Manifest],
+    design: Design,
+) -> pd.DataFrame:
+    """What made the numbers: columns name, value."""
+    first = summaries[0]
+    rows = {
+        "corpus": parameters["corpus"]["source"],
+        "tokenizer": parameters["tokenizer"]["source"],
+        "components": f"{', '.join(design.components)} ({design.reason})",
+        "D, tokens of every K": f"{design.total_tokens:,}",
+        "K with unequal shares": ", ".join(
+            str(m.k) for m in manifests if any(c.adjusted for c in m.components)
+        )
+        or "none",
+        "epochs": first["epochs"],
+        "tokens seen by every model": f"{first['tokens_seen']:,}",
+        "optimizer steps": f"{first['steps']:,}",
+        "model": f"{parameters['model']['preset']}, {first['parameters']:,} parameters",
+        "seed": first["seed"],
+        "device and threads": f"{first['device']}, {first['threads']}",
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "libraries": ", ".join(f"{name} {version(name)}" for name in _LIBRARIES),
+        "token store": design.store,
+        "tokenizer fingerprint": design.tokenizer,
+        "design": design.fingerprint,
+        "initial weights, all K": first["initial_weights"],
+        "learning-rate schedule, all K": first["schedule"],
+        **{f"manifest of K = {m.k}": m.fingerprint for m in manifests},
+        **{f"final weights of K = {s['k']}": s["final_weights"] for s in summaries},
+    }
+    return pd.DataFrame(rows.items(), columns=["name", "value"]).astype(str)
+
+
+def render_markdown(report: Report, figures: Mapping[str, str]) -> str:
+    """The report as Markdown.
+
+    Parameters
+    ----------
+    figures : title -> file name of the picture, relative to the report.
+    """
+    parts = [f"# {_TITLE}", report.headline.note, _markdown_table(report.headline.frame)]
+    parts.append("\n".join(f"- {sentence}" for sentence in report.insights))
+    parts += [f"## {title}\n\n![{title}]({file})" for title, file in figures.items()]
+    for title, table in report.tables.items():
+        parts += [f"## {title}", table.note, _markdown_table(table.frame)]
+    return "\n\n".join(parts) + "\n"
+
+
+def render_html(report: Report, figures: Mapping[str, bytes]) -> str:
+    """The report as one HTML page that needs no other file.
+
+    Parameters
+    ----------
+    figures : title -> content of a PNG file, which is embedded.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("ergokedro"), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters["table"] = _html_table
+    return environment.get_template("report.html").render(
+        title=_TITLE,
+        report=report,
+        figures={title: base64.b64encode(png).decode() for title, png in figures.items()},
+    )
+
+
+def _html_table(table: pd.DataFrame) -> str:
+    return table.to_html(index=False, border=0, float_format="{:.4f}".format)
+
+
+def _markdown_table(table: pd.DataFrame) -> str:
+    def cell(value: object) -> str:
+        text = f"{value:.4f}" if isinstance(value, float) else str(value)
+        return text.replace("|", "\\|")
+
+    lines = [list(table.columns), ["---"] * len(table.columns)]
+    lines += [[cell(value) for value in row] for row in table.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

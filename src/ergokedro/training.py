@@ -1,0 +1,300 @@
+"""The training loop: random weights in, trained weights and curves out.
+
+Everything but the model's and the optimizer's tensors is a pure function of the step: the batch,
+the learning rate, and whether to log or to validate. Nothing is fetched from the device between
+logging points.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional
+
+from ergokedro.errors import ErgokedroError
+from ergokedro.evaluation import token_nll
+from ergokedro.machine import autocast, choose_device, cpu_threads, keep_freed_memory
+from ergokedro.model import build_model, n_parameters, weights_fingerprint
+from ergokedro.parameters import TrainingParameters
+from ergokedro.progress import ProgressBar, progress_bar
+from ergokedro.windows import TrainingWindows
+
+# A loss spike: above the running median by so many median absolute deviations.
+_SPIKE_MADS = 6
+_SPIKE_WINDOW = 100
+
+
+class Measurement(NamedTuple):
+    """One point of a training curve; losses in nats a token."""
+
+    step: int
+    tokens: int
+    metric: str
+    component: str
+    value: float
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training run gives.
+
+    Attributes
+    ----------
+    model : the trained model, on the CPU.
+    history : the curves, one row per :class:`Measurement`.
+    summary : sizes, fingerprints, stability and speed; JSON-able.
+    """
+
+    model: torch.nn.Module
+    history: pd.DataFrame
+    summary: dict[str, Any]
+
+
+def learning_rate(step: int, steps: int, params: TrainingParameters) -> float:
+    """Linear warm-up, then a cosine to `min_learning_rate` of the peak at the last step."""
+    warmup = round(params.warmup_fraction * steps)
+    if step < warmup:
+        return params.learning_rate * (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - 1 - warmup)
+    cosine = 0.5 * (1 + math.cos(math.pi * progress))
+    floor = params.min_learning_rate
+    return params.learning_rate * (floor + (1 - floor) * cosine)
+
+
+def make_optimizer(model: torch.nn.Module, params: TrainingParameters) -> torch.optim.AdamW:
+    """AdamW with decay on matrices only: biases and layer norms are not pulled towards zero."""
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    return torch.optim.AdamW(
+        [
+            {"params": matrices, "weight_decay": params.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ],
+        lr=params.learning_rate,
+        betas=(params.beta1, params.beta2),
+        fused=True,
+    )
+
+
+def window_loss(model: torch.nn.Module, windows: torch.Tensor) -> torch.Tensor:
+    """Mean NLL over tokens 2..W of int64 (b, W) windows, a scalar in nats."""
+    logits = model(input_ids=windows[:, :-1]).logits
+    return functional.cross_entropy(logits.flatten(0, 1).float(), windows[:, 1:].flatten())
+
+
+def train(
+    config: Any,
+    windows: TrainingWindows,
+    params: TrainingParameters,
+    seed: int,
+    *,
+    name: str,
+    validation: dict[str, np.ndarray],
+    on_metrics: Callable[[list[Measurement]], None] = lambda measurements: None,
+) -> TrainingResult:
+    """Train a model from random weights.
+
+    Parameters
+    ----------
+    config : of :func:`ergokedro.model.model_config`.
+    windows : what to train on, in order.
+    seed : of the initial weights.
+    name : shown beside the progress.
+    validation : component -> integers (n, W), measured now and then.
+    on_metrics : receives the points of the curves as they come.
+
+    Raises
+    ------
+    ErgokedroError
+        If a loss or a gradient norm is not finite.
+    """
+    keep_freed_memory()
+    device = choose_device(params.device)
+    with cpu_threads(params.threads) as threads:
+        model = build_model(config, seed)
+        initial = weights_fingerprint(model)
+        model.to(device).train()
+        loop = _Loop(model, make_optimizer(model, params), windows, params, validation, on_metrics)
+        start = time.perf_counter()
+        with progress_bar(name, total=loop.steps * loop.tokens_a_step, unit="tokens") as bar:
+            loop.run(bar)
+        seconds = time.perf_counter() - start
+    schedule = [learning_rate(step, loop.steps, params) for step in range(loop.steps)]
+    summary = {
+        "seed": seed,
+        "steps": loop.steps,
+        "tokens_seen": loop.tokens,
+        "epochs": params.epochs,
+        "batch_size": params.batch_size,
+        "parameters": n_parameters(model),
+        "initial_weights": initial,
+        "final_weights": weights_fingerprint(model),
+        "schedule": hashlib.sha256(np.array(schedule).tobytes()).hexdigest(),
+        **stability(np.array(loop.losses), np.array(loop.norms)),
+        "seconds": seconds,
+        "tokens_per_second": loop.tokens / seconds,
+        "device": str(device),
+        "threads": threads,
+    }
+    return TrainingResult(model.cpu(), pd.DataFrame(loop.history), summary)
+
+
+@dataclass
+class _Loop:
+    """The state of a run and the steps that move it on."""
+
+    model: torch.nn.Module
+    optimizer: torch.optim.AdamW
+    windows: TrainingWindows
+    params: TrainingParameters
+    validation: dict[str, np.ndarray]
+    on_metrics: Callable[[list[Measurement]], None]
+    step: int = 0
+    tokens: int = 0
+    losses: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+    history: list[Measurement] = field(default_factory=list)
+    # Scalars that still live on the device, one pair per step since the last logging point.
+    _pending: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+    _pending_windows: list[int] = field(default_factory=list)
+    _since: tuple[float, int] = (0.0, 0)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.params.epochs * self.windows.steps_per_epoch(self.params.batch_size)
+
+    @property
+    def tokens_a_step(self) -> float:
+        """Mean over the run, in which the last batch of an epoch may be smaller."""
+        tokens = self.params.epochs * self.windows.n_windows * self.windows.window_length
+        return tokens / self.steps
+
+    def run(self, bar: ProgressBar) -> None:
+        """The steps that are left."""
+        log_at = _points(self.steps, self.params.log_points)
+        validate_at = _points(self.steps, self.params.validation_points)
+        self._validate()
+        self._since = time.perf_counter(), self.tokens
+        while self.step < self.steps:
+            before = self.tokens
+            self._advance()
+            shown = self._log() if self.step in log_at else {}
+            if self.step in validate_at:
+                self._validate()
+            bar.update(self.tokens - before, **shown)
+
+    def _advance(self) -> None:
+        """One optimizer step; waits for nothing on the device."""
+        device = next(self.model.parameters()).device
+        batch = torch.from_numpy(self.windows.batch(self.step, self.params.batch_size))
+        if device.type == "cuda":
+            batch = batch.pin_memory()
+        batch = batch.to(device, non_blocking=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, self.steps, self.params)
+        with autocast(device):
+            loss = window_loss(self.model, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.params.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._pending.append((loss.detach(), norm.detach()))
+        self._pending_windows.append(len(batch))
+        self.tokens += batch.numel()
+        self.step += 1
+
+    def _log(self) -> dict[str, str]:
+        """Fetch the losses since the last point; give what the progress shows."""
+        losses, norms = self._fetch()
+        # Over tokens, not over batches: the last batch of an epoch may be smaller.
+        loss = float(np.average(losses, weights=self._pending_windows))
+        self._pending_windows = []
+        self.losses += losses.tolist()
+        self.norms += norms.tolist()
+        self._check_finite(losses, norms)
+        now = time.perf_counter()
+        rate = (self.tokens - self._since[1]) / (now - self._since[0])
+        self._since = now, self.tokens
+        self._record(
+            {
+                ("train_loss", ""): loss,
+                ("learning_rate", ""): learning_rate(self.step - 1, self.steps, self.params),
+                ("gradient_norm", ""): float(norms.mean()),
+                ("tokens_per_second", ""): rate,
+            }
+        )
+        return {"loss": f"{loss:.4f}", "tokens/s": f"{rate:,.0f}"}
+
+    def _fetch(self) -> tuple[np.ndarray, np.ndarray]:
+        """Losses and gradient norms of the pending steps, in one copy from the device."""
+        flat = torch.stack([scalar.float() for pair in self._pending for scalar in pair])
+        self._pending = []
+        losses, norms = flat.cpu().double().numpy().reshape(-1, 2).T
+        return losses, norms
+
+    def _check_finite(self, losses: np.ndarray, norms: np.ndarray) -> None:
+        """Stop at the first step from which the weights cannot recover."""
+        bad = ~(np.isfinite(losses) & np.isfinite(norms))
+        if bad.any():
+            first = int(bad.argmax())
+            raise ErgokedroError(
+                f"Training diverged at step {self.step - len(losses) + first + 1} of {self.steps}: "
+                f"loss {losses[first]}, gradient norm {norms[first]}. Lower "
+                f"training.learning_rate (now {self.params.learning_rate}) or "
+                f"training.gradient_clip (now {self.params.gradient_clip})."
+            )
+
+    def _validate(self) -> None:
+        start = time.perf_counter()
+        batch = 4 * self.params.batch_size
+        self._record(
+            {
+                ("validation_xe", component): float(
+                    token_nll(self.model, tokens, batch).mean(dtype=np.float64)
+                )
+                for component, tokens in self.validation.items()
+            }
+        )
+        # Validation is no part of the training speed.
+        self._since = self._since[0] + time.perf_counter() - start, self._since[1]
+
+    def _record(self, values: dict[tuple[str, str], float]) -> None:
+        points = [
+            Measurement(self.step, self.tokens, metric, component, value)
+            for (metric, component), value in values.items()
+        ]
+        self.history += points
+        self.on_metrics(points)
+
+
+def _points(steps: int, n: int) -> set[int]:
+    """`n` evenly spread steps of 1..steps, the last among them."""
+    return set(np.linspace(0, steps, min(n, steps) + 1).round().astype(int)[1:].tolist())
+
+
+def stability(losses: np.ndarray, norms: np.ndarray) -> dict[str, float | int]:
+    """How smoothly a run went, from the loss and gradient norm of every step, float64 (steps,).
+
+    A spike is a step whose loss lies above the median of the 100 steps before it by more than six
+    of their median absolute deviations. The final loss is the mean over the last 2 % of steps.
+    """
+    before = pd.Series(losses).shift(1).rolling(_SPIKE_WINDOW, min_periods=_SPIKE_WINDOW // 2)
+    median = before.median().to_numpy()
+    deviation = before.apply(lambda x: np.median(np.abs(x - np.median(x))), raw=True).to_numpy()
+    tail = losses[-max(1, len(losses) // 50) :]
+    return {
+        "final_train_loss": float(tail.mean()),
+        "loss_spikes": int((losses > median + _SPIKE_MADS * deviation).sum()),
+        "nonfinite_steps": int((~np.isfinite(losses) | ~np.isfinite(norms)).sum()),
+        "gradient_norm_median": float(np.median(norms)),
+        "gradient_norm_max": float(norms.max()),
+    }

@@ -1,0 +1,62 @@
+"""Small stores, designs and manifests for tests of what is built on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ergokedro.store import TOKEN_DTYPE, TOKENS, TokenStore, open_store, seal_store
+
+Lengths = dict[tuple[str, str], list[int]]
+StoreMaker = Callable[[Lengths], TokenStore]
+
+
+def write_range_store(path: Path, lengths: Lengths) -> TokenStore:
+    """A store whose token i is i modulo 65,000, with documents of the given lengths.
+
+    Keys are (split, label) in the store's order; lengths count the end-of-text token.
+    """
+    path.mkdir(parents=True)
+    index = pd.DataFrame(
+        [(s, label, n) for (s, label), each in lengths.items() for n in each],
+        columns=["split", "label", "length"],
+    )
+    index.insert(0, "document", np.arange(len(index)))
+    index["offset"] = index.length.cumsum() - index.length
+    index["content_hash"] = [f"{i:032x}" for i in range(len(index))]
+    tokens = (np.arange(index.length.sum()) % 65_000).astype(TOKEN_DTYPE)
+    tokens.tofile(path / TOKENS)
+    counts = index.groupby(["split", "label"], sort=False).length.agg(["count", "sum"])
+    seal_store(
+        path,
+        index,
+        {
+            "labels": list(dict.fromkeys(label for _, label in lengths)),
+            "vocab_size": 65_000,
+            "end_of_text": 0,
+            "inputs": {"tokenizer": "tokenizer", "corpus": "corpus"},
+            "corpus": {},
+            "cleaning": [
+                {"split": s, "label": c, "status": "kept", "documents": int(n), "tokens": int(t)}
+                for (s, c), (n, t) in zip(counts.index, counts.to_numpy(), strict=True)
+            ],
+        },
+    )
+    return open_store(path)
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> StoreMaker:
+    """Makes stores, each in a directory of its own."""
+    made = 0
+
+    def make(lengths: Lengths) -> TokenStore:
+        nonlocal made
+        made += 1
+        return write_range_store(tmp_path / f"store{made}", lengths)
+
+    return make

@@ -1,0 +1,182 @@
+"""A small analysis with a known answer: exact NLL of five sources, and models a little worse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ergokedro.corpus.synthetic import component_names, make_sources, sample_words
+from ergokedro.measurement import measure, windows_fingerprint
+from ergokedro.mixture import Component, Design, Manifest
+from ergokedro.nll import NLLArrays
+from ergokedro.parameters import AnalysisParameters, SyntheticParameters
+from ergokedro.runs import run_name
+from ergokedro.theory import mixture_nll, position_nll
+
+NAMES = component_names(5)
+DOCUMENTS, WINDOWS, LENGTH = 12, 4, 100
+PARAMS = AnalysisParameters(bootstrap=200)
+# Excess of the model of K over the exact optimum, on the components that it was trained on, and
+# on the others, nats.
+EXCESS = {k: 0.005 * k for k in range(1, 6)}
+UNSEEN = 0.2
+
+
+def make_windows() -> pd.DataFrame:
+    """Evaluation windows of two splits, five components of 12 documents of 4 windows each."""
+    rows = [
+        (split, name, document * WINDOWS + window)
+        for split in ("validation", "test")
+        for name in NAMES
+        for document in range(DOCUMENTS)
+        for window in range(WINDOWS)
+    ]
+    windows = pd.DataFrame(rows, columns=["split", "component", "start"])
+    windows.insert(2, "document", np.arange(len(windows)) // WINDOWS)
+    return windows.assign(start=np.arange(len(windows)) * LENGTH)
+
+
+def make_design() -> Design:
+    """A design of the five components, whose D is 300,000 tokens."""
+    return Design(
+        components=NAMES,
+        tokens=dict.fromkeys(NAMES, 300_300),
+        available_windows=dict.fromkeys(NAMES, 3003),
+        total_tokens=300_000,
+        window_length=LENGTH,
+        within_documents=False,
+        reason="the 5 largest by training tokens; ascending by training tokens",
+        store="store",
+        tokenizer="tokenizer",
+    )
+
+
+def make_manifests() -> list[Manifest]:
+    """The manifests of K = 1..5."""
+    return [
+        Manifest(
+            run=run_name(k),
+            k=k,
+            window_length=LENGTH,
+            within_documents=False,
+            total_tokens=300_000,
+            components=[
+                Component(
+                    label=name,
+                    start=i * 300_300,
+                    stop=i * 300_300 + 300_000 // k,
+                    windows=3000 // k,
+                    available_windows=3003,
+                    adjusted=False,
+                )
+                for i, name in enumerate(NAMES[:k])
+            ],
+            store="store",
+            tokenizer="tokenizer",
+        )
+        for k in range(1, 6)
+    ]
+
+
+def make_exact(windows: pd.DataFrame) -> NLLArrays:
+    """The exact optimum of every K on documents drawn from the default sources."""
+    sources = make_sources(SyntheticParameters())
+    arrays = {}
+    for number, (split, here) in enumerate(windows.groupby("split")):
+        rng = np.random.default_rng(number)
+        each = len(here) // len(sources)
+        words = np.concatenate([sample_words(source, each, LENGTH, rng) for source in sources])
+        nll = np.stack([position_nll(source, words) for source in sources])
+        for k in range(1, 6):
+            optimum = mixture_nll(nll[:k], np.full(k, 1 / k))[:, 1:]
+            arrays[f"{split}/{run_name(k)}"] = optimum.astype(np.float32)
+    return NLLArrays(arrays, {"available": True})
+
+
+def make_runs(
+    windows: pd.DataFrame, exact: NLLArrays, manifests: list[Manifest], shift: float = 0.0
+) -> list[NLLArrays]:
+    """Models whose NLL is the optimum plus EXCESS or UNSEEN, plus `shift` and a little noise."""
+    runs = []
+    for manifest in manifests:
+        rng = np.random.default_rng(manifest.k)
+        nll = {}
+        for split, here in windows.groupby("split"):
+            optimum = exact.nll[f"{split}/{manifest.run}"]
+            seen = here.component.isin(manifest.labels).to_numpy()
+            noise = rng.normal(scale=0.05, size=(len(here), 1)) + shift
+            worse = np.where(seen, EXCESS[manifest.k], UNSEEN)[:, None]
+            nll[str(split)] = (optimum + worse + noise).astype(np.float32)
+        fingerprints = {
+            "evaluation_windows": windows_fingerprint(windows),
+            "manifest": manifest.fingerprint,
+            "weights": f"weights of {manifest.run}",
+        }
+        meta = {
+            "run": manifest.run,
+            "k": manifest.k,
+            "seed": 0,
+            "components": manifest.labels,
+            "fingerprints": fingerprints,
+        }
+        runs.append(NLLArrays(nll, meta))
+    return runs
+
+
+def make_summary(manifest: Manifest) -> dict[str, Any]:
+    """What training says of a run."""
+    return {
+        "run": manifest.run,
+        "k": manifest.k,
+        "components": manifest.labels,
+        "manifest": manifest.fingerprint,
+        "seed": 0,
+        "steps": 752,
+        "tokens_seen": 1_200_000,
+        "epochs": 4,
+        "batch_size": 16,
+        "parameters": 494_848,
+        "initial_weights": "1" * 64,
+        "final_weights": f"weights of {manifest.run}",
+        "schedule": "2" * 64,
+        "final_train_loss": 2.6,
+        "loss_spikes": 0,
+        "nonfinite_steps": 0,
+        "gradient_norm_median": 0.3,
+        "gradient_norm_max": 2.5,
+        "seconds": 40.0,
+        "tokens_per_second": 30_000.0,
+        "device": "cpu",
+        "threads": 2,
+    }
+
+
+def make_history(k: int) -> pd.DataFrame:
+    """Curves that fall from log 512 to about 2.6 nats; components not trained on stay higher."""
+    rows: list[tuple[int, int, str, str, float]] = []
+    for step in np.linspace(0, 752, 11).astype(int).tolist():
+        fall = (np.log(512) - 2.6) * np.exp(-step / 60)
+        for i, name in enumerate(NAMES):
+            value = 2.6 + fall + 0.005 * k + (UNSEEN if i >= k else 0)
+            rows.append((step, step * 1600, "validation_xe", name, value))
+    rng = np.random.default_rng(k)
+    for step in np.linspace(0, 752, 201).astype(int).tolist()[1:]:
+        value = 2.6 + (np.log(512) - 2.6) * np.exp(-step / 60) + rng.normal(scale=0.02)
+        rows.append((step, step * 1600, "train_loss", "", value))
+    return pd.DataFrame(rows, columns=["step", "tokens", "metric", "component", "value"])
+
+
+def make_results(known: bool = True, ks: tuple[int, ...] = (1, 2, 3, 4, 5)) -> pd.DataFrame:
+    """The results of some runs, with or without a known optimum."""
+    windows, manifests = make_windows(), make_manifests()
+    exact = make_exact(windows)
+    runs = [run for run in make_runs(windows, exact, manifests) if run.meta["k"] in ks]
+    return measure(
+        runs,
+        windows,
+        make_design(),
+        exact if known else NLLArrays({}, {"available": False}),
+        PARAMS,
+    )

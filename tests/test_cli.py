@@ -1,0 +1,240 @@
+"""The real commands, in a project directory of their own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from project import Project
+
+from ergokedro.nll import load_nll
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    """A project in which everything was run once, and what that printed."""
+    project = Project.create(tmp_path_factory.mktemp("finished") / "project")
+    return project, project.run()
+
+
+@pytest.fixture
+def project(finished: tuple[Project, str], tmp_path: Path) -> Project:
+    """A copy of the finished project, to be changed at will."""
+    return finished[0].copy(tmp_path / "project")
+
+
+def test_the_main_job_ends_in_a_table_and_the_paths(finished: tuple[Project, str]) -> None:
+    project, output = finished
+    table = pd.read_csv(project.file("08_reporting", "xe_table.csv"))
+    assert table.k.to_list() == [1, 2, 3]
+    assert (table.low < table.xe).all()
+    assert (table.xe < table.high).all()
+    for row in table.itertuples():
+        assert f"{row.xe:.4f}" in output
+        assert f"{row.optimum:.4f}" in output
+    for name in ("report.html", "report.md", "xe_by_k.png", "in_context_xe.png"):
+        path = project.file("08_reporting", name)
+        assert path.stat().st_size > 1000
+        assert str(path) in output
+    assert "Warning" not in output
+    assert "Traceback" not in output
+
+
+def test_every_k_trains_on_the_same_terms(finished: tuple[Project, str]) -> None:
+    project, _ = finished
+    read = lambda layer, name: json.loads(project.file(layer, name).read_text())  # noqa: E731
+    summaries = [read("07_model_output", f"k{k}/summary.json") for k in (1, 2, 3)]
+    for key in ("steps", "tokens_seen", "schedule", "initial_weights", "parameters"):
+        assert len({summary[key] for summary in summaries}) == 1, key
+    assert len({summary["final_weights"] for summary in summaries}) == 3
+    design = read("05_model_input", "design.json")
+    assert summaries[0]["tokens_seen"] == design["total_tokens"]
+
+
+def test_the_same_command_gives_the_same_bytes(
+    finished: tuple[Project, str], tmp_path: Path
+) -> None:
+    again = Project.create(tmp_path / "project")
+    again.run("--pipelines", "data_processing,mixture_design,training")
+    measured = ("seconds", "tokens_per_second")
+    for name, content in again.files().items():
+        other = (finished[0].root / name).read_bytes()
+        if name.endswith("summary.json"):
+            ours, theirs = json.loads(content), json.loads(other)
+            for key in measured:
+                ours.pop(key, None), theirs.pop(key, None)
+            assert ours == theirs
+        elif name.endswith("history.parquet"):
+            frames = [pd.read_parquet(p.root / name) for p in (again, finished[0])]
+            ours, theirs = (f[~f.metric.isin(measured)].reset_index(drop=True) for f in frames)
+            pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+        else:
+            assert content == other, name
+
+
+def test_one_k_alone(project: Project) -> None:
+    for k in (1, 2, 3):
+        project.file("07_model_output", f"k{k}/nll.npz").unlink()
+    project.run("--pipeline", "training", "--params", "k=3")
+    assert project.file("07_model_output", "k3/nll.npz").exists()
+    assert not project.file("07_model_output", "k1/nll.npz").exists()
+    output = project.run("--pipeline", "analysis", status=1)
+    assert "Missing: k1.nll, k2.nll" in output
+    assert "kedro run --pipelines training" in output
+    project.run("--pipelines", "training", "--params", "k=1-2")
+    project.run("--pipeline", "analysis")
+
+
+@pytest.mark.parametrize(
+    ("k", "message"),
+    [
+        ("0", "k = 0: K counts components"),
+        ("x", "k = 'x' is not understood"),
+        ("9", "the synthetic corpus has 3"),
+        ("2-1", "a range ascends"),
+    ],
+)
+def test_impossible_k(tmp_path: Path, k: str, message: str) -> None:
+    project = Project.create(tmp_path / "project")
+    output = project.run("--pipeline", "training", "--params", f"k={k}", status=1)
+    assert message in output
+    assert "Traceback" not in output
+    assert project.files() == {}
+    assert not (project.root / "mlflow.db").exists()
+
+
+def test_training_without_manifests_names_the_command(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "project")
+    output = project.run("--pipeline", "training", status=1)
+    assert "First run `kedro run --pipelines data_processing,mixture_design`" in output
+    assert "Traceback" not in output
+    assert project.files() == {}
+
+
+def test_wrong_parameters_are_refused_before_any_work(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "project")
+    output = project.run("--params", "training.epochs=0,training.epoch=3", status=1)
+    assert "training.epochs = 0" in output
+    assert "training.epoch: unknown key" in output
+    assert project.files() == {}
+
+
+def test_more_components_than_the_default(tmp_path: Path) -> None:
+    """k = 7 works where the corpus has seven categories."""
+    project = Project.create(tmp_path / "project")
+    project.run("--params", "k=7,corpus.synthetic.components=7,corpus.synthetic.train_documents=250")
+    manifest = json.loads(project.file("05_model_input", "manifests/k7.json").read_text())
+    assert len(manifest["components"]) == 7
+    assert len({component["windows"] for component in manifest["components"]}) == 1
+    nll = load_nll(project.file("07_model_output", "k7/nll.npz"))
+    assert np.isfinite(nll.nll["test"]).all()
+
+
+def test_stale_and_damaged_inputs_are_refused(project: Project) -> None:
+    tokens = project.file("03_primary", "token_store/tokens.bin")
+    original = tokens.read_bytes()
+    tokens.write_bytes(original[:-1] + b"\xff")
+    output = project.run("--pipeline", "training", "--params", "k=1", status=1)
+    assert "damaged: tokens.bin" in output
+    assert "kedro run --pipeline data_processing" in output
+    tokens.write_bytes(original)
+
+    project.run("--pipeline", "data_processing", "--params", "tokenizer.vocab_size=300")
+    output = project.run("--pipeline", "training", "--params", "k=1", status=1)
+    assert "The manifest of k1 was made for another token store" in output
+    assert "kedro run --pipeline mixture_design" in output
+
+    project.run("--pipeline", "mixture_design")
+    output = project.run("--pipeline", "analysis", status=1)
+    assert "was measured for another design" in output or "were measured for another" in output
+
+
+def test_registry_and_catalog_commands(finished: tuple[Project, str]) -> None:
+    project, _ = finished
+    output = project.kedro("registry", "list")
+    for name in ("__default__", "analysis", "data_processing", "mixture_design", "training"):
+        assert f"- {name}" in output
+    output = project.kedro("registry", "describe", "training")
+    assert "k5.train_model" in output
+    output = project.kedro("catalog", "describe-datasets", "--pipelines", "training")
+    assert "k3.manifest" in output
+
+
+def test_the_graph_in_kedro_viz(finished: tuple[Project, str]) -> None:
+    project, _ = finished
+    project.kedro("viz", "build", "--env", "small")
+    graph = json.loads((project.root / "build" / "api" / "main").read_text())
+    names = {node["full_name"] for node in graph["nodes"] if "full_name" in node}
+    assert {"k1", "k2", "k3"} <= {node["id"] for node in graph["nodes"]}
+    assert graph["layers"] == [
+        "raw", "intermediate", "primary", "model_input", "models", "model_output", "reporting",
+    ]  # fmt: skip
+    assert {"fetch_corpus", "make_manifests", "measure"} <= names
+
+
+def test_mlflow_holds_a_parent_and_a_child_for_every_k(finished: tuple[Project, str]) -> None:
+    from mlflow import MlflowClient
+
+    project, _ = finished
+    client = MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("ergokedro")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    children = {run.info.run_name: run for run in runs if "mlflow.parentRunId" in run.data.tags}
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert sorted(children) == ["k1", "k2", "k3"]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert parent.data.params["training.epochs"] == "1"
+    files = {item.path for item in client.list_artifacts(parent.info.run_id)}
+    assert {"report.html", "xe_by_k.png", "results.parquet"} <= files
+    for k in (1, 2, 3):
+        run = children[f"k{k}"]
+        params = run.data.params
+        assert params["k"] == str(k)
+        assert params["components"].count("source") == k
+        for name in ("D", "tokens_seen", "seed", "git_commit", "model", "manifest_fingerprint"):
+            assert params[name], name
+        assert "store_fingerprint" in params
+        assert "tokenizer_fingerprint" in params
+        for name in ("test_xe/all", "test_xe/source-1", "validation_xe/source-3", "train_loss"):
+            assert np.isfinite(run.data.metrics[name]), name
+        assert len(client.get_metric_history(run.info.run_id, "train_loss")) == 4
+        names = {"learning_rate", "gradient_norm", "tokens_per_second"}
+        assert names <= set(run.data.metrics)
+        assert [a.path for a in client.list_artifacts(run.info.run_id)] == ["manifest.json"]
+
+
+def test_a_terminated_run_is_marked_killed(project: Project) -> None:
+    from mlflow import MlflowClient
+
+    process = project.start(
+        "run", "--env", "small", "--pipeline", "training", "--params", "training.epochs=2000"
+    )
+    client = MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("ergokedro")
+    assert experiment is not None
+    deadline = time.monotonic() + 60
+    running: set[str] = set()
+    while len(running) < 2 and time.monotonic() < deadline:
+        time.sleep(0.5)
+        found = client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'")
+        running = {run.info.run_id for run in found}
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert len(running) == 2
+    assert {client.get_run(run).info.status for run in running} == {"KILLED"}
+
+
+def test_an_unreachable_tracking_server_does_not_stop_the_experiment(project: Project) -> None:
+    file = project.root / "conf" / "small" / "tracking.yml"
+    file.write_text(
+        "enabled: true\ntracking_uri: sqlite:////nowhere/mlflow.db\nexperiment: ergokedro\n"
+    )
+    output = project.run("--pipeline", "training", "--params", "k=1")
+    assert "MLflow tracking stopped" in output

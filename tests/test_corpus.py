@@ -1,0 +1,185 @@
+"""Sources, the cache and cleaning."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ergokedro.cleaning import clean_documents, content_hash, leaked_heldout
+from ergokedro.corpus import cache
+from ergokedro.corpus.cache import Corpus, write_corpus
+from ergokedro.corpus.sources import corpus_stream
+from ergokedro.errors import ErgokedroError
+from ergokedro.parameters import CorpusParameters
+
+ROWS = {
+    "train": [("one two", 0), ("three", 1), ("one  two\n", 0), ("leak", 1), ("", 0), ("four", -1)],
+    "validation": [("five", 0), ("six", 1)],
+    "test": [("leak", 1), ("seven", 0)],
+}
+
+
+def write_hub_layout(root: Path, rows: dict[str, list[tuple[str, int]]], names: list[str]) -> Path:
+    """Parquet files as on the hub: text and a ClassLabel."""
+    features = {
+        "text": {"dtype": "string", "_type": "Value"},
+        "label": {"names": names, "_type": "ClassLabel"},
+    }
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    (root / "data").mkdir(parents=True)
+    for split, each in rows.items():
+        table = pa.table({"text": [t for t, _ in each], "label": [c for _, c in each]})
+        table = table.replace_schema_metadata(metadata)
+        pq.write_table(table, root / "data" / f"{split}-00000-of-00001.parquet")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _own_datasets_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
+
+
+def read(tmp_path: Path, **params: object) -> Corpus:
+    return write_corpus(tmp_path / "corpus", corpus_stream(CorpusParameters(**params)))
+
+
+def rows_of(corpus: Corpus) -> list[tuple[str, str, str | None]]:
+    return [
+        (split, row["text"], row["label"])
+        for split, group in corpus.blocks()
+        for row in corpus.read_block(split, group).to_pylist()
+    ]
+
+
+def test_a_directory_in_the_hubs_layout(tmp_path: Path) -> None:
+    root = write_hub_layout(tmp_path / "hub", ROWS, ["x", "y"])
+    corpus = read(tmp_path, source=str(root))
+    assert corpus.labels == ["x", "y"]
+    assert corpus.rows == {"train": 6, "validation": 2, "test": 2}
+    assert rows_of(corpus)[0] == ("train", "one two", "x")
+    assert rows_of(corpus)[5] == ("train", "four", None)
+
+
+def test_cleaning_counts_every_reason(tmp_path: Path) -> None:
+    root = write_hub_layout(tmp_path / "hub", ROWS, ["x", "y"])
+    documents = clean_documents(read(tmp_path, source=str(root)))
+    assert documents.status.to_list()[:6] == [
+        "kept", "kept", "duplicate", "in_heldout", "empty", "unknown_label",
+    ]  # fmt: skip
+    assert (documents.status[6:] == "kept").all()
+    assert leaked_heldout(documents) == {"test": 1, "validation": 0}
+
+
+def test_content_hash_ignores_white_space_and_unicode_form() -> None:
+    assert content_hash("a\u0301 b") == content_hash(" \u00e1\n\tb ")
+    assert content_hash("ab") != content_hash("a b")
+    assert content_hash(" \n") == ""
+
+
+def test_hashes_that_end_in_zero_bytes_are_matched(tmp_path: Path) -> None:
+    """Byte strings lose trailing zeros in numpy's fixed-width type: 1 in 256 was missed."""
+    rows = {
+        "train": [(f"document {i}", i % 2) for i in range(2000)],
+        "validation": [("v", 0), ("w", 1)],
+        "test": [(f"document {i}", i % 2) for i in range(2000)],
+    }
+    root = write_hub_layout(tmp_path / "hub", rows, ["x", "y"])
+    documents = clean_documents(read(tmp_path, source=str(root)))
+    assert (documents.status == "in_heldout").sum() == 2000
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_own_files_are_split_by_content(tmp_path: Path, suffix: str) -> None:
+    rows = [{"body": f"text number {i}", "topic": "ab"[i % 2]} for i in range(400)]
+    file = tmp_path / f"own.{suffix}"
+    table = pa.Table.from_pylist(rows)
+    if suffix == "parquet":
+        pq.write_table(table, file)
+    else:
+        frame = table.to_pandas()
+        if suffix == "csv":
+            frame.to_csv(file, index=False)
+        else:
+            frame.to_json(file, orient="records", lines=True)
+    corpus = read(tmp_path, source=str(file), text_column="body", label_column="topic")
+    assert corpus.labels == ["a", "b"]
+    assert sum(corpus.rows.values()) == 400
+    assert all(20 <= corpus.rows[split] <= 60 for split in ("validation", "test"))
+    assert len({text for _, text, _ in rows_of(corpus)}) == 400
+
+
+def test_block_borders_and_fingerprint_depend_on_the_content_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {s: [("x" * (i * 37 % 50), i % 2) for i in range(90)] for s in ROWS}
+    root = write_hub_layout(tmp_path / "hub", rows, ["x", "y"])
+    monkeypatch.setattr(cache, "BLOCK_BYTES", 200)
+    first = read(tmp_path, source=str(root))
+    monkeypatch.setattr("ergokedro.corpus.sources._READ_ROWS", 7)
+    second = write_corpus(tmp_path / "again", corpus_stream(CorpusParameters(source=str(root))))
+    assert first.fingerprint == second.fingerprint
+    assert first.blocks() == second.blocks()
+    assert len(first.blocks()) > 10
+    for split, group in first.blocks():
+        block = first.read_block(split, group)
+        assert block.num_rows == 1 or sum(map(len, block["text"].to_pylist())) <= 200
+    assert rows_of(first) == rows_of(second)
+
+
+def test_the_cache_is_used_until_the_source_changes(tmp_path: Path) -> None:
+    root = write_hub_layout(tmp_path / "hub", ROWS, ["x", "y"])
+    first = read(tmp_path, source=str(root))
+    sidecar = first.path / "corpus.json"
+    before = sidecar.stat().st_mtime_ns
+    assert read(tmp_path, source=str(root)).fingerprint == first.fingerprint
+    assert sidecar.stat().st_mtime_ns == before
+    file = next((root / "data").glob("train*"))
+    os.utime(file, ns=(0, 0))
+    read(tmp_path, source=str(root))
+    assert sidecar.stat().st_mtime_ns > before
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"source": "./nowhere"}, r"corpus\.source = './nowhere': no such file"),
+        ({"source": "what is this?"}, r"corpus\.source = 'what is this\?'"),
+        ({"source": "{own}", "text_column": "body"}, r"no column 'body'.*corpus\.text_column"),
+        ({"source": "{own}", "text_column": "number"}, r"'number' holds int64, not text"),
+        ({"source": "{own}"}, r"the labels \['a'\].*at least two"),
+        ({"source": "{text}"}, r"file type is not one of"),
+    ],
+)
+def test_bad_sources(tmp_path: Path, params: dict[str, str], message: str) -> None:
+    (tmp_path / "own.jsonl").write_text('{"text": "t", "label": "a", "number": 1}\n' * 30)
+    (tmp_path / "own.txt").write_text("text")
+    names = {"own": str(tmp_path / "own.jsonl"), "text": str(tmp_path / "own.txt")}
+    filled = {key: value.format(**names) for key, value in params.items()}
+    with pytest.raises(ErgokedroError, match=message):
+        read(tmp_path, **filled)
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_an_unreachable_hub_says_how_to_use_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise ConnectionError("no route to the hub")
+
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    with pytest.raises(ErgokedroError, match=r"somebody/corpus.*set corpus\.source to that"):
+        read(tmp_path, source="somebody/corpus")
+
+
+def test_a_broken_cache_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ErgokedroError, match="kedro run --pipeline data_processing"):
+        Corpus(tmp_path / "none")

@@ -1,0 +1,81 @@
+"""The training pipeline: one template per K, and its nodes on a small store."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import StoreMaker
+from ergokedro.errors import ErgokedroError
+from ergokedro.evaluation import token_nll
+from ergokedro.mixture import (
+    choose_evaluation_windows,
+    design_mixtures,
+    make_manifest,
+    token_accounting,
+)
+from ergokedro.parameters import (
+    EvaluationParameters,
+    MixtureParameters,
+    ModelParameters,
+    TrainingParameters,
+)
+from ergokedro.pipelines.training import create_pipeline, nodes
+
+LENGTHS = {
+    ("train", "a"): [333, 512, 1500],
+    ("train", "b"): [701, 99, 2100],
+    ("validation", "a"): [320, 250],
+    ("validation", "b"): [300],
+    ("test", "a"): [310],
+    ("test", "b"): [420],
+}
+
+
+def test_each_k_is_a_namespace_of_the_same_template() -> None:
+    pipeline = create_pipeline([1, 3])
+    assert {node.name for node in pipeline.nodes} == {
+        f"k{k}.{name}" for k in (1, 3) for name in ("train_model", "evaluate_model")
+    }
+    assert {node.namespace for node in pipeline.nodes} == {"k1", "k3"}
+    shared = {"token_store", "tokenizer", "evaluation_windows"}
+    params = {f"params:{name}" for name in ("model", "training", "evaluation", "seed")}
+    assert pipeline.inputs() == shared | params | {"k1.manifest", "k3.manifest"}
+    assert pipeline.all_outputs() == {
+        f"k{k}.{name}" for k in (1, 3) for name in ("model", "history", "summary", "nll")
+    }
+    assert all("training" in node.tags for node in pipeline.nodes)
+
+
+def test_the_nodes_train_and_measure(make_store: StoreMaker) -> None:
+    store = make_store(LENGTHS)
+    tokenizer: Any = SimpleNamespace(
+        vocab_size=65_000, fingerprint=store.meta["inputs"]["tokenizer"]
+    )
+    design = design_mixtures(store, token_accounting(store), MixtureParameters(top_n=2))
+    evaluation = EvaluationParameters(windows_per_document=2)
+    windows = choose_evaluation_windows(store, design, evaluation)
+    manifest = make_manifest(store, design, 2)
+    training = TrainingParameters(epochs=1, validation_windows=1, device="cpu", threads=1)
+    model, history, summary = nodes.train_model(
+        store, tokenizer, manifest, windows, ModelParameters(hidden_size=8), training, seed=3
+    )
+    assert (summary["run"], summary["k"], summary["seed"]) == ("k2", 2, 3)
+    assert summary["components"] == manifest.labels
+    assert summary["tokens_seen"] == summary["total_tokens"] == manifest.total_tokens
+    assert set(history.component) == {"", "a", "b"}
+
+    arrays = nodes.evaluate_model(
+        model, summary, store, tokenizer, manifest, windows, evaluation, training
+    )
+    assert arrays.meta["fingerprints"]["weights"] == summary["final_weights"]
+    for split, rows in windows.groupby("split"):
+        tokens = np.stack([store.tokens[start : start + 100] for start in rows.start])
+        np.testing.assert_allclose(arrays.nll[str(split)], token_nll(model, tokens, 9), atol=1e-5)
+
+    other = make_manifest(store, design, 1)
+    with pytest.raises(ErgokedroError, match="--params k=2"):
+        nodes.evaluate_model(model, summary, store, tokenizer, other, windows, evaluation, training)
