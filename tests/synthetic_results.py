@@ -106,7 +106,7 @@ def make_runs(
         for split, here in windows.groupby("split"):
             optimum = exact.nll[f"{split}/{manifest.run}"]
             seen = here.component.isin(manifest.labels).to_numpy()
-            noise = rng.normal(scale=0.05, size=(len(here), 1)) + shift
+            noise = rng.normal(scale=0.01, size=(len(here), 1)) + shift
             worse = np.where(seen, EXCESS[manifest.k], UNSEEN)[:, None]
             nll[str(split)] = (optimum + worse + noise).astype(np.float32)
         fingerprints = {

@@ -47,12 +47,14 @@ def test_the_main_job_ends_in_a_table_and_the_paths(finished: tuple[Project, str
 
 def test_every_k_trains_on_the_same_terms(finished: tuple[Project, str]) -> None:
     project, _ = finished
-    read = lambda layer, name: json.loads(project.file(layer, name).read_text())  # noqa: E731
-    summaries = [read("07_model_output", f"k{k}/summary.json") for k in (1, 2, 3)]
+    summaries = [
+        json.loads(project.file("07_model_output", f"k{k}/summary.json").read_text())
+        for k in (1, 2, 3)
+    ]
     for key in ("steps", "tokens_seen", "schedule", "initial_weights", "parameters"):
         assert len({summary[key] for summary in summaries}) == 1, key
     assert len({summary["final_weights"] for summary in summaries}) == 3
-    design = read("05_model_input", "design.json")
+    design = json.loads(project.file("05_model_input", "design.json").read_text())
     assert summaries[0]["tokens_seen"] == design["total_tokens"]
 
 

@@ -64,10 +64,11 @@ def plot_xe_by_k(results: pd.DataFrame, split: str = "test") -> Figure:
         axis.set_title(title, fontsize=10)
         axis.set_ylabel(_XE)
     _draw_paired(axes[3], results, split)
+    ks = sorted(results.k.unique())
     for axis in axes:
-        axis.set_xticks(sorted(results.k.unique()))
+        axis.set_xticks(ks)
+        axis.set_xlim(ks[0] - 0.4, ks[-1] + 0.4)
         axis.set_xlabel(_K)
-        axis.margins(x=0.1)
         axis.legend(frameon=False, fontsize=8)
     figure.suptitle(
         f"Cross entropy on {split} text, at equal totals of training tokens "
@@ -131,7 +132,7 @@ def _draw_curves(axis: Axes, curves: pd.DataFrame, exact: pd.DataFrame, componen
     for k in curves.k.unique():
         curve, colour = curves[curves.k == k], colour_of(k, components)
         axis.plot(curve.position, curve.value, color=colour, label=f"K = {k}", lw=1.4, marker=".")
-        axis.fill_between(curve.position, curve.low, curve.high, color=colour, alpha=0.12, lw=0)
+        axis.fill_between(curve.position, curve.low, curve.high, color=colour, alpha=0.08, lw=0)
         best = exact[exact.k == k]
         axis.plot(best.position, best.value, color=colour, lw=1.2, linestyle="--")
     if not exact.empty:

@@ -242,6 +242,6 @@ def _markdown_table(table: pd.DataFrame) -> str:
         text = f"{value:.4f}" if isinstance(value, float) else str(value)
         return text.replace("|", "\\|")
 
-    lines = [list(table.columns), ["---"] * len(table.columns)]
+    lines = [[cell(name) for name in table.columns], ["---"] * len(table.columns)]
     lines += [[cell(value) for value in row] for row in table.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

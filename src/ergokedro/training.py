@@ -284,12 +284,14 @@ def _points(steps: int, n: int) -> set[int]:
 def stability(losses: np.ndarray, norms: np.ndarray) -> dict[str, float | int]:
     """How smoothly a run went, from the loss and gradient norm of every step, float64 (steps,).
 
-    A spike is a step whose loss lies above the median of the 100 steps before it by more than six
-    of their median absolute deviations. The final loss is the mean over the last 2 % of steps.
+    A spike is a step whose loss lies above the median of the 100 steps before it (early on, of at
+    least 50) by more than six of their median absolute deviations. The final loss is the mean over
+    the last 2 % of steps.
     """
-    before = pd.Series(losses).shift(1).rolling(_SPIKE_WINDOW, min_periods=_SPIKE_WINDOW // 2)
-    median = before.median().to_numpy()
-    deviation = before.apply(lambda x: np.median(np.abs(x - np.median(x))), raw=True).to_numpy()
+    recent = pd.Series(losses).rolling(_SPIKE_WINDOW, min_periods=_SPIKE_WINDOW // 2)
+    # Shifted after rolling: a step is judged by those before it alone.
+    median = recent.median().shift(1).to_numpy()
+    deviation = recent.apply(_median_deviation, raw=True).shift(1).to_numpy()
     tail = losses[-max(1, len(losses) // 50) :]
     return {
         "final_train_loss": float(tail.mean()),
@@ -298,3 +300,8 @@ def stability(losses: np.ndarray, norms: np.ndarray) -> dict[str, float | int]:
         "gradient_norm_median": float(np.median(norms)),
         "gradient_norm_max": float(norms.max()),
     }
+
+
+def _median_deviation(values: np.ndarray) -> float:
+    """Median absolute deviation from the median."""
+    return float(np.median(np.abs(values - np.median(values))))

@@ -1,0 +1,60 @@
+"""The analysis pipeline, run on datasets in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from ergokedro.parameters import Parameters
+from ergokedro.pipelines.analysis import create_pipeline
+from synthetic_results import (
+    PARAMS,
+    make_design,
+    make_exact,
+    make_history,
+    make_manifests,
+    make_runs,
+    make_summary,
+    make_windows,
+)
+
+
+def make_inputs(ks: list[int]) -> dict[str, Any]:
+    windows = make_windows()
+    exact = make_exact(windows)
+    inputs = {
+        "evaluation_windows": windows,
+        "design": make_design(),
+        "exact_nll": exact,
+        "params:analysis": PARAMS,
+        "parameters": Parameters().model_dump(mode="json"),
+    }
+    manifests = [manifest for manifest in make_manifests() if manifest.k in ks]
+    for manifest, run in zip(manifests, make_runs(windows, exact, manifests), strict=True):
+        inputs[f"{manifest.run}.nll"] = run
+        inputs[f"{manifest.run}.manifest"] = manifest
+        inputs[f"{manifest.run}.summary"] = make_summary(manifest)
+        inputs[f"{manifest.run}.history"] = make_history(manifest.k)
+    return inputs
+
+
+def test_inputs_are_those_of_the_runs_asked_for() -> None:
+    inputs = create_pipeline([2, 11]).inputs()
+    assert {name for name in inputs if name.startswith("k")} == {
+        f"k{k}.{kind}" for k in (2, 11) for kind in ("nll", "manifest", "summary", "history")
+    }
+
+
+def test_results_to_report() -> None:
+    pipeline = create_pipeline([1, 3]).from_nodes("measure", "plot_learning_curves")
+    data = make_inputs([1, 3])
+    assert pipeline.inputs() == set(data)
+    for node in pipeline.nodes:
+        for name, value in node.run({name: data[name] for name in node.inputs}).items():
+            # The catalog saves figures as PNG files and loads their bytes.
+            data[name] = b"png" if isinstance(value, Figure) else value
+    assert data["xe_table"].k.to_list() == [1, 3]
+    assert data["acceptance"].passed.all()
+    assert "K = 3" in data["report_markdown"]
+    assert data["report_html"].count("data:image/png;base64,") == 4

@@ -1,0 +1,143 @@
+"""The report says what the numbers say, and needs no other file."""
+
+from __future__ import annotations
+
+import base64
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from ergokedro.measurement import acceptance, xe_table
+from ergokedro.parameters import Parameters
+from ergokedro.report import (
+    Report,
+    build_report,
+    component_table,
+    format_table,
+    insights,
+    render_html,
+    render_markdown,
+)
+from synthetic_results import NAMES, make_design, make_manifests, make_results, make_summary
+
+PNG = b"\x89PNG\r\n\x1a\n picture"
+
+
+def make_report(results: pd.DataFrame) -> Report:
+    manifests = make_manifests()
+    return build_report(
+        results,
+        xe_table(results, make_design()),
+        acceptance(results, reference=True),
+        make_design(),
+        manifests,
+        [make_summary(manifest) for manifest in manifests],
+        Parameters().model_dump(mode="json"),
+    )
+
+
+@pytest.fixture(scope="module")
+def results() -> pd.DataFrame:
+    return make_results()
+
+
+def test_terminal_table(results: pd.DataFrame) -> None:
+    text = format_table(xe_table(results, make_design()))
+    title, header, *lines = text.strip().splitlines()
+    assert "nats" in title
+    assert header.split() == [
+        "k", "xe", "low", "high", "smallest", "optimum", "excess", "components",
+    ]  # fmt: skip
+    assert [line.split()[0] for line in lines] == list("12345")
+    assert "optimum" not in format_table(xe_table(make_results(known=False), make_design()))
+
+
+def test_insights_follow_the_numbers(results: pd.DataFrame) -> None:
+    row = (results.quantity == "difference_to_k1") & (results.k == 3) & (results.split == "test")
+    for value, low, high, words in (
+        (
+            0.012,
+            0.010,
+            0.014,
+            "K = 3 the cross entropy on the smallest component (source-1) is higher",
+        ),
+        (-0.012, -0.014, -0.010, "is lower than at K = 1: difference -0.0120 [-0.0140, -0.0100]"),
+        (0.001, -0.002, 0.004, "is not distinguishably different from that at K = 1"),
+        (0.001, float("nan"), float("nan"), "+0.0010 [no interval: a component has one document]"),
+    ):
+        changed = results.copy()
+        changed.loc[row, ["value", "low", "high"]] = [value, low, high]
+        sentence = next(s for s in insights(changed, make_design()) if s.startswith("At K = 3"))
+        assert words in sentence
+
+
+def test_insights_of_one_k_without_optimum() -> None:
+    (sentence,) = insights(make_results(known=False, ks=(3,)), make_design())
+    assert "K = 3 model gains" in sentence
+
+
+def test_component_table_brackets_what_was_not_trained_on(results: pd.DataFrame) -> None:
+    table = component_table(results).set_index("k")
+    assert list(table.columns) == NAMES
+    for k in range(1, 6):
+        for i, name in enumerate(NAMES):
+            assert table.loc[k, name].startswith("(") == (i >= k)
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.tags: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [v or "" for k, v in attrs if k in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_html_is_self_contained_and_complete(results: pd.DataFrame) -> None:
+    report = make_report(results)
+    html = render_html(report, {"Cross entropy against K": PNG})
+    page = _Page()
+    page.feed(html)
+    text = " ".join(page.text)
+    assert page.sources == ["data:image/png;base64," + base64.b64encode(PNG).decode()]
+    assert page.tags.count("table") == 1 + len(report.tables)
+    assert {"script", "link"}.isdisjoint(page.tags)
+    for sentence in report.insights:
+        assert sentence in text
+    for expected in ("passed", "300,000", "training.learning_rate", make_design().store):
+        assert expected in text
+    assert "FAILED" not in text
+    assert make_manifests()[2].fingerprint in text
+
+
+def test_text_from_outside_is_escaped(results: pd.DataFrame) -> None:
+    report = make_report(results.replace({"component": {"source-2": "<b>a|b</b>"}}))
+    assert "<b>" not in render_html(report, {})
+    line = next(s for s in render_markdown(report, {}).splitlines() if "a\\|b" in s)
+    assert line.count(" | ") == 5
+
+
+def test_markdown_has_the_same_content(results: pd.DataFrame) -> None:
+    report = make_report(results)
+    text = render_markdown(report, {"Cross entropy against K": "xe_by_k.png"})
+    assert "![Cross entropy against K](xe_by_k.png)" in text
+    for title, table in report.tables.items():
+        assert f"## {title}" in text
+        assert table.note in text
+    for sentence in report.insights:
+        assert f"- {sentence}" in text
+
+
+def test_failed_checks_are_shown_and_absent_ones_left_out(results: pd.DataFrame) -> None:
+    worse = results.assign(
+        value=results.value.where(results.quantity != "excess", results.value + 0.1)
+    )
+    assert "FAILED" in render_markdown(make_report(worse), {})
+    assert "Acceptance" not in render_markdown(make_report(make_results(known=False)), {})
