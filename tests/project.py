@@ -19,7 +19,7 @@ SMALL = {
         "synthetic": {
             "components": 3,
             "words_per_document": 210,
-            "train_documents": 12,
+            "train_documents": 24,
             "train_documents_step": 2,
             "heldout_documents": 4,
         }
@@ -49,9 +49,9 @@ class Project:
         (root / "conf" / "small" / "parameters.yml").write_text(yaml.safe_dump(SMALL))
         return cls(root)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start `kedro` with these arguments."""
-        environment = {**os.environ, "COLUMNS": "200"}
+    def start(self, *arguments: str, env: str = "local") -> subprocess.Popen[str]:
+        """Start `kedro` with these arguments, in environment `env` if they name none."""
+        environment = {**os.environ, "COLUMNS": "200", "KEDRO_ENV": env}
         environment.pop("MLFLOW_TRACKING_URI", None)
         return subprocess.Popen(
             [sys.executable, "-m", "kedro", *arguments],
@@ -62,9 +62,9 @@ class Project:
             text=True,
         )
 
-    def kedro(self, *arguments: str, status: int = 0) -> str:
+    def kedro(self, *arguments: str, status: int = 0, env: str = "local") -> str:
         """Run `kedro`; give what it printed, having checked its exit status."""
-        process = self.start(*arguments)
+        process = self.start(*arguments, env=env)
         output, _ = process.communicate(timeout=200)
         assert process.returncode == status, output
         return output

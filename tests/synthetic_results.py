@@ -11,7 +11,12 @@ from ergokedro.corpus.synthetic import component_names, make_sources, sample_wor
 from ergokedro.measurement import measure, windows_fingerprint
 from ergokedro.mixture import Component, Design, Manifest
 from ergokedro.nll import NLLArrays
-from ergokedro.parameters import AnalysisParameters, SyntheticParameters
+from ergokedro.parameters import (
+    AnalysisParameters,
+    ModelParameters,
+    SyntheticParameters,
+    TrainingParameters,
+)
 from ergokedro.runs import run_name
 from ergokedro.theory import mixture_nll, position_nll
 
@@ -140,6 +145,10 @@ def make_summary(manifest: Manifest) -> dict[str, Any]:
         "parameters": 494_848,
         "initial_weights": "1" * 64,
         "final_weights": f"weights of {manifest.run}",
+        "settings": {
+            "model": ModelParameters().model_dump(),
+            "training": TrainingParameters().model_dump(),
+        },
         "schedule": "2" * 64,
         "final_train_loss": 2.6,
         "loss_spikes": 0,

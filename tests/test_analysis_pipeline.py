@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from ergokedro.parameters import Parameters
+from ergokedro.parameters import CorpusParameters, Parameters
 from ergokedro.pipelines.analysis import create_pipeline
 from synthetic_results import (
     PARAMS,
@@ -28,7 +28,8 @@ def make_inputs(ks: list[int]) -> dict[str, Any]:
         "design": make_design(),
         "exact_nll": exact,
         "params:analysis": PARAMS,
-        "parameters": Parameters().model_dump(mode="json"),
+        # As Kedro hands it over: a dictionary, parts of which are models already.
+        "parameters": Parameters().model_dump(mode="json") | {"corpus": CorpusParameters()},
     }
     manifests = [manifest for manifest in make_manifests() if manifest.k in ks]
     for manifest, run in zip(manifests, make_runs(windows, exact, manifests), strict=True):

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from project import Project
 
 from ergokedro.cleaning import clean_documents, leaked_heldout
 from ergokedro.corpus.cache import write_corpus
 from ergokedro.corpus.sources import corpus_stream
 from ergokedro.parameters import CorpusParameters
+from project import Project
 
 ARXIV = os.environ.get("ERGOKEDRO_ARXIV", "")
 TOKENIZER = os.environ.get("ERGOKEDRO_TOKENIZER", "")

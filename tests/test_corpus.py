@@ -181,5 +181,5 @@ def test_an_unreachable_hub_says_how_to_use_a_copy(
 
 
 def test_a_broken_cache_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(ErgokedroError, match="kedro run --pipeline data_processing"):
+    with pytest.raises(ErgokedroError, match="kedro run --pipelines data_processing"):
         Corpus(tmp_path / "none")

@@ -199,8 +199,8 @@ def test_a_manifest_of_another_store_is_refused(make_store: StoreMaker) -> None:
     other = make_store({**lengths_of(SIZES), ("test", "d"): [333]})
     manifest = make_manifest(store, design(store, 2), 2)
     check_current(manifest, store, Tokenizer())  # type: ignore[arg-type]
-    with pytest.raises(ErgokedroError, match="kedro run --pipeline mixture_design"):
+    with pytest.raises(ErgokedroError, match="kedro run --pipelines mixture_design"):
         check_current(manifest, other, Tokenizer())  # type: ignore[arg-type]
     Tokenizer.fingerprint = "another"
-    with pytest.raises(ErgokedroError, match="kedro run --pipeline data_processing"):
+    with pytest.raises(ErgokedroError, match="kedro run --pipelines data_processing"):
         check_current(manifest, store, Tokenizer())  # type: ignore[arg-type]

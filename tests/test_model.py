@@ -154,7 +154,7 @@ def test_a_failed_save_keeps_the_former_model(
 
 
 def test_a_missing_model_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(ErgokedroError, match="kedro run --pipeline training"):
+    with pytest.raises(ErgokedroError, match="kedro run --pipelines training"):
         load_model(tmp_path / "none")
 
 

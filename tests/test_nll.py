@@ -55,12 +55,12 @@ def test_damage_is_found(tmp_path: Path, arrays: NLLArrays) -> None:
     flipped = good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :]
     for bad in (b"", good[:-100], flipped):
         path.write_bytes(bad)
-        with pytest.raises(ErgokedroError, match="kedro run --pipeline training"):
+        with pytest.raises(ErgokedroError, match="kedro run --pipelines training"):
             load_nll(path)
 
 
 def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(ErgokedroError, match="kedro run --pipeline training"):
+    with pytest.raises(ErgokedroError, match="kedro run --pipelines training"):
         load_nll(tmp_path / "none.npz")
 
 

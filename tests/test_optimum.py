@@ -121,5 +121,5 @@ def test_windows_of_another_store_are_refused(
 ) -> None:
     store, windows, design = make_case(tokenizer, documents)
     other = design.model_copy(update={"store": "other"})
-    with pytest.raises(ErgokedroError, match="kedro run --pipeline mixture_design"):
+    with pytest.raises(ErgokedroError, match="kedro run --pipelines mixture_design"):
         exact_nll(store, tokenizer, windows, other, PARAMS)  # type: ignore[arg-type]

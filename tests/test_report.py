@@ -33,7 +33,7 @@ def make_report(results: pd.DataFrame) -> Report:
         make_design(),
         manifests,
         [make_summary(manifest) for manifest in manifests],
-        Parameters().model_dump(mode="json"),
+        Parameters(),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ergokedro import statistics
 from ergokedro.statistics import bootstrap_means, cluster, intervals, pooled
 
 
@@ -12,6 +13,7 @@ def test_means_are_over_tokens_and_strata_weigh_the_same() -> None:
     values = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [9.0, 9.0]])
     clusters = cluster(values, np.array([7, 7, 8, 9]), np.array([0, 0, 0, 1]))
     np.testing.assert_allclose(clusters.sums, [[4, 6], [5, 6], [9, 9]])
+    np.testing.assert_allclose(clusters.counts, [2, 1, 1])
     np.testing.assert_allclose(bootstrap_means(clusters, 100, 0)[0], [(3 + 9) / 2, (4 + 9) / 2])
     np.testing.assert_allclose(bootstrap_means(pooled(clusters), 100, 0)[0], [(3.5 + 9) / 2])
 
@@ -57,3 +59,32 @@ def test_replicates_depend_on_the_seed_alone() -> None:
         bootstrap_means(clusters, 300, 4), bootstrap_means(clusters, 300, 4)
     )
     assert (bootstrap_means(clusters, 300, 4)[1:] != bootstrap_means(clusters, 300, 5)[1:]).any()
+
+
+def test_one_document_in_a_stratum_has_a_mean_but_no_interval() -> None:
+    clusters = cluster(np.ones((5, 1)), np.array([1, 1, 2, 3, 3]), np.array([0, 0, 0, 1, 1]))
+    (interval,) = intervals(bootstrap_means(clusters, 100, 0), 0.95)
+    assert interval.value == 1
+    assert np.isnan(interval[1:]).all()
+
+
+def test_other_strata_do_not_change_the_draws_of_one() -> None:
+    values = np.random.default_rng(0).normal(size=(60, 1))
+    ids, strata = np.arange(60), np.repeat([0, 1, 2], 20)
+    alone = [
+        bootstrap_means(cluster(values[at], ids[at], strata[at]), 300, 3)
+        for at in (strata == 0, strata == 1, strata == 2)
+    ]
+    together = bootstrap_means(cluster(values, ids, strata), 300, 3)
+    np.testing.assert_allclose(together, np.mean(alone, axis=0))
+
+
+def test_many_documents_are_drawn_in_blocks_to_the_same_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clusters = cluster(
+        np.random.default_rng(0).normal(size=(50, 2)), np.arange(50), np.zeros(50, int)
+    )
+    whole = bootstrap_means(clusters, 300, 4)
+    monkeypatch.setattr(statistics, "_BLOCK", 350)
+    np.testing.assert_allclose(bootstrap_means(clusters, 300, 4), whole)

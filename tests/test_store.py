@@ -53,7 +53,7 @@ def test_any_changed_byte_is_found(make_store: StoreMaker) -> None:
             damaged = bytearray(original)
             damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
             file.write_bytes(damaged)
-            with pytest.raises(ErgokedroError, match="kedro run --pipeline data_processing"):
+            with pytest.raises(ErgokedroError, match="kedro run --pipelines data_processing"):
                 open_store(store.path)
         file.write_bytes(original)
     open_store(store.path)
@@ -66,7 +66,7 @@ def test_missing_and_truncated_files_are_found(make_store: StoreMaker, name: str
     with pytest.raises(ErgokedroError, match="damaged"):
         open_store(file.parent)
     file.unlink()
-    with pytest.raises(ErgokedroError, match="kedro run --pipeline data_processing"):
+    with pytest.raises(ErgokedroError, match="kedro run --pipelines data_processing"):
         open_store(file.parent)
 
 

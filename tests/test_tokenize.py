@@ -216,7 +216,7 @@ def test_missing_tokenizers_are_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ErgokedroError, match=r"must hold a tokenizer\.json"):
         load_pretrained(str(tmp_path / "empty"), None)
-    with pytest.raises(ErgokedroError, match="kedro run --pipeline data_processing"):
+    with pytest.raises(ErgokedroError, match="kedro run --pipelines data_processing"):
         Tokenizer(tmp_path / "none")
 
 

@@ -149,31 +149,44 @@ def plot_learning_curves(histories: dict[int, pd.DataFrame], components: list[st
     """
     figure, axes = _figure(2)
     for k, history in histories.items():
-        colour = colour_of(k, len(components))
-        loss = history[history.metric == "train_loss"]
-        axes[0].plot(loss.tokens / 1e6, loss.value, color=colour, lw=1, label=f"K = {k}")
-        validation = history[history.metric == "validation_xe"]
-        seen = validation[validation.component.isin(components[:k])]
-        mean = seen.groupby("tokens").value.mean()
-        axes[1].plot(mean.index / 1e6, mean, color=colour, marker="o", ms=3, label=f"K = {k}")
-    axes[0].set_title("training loss, mean since the point before", fontsize=10)
+        for axis, curve, marker in zip(
+            axes, _learning_curves(history, components[:k]), ("", "."), strict=True
+        ):
+            axis.plot(
+                curve.index / 1e6,
+                curve,
+                color=colour_of(k, len(components)),
+                marker=marker,
+                lw=1.4,
+                label=f"K = {k}",
+            )
+    axes[0].set_title("training loss, running mean over 5 % of the run", fontsize=10)
     axes[1].set_title("validation text, mean over the components trained on", fontsize=10)
-    low, high = _readable_range(histories)
+    low, high = _readable_range(axes)
     for axis in axes:
         axis.set_xlabel("training tokens seen, millions")
         axis.set_ylim(low, high)
+        axis.set_xlim(left=0)
         axis.legend(frameon=False, fontsize=8)
     axes[0].set_ylabel(_XE)
     figure.suptitle("Learning curves (the steep start lies above the axes)", fontsize=11)
     return figure
 
 
-def _readable_range(histories: dict[int, pd.DataFrame]) -> tuple[float, float]:
-    """All losses but those of the first eighth, whose fall would flatten all the rest."""
-    losses = [h.value[h.metric == "train_loss"] for h in histories.values()]
-    low = min(float(each.min()) for each in losses)
-    high = max(float(each.iloc[len(each) // 8 :].max()) for each in losses)
-    return low - 0.05 * (high - low), high
+def _learning_curves(history: pd.DataFrame, components: list[str]) -> tuple[pd.Series, pd.Series]:
+    """Smoothed training loss, and mean validation XE on `components`, by tokens seen."""
+    loss = history[history.metric == "train_loss"].set_index("tokens").value
+    seen = history[(history.metric == "validation_xe") & history.component.isin(components)]
+    return loss.rolling(max(1, len(loss) // 20)).mean(), seen.groupby("tokens").value.mean()
+
+
+def _readable_range(axes: np.ndarray) -> tuple[float, float]:
+    """Of all curves after an eighth of their points, whose fall would flatten all the rest."""
+    curves = [line.get_ydata(orig=False) for axis in axes for line in axis.lines]
+    low = min(float(np.nanmin(curve)) for curve in curves)
+    high = max(float(np.nanmax(curve[len(curve) // 8 :])) for curve in curves)
+    margin = 0.05 * (high - low)
+    return low - margin, high + margin
 
 
 def plot_component_heatmap(results: pd.DataFrame, split: str = "test") -> Figure:

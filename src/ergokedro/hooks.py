@@ -28,6 +28,7 @@ class ProjectHooks:
     def __init__(self) -> None:
         self._tracker: tracking.Tracker | None = None
         self._context: Any = None
+        self._commit = ""
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
@@ -51,7 +52,7 @@ class ProjectHooks:
         artifacts = project / "mlruns" if uri.startswith("sqlite:") else None
         self._tracker = tracking.Tracker(uri, config["experiment"], artifacts)
         parameters = self._context.config_loader["parameters"]
-        commit = tracking.git_commit(project)
+        commit = self._commit = tracking.git_commit(project)
         names = run_params.get("pipeline_names") or ["experiment"]
         self._tracker.start(
             "+".join(names),
@@ -77,6 +78,7 @@ class ProjectHooks:
             return
         data = {name.removeprefix(f"{node.namespace}."): v for name, v in inputs.items()}
         data |= {name.removeprefix(f"{node.namespace}."): v for name, v in outputs.items()}
+        data["git_commit"] = self._commit
         log_run(self._tracker, data)
         self._tracker.leave()
 
@@ -144,11 +146,12 @@ def _check_k(name: str, catalog: DataCatalog) -> None:
 
 def log_run(tracker: tracking.Tracker, data: dict[str, Any]) -> None:
     """Log the datasets of one K's node, by their names inside its namespace."""
-    if "summary" in data:
+    if "history" in data:  # of the training node alone; the summary is an input of evaluation too
         manifest, summary = data["manifest"], data["summary"]
         tracker.log_params(
             {
                 "model": data["params:model"].preset,
+                "git_commit": data["git_commit"],
                 **run_params(manifest, data["token_store"], summary),
             }
         )

@@ -8,7 +8,7 @@ training or not). Every component weighs the same in a mean; within it, every to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ def check_runs(
             raise ErgokedroError(
                 f"The results of {manifest.run} are stale: they were measured with other "
                 f"{' and '.join(stale)} than the present ones. Run "
-                f"`kedro run --pipeline training --params k={manifest.k}` to renew them."
+                f"`kedro run --pipelines training --params k={manifest.k}` to renew them."
             )
 
 
@@ -82,6 +82,16 @@ _SAME = (
     "seed", "steps", "tokens_seen", "epochs", "batch_size", "parameters", "initial_weights",
     "schedule",
 )  # fmt: skip
+
+
+def trained_parameters(parameters: Parameters, summaries: list[dict[str, Any]]) -> Parameters:
+    """`parameters`, with the model and training settings that the runs were really trained with.
+
+    Analysis may be run by another command, with other settings, than training was.
+    """
+    settings = summaries[0]["settings"]
+    changes = {name: getattr(parameters, name).model_validate(settings[name]) for name in settings}
+    return parameters.model_copy(update={"seed": summaries[0]["seed"], **changes})
 
 
 def check_comparable(summaries: list[dict[str, Any]]) -> None:
@@ -98,7 +108,7 @@ def check_comparable(summaries: list[dict[str, Any]]) -> None:
             if other[key] != first[key]:
                 raise ErgokedroError(
                     f"{first['run']} and {other['run']} cannot be compared: they differ in {key} "
-                    f"({first[key]} and {other[key]}). Run `kedro run --pipeline training` so "
+                    f"({first[key]} and {other[key]}). Run `kedro run --pipelines training` so "
                     "that all K are trained with the same parameters."
                 )
 
@@ -273,12 +283,12 @@ def _binned(
         first = stop
 
 
-def is_reference(parameters: Mapping[str, Any]) -> bool:
+def is_reference(parameters: Parameters) -> bool:
     """Are these the default corpus, mixture, model and training, whose excess has known bounds?"""
-    default = Parameters().model_dump(mode="json")
-    protocol = set(default["training"]) - _NOT_PROTOCOL
-    return all(parameters[key] == default[key] for key in _REFERENCE) and all(
-        parameters["training"][key] == default["training"][key] for key in protocol
+    default = Parameters()
+    return all(getattr(parameters, name) == getattr(default, name) for name in _REFERENCE) and (
+        parameters.training.model_dump(exclude=_NOT_PROTOCOL)
+        == default.training.model_dump(exclude=_NOT_PROTOCOL)
     )
 
 

@@ -146,11 +146,12 @@ def choose_components(accounting: pd.DataFrame, params: MixtureParameters) -> li
         If the corpus has too few categories with training text, or lacks a pinned one.
     """
     train = accounting[(accounting.split == "train") & (accounting.tokens > 0)]
+    labels = ", ".join(train.label)
     if params.components is None:
         if params.top_n > len(train):
             raise ErgokedroError(
                 f"{params.top_n} components are asked for, but the corpus has {len(train)} "
-                f"categories with training text: {', '.join(train.label)}. Lower mixture.top_n or k."
+                f"categories with training text: {labels}. Lower mixture.top_n or k."
             )
         chosen = train.nlargest(params.top_n, params.rank_by)
     else:
@@ -158,7 +159,7 @@ def choose_components(accounting: pd.DataFrame, params: MixtureParameters) -> li
         if unknown or len(set(params.components)) < len(params.components):
             raise ErgokedroError(
                 f"mixture.components = {params.components} must name each category once; the "
-                f"corpus has {', '.join(train.label)}."
+                f"corpus has {labels}."
             )
         chosen = train[train.label.isin(params.components)]
     return chosen.sort_values(["tokens", "label"]).label.to_list()
@@ -306,7 +307,7 @@ def check_tokenizer(store: TokenStore, tokenizer: Tokenizer) -> None:
     if store.meta["inputs"]["tokenizer"] != tokenizer.fingerprint:
         raise ErgokedroError(
             "The token store was made with another tokenizer than the present one. Run "
-            "`kedro run --pipeline data_processing` to make it anew."
+            "`kedro run --pipelines data_processing` to make it anew."
         )
 
 
@@ -322,7 +323,7 @@ def check_current(manifest: Manifest, store: TokenStore, tokenizer: Tokenizer) -
     if manifest.store != store.fingerprint:
         raise ErgokedroError(
             f"The manifest of {manifest.run} was made for another token store. Run "
-            "`kedro run --pipeline mixture_design` to make it anew."
+            "`kedro run --pipelines mixture_design` to make it anew."
         )
 
 

@@ -186,7 +186,7 @@ def load_model(path: Path) -> torch.nn.Module:
         )
     except OSError as error:
         raise ErgokedroError(
-            f"{path} holds no model ({error}); run `kedro run --pipeline training`."
+            f"{path} holds no model ({error}); run `kedro run --pipelines training`."
         ) from error
     return model
 
@@ -210,5 +210,5 @@ def check_weights(model: torch.nn.Module, summary: dict[str, Any], manifest: str
     if not same or summary["manifest"] != manifest:
         raise ErgokedroError(
             f"The saved model of {summary['run']} was trained on another manifest or was changed. "
-            f"Run `kedro run --pipeline training --params k={summary['k']}` to train it anew."
+            f"Run `kedro run --pipelines training --params k={summary['k']}` to train it anew."
         )

@@ -54,6 +54,6 @@ def load_nll(path: Path) -> NLLArrays:
         meta = json.loads(content.pop(_META).tobytes())
     except Exception as error:  # numpy and zipfile raise many kinds for a damaged file
         raise ErgokedroError(
-            f"{path} holds no readable NLL arrays ({error}); run `kedro run --pipeline training`."
+            f"{path} holds no readable NLL arrays ({error}); run `kedro run --pipelines training`."
         ) from error
     return NLLArrays(content, meta)

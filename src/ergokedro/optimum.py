@@ -43,7 +43,7 @@ def exact_nll(
     if design.store != store.fingerprint:
         raise ErgokedroError(
             "The evaluation windows were chosen for another token store. Run "
-            "`kedro run --pipeline mixture_design` to choose them anew."
+            "`kedro run --pipelines mixture_design` to choose them anew."
         )
     if params.source != "synthetic":
         return NLLArrays({}, {"available": False})

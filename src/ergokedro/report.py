@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ergokedro.mixture import Design, Manifest
+from ergokedro.parameters import Parameters
 
 _TITLE = "Cross entropy and the number of ergodic components"
 _LIBRARIES = ("ergokedro", "torch", "transformers", "numpy", "kedro")
@@ -50,7 +51,7 @@ def build_report(
     design: Design,
     manifests: list[Manifest],
     summaries: list[dict[str, Any]],
-    parameters: Mapping[str, Any],
+    parameters: Parameters,
 ) -> Report:
     """Gather what the report says; the figures join it when it is rendered."""
     headline = Table(
@@ -61,7 +62,7 @@ def build_report(
         xe_table,
     )
     tables = {
-        "Every K on every component": Table(
+        "Cross entropy by component": Table(
             "Test text, nats a token, with document-bootstrap intervals; in parentheses where the "
             "model was not trained on the component.",
             component_table(results),
@@ -77,7 +78,9 @@ def build_report(
     tables["Provenance"] = Table(
         "What made these numbers.", provenance(parameters, summaries, manifests, design)
     )
-    tables["Parameters"] = Table("All settings of the analysed runs.", parameter_table(parameters))
+    tables["Parameters"] = Table(
+        "Model and training as trained; the rest as analysed.", parameter_table(parameters)
+    )
     return Report(insights(results, design), headline, tables)
 
 
@@ -119,9 +122,9 @@ def training_table(summaries: list[dict[str, Any]]) -> pd.DataFrame:
     return table.astype({"seconds": int, "tokens a second": int})
 
 
-def parameter_table(parameters: Mapping[str, Any]) -> pd.DataFrame:
+def parameter_table(parameters: Parameters) -> pd.DataFrame:
     """All parameters as flat keys: columns name, value."""
-    flat = pd.json_normalize(dict(parameters)).iloc[0]
+    flat = pd.json_normalize(parameters.model_dump(mode="json")).iloc[0]
     return pd.DataFrame({"name": flat.index, "value": [str(value) for value in flat]})
 
 
@@ -163,7 +166,7 @@ def _compare(row: Any) -> str:
 
 
 def provenance(
-    parameters: Mapping[str, Any],
+    parameters: Parameters,
     summaries: list[dict[str, Any]],
     manifests: list[Manifest],
     design: Design,
@@ -171,8 +174,8 @@ def provenance(
     """What made the numbers: columns name, value."""
     first = summaries[0]
     rows = {
-        "corpus": parameters["corpus"]["source"],
-        "tokenizer": parameters["tokenizer"]["source"],
+        "corpus": parameters.corpus.source,
+        "tokenizer": parameters.tokenizer.source,
         "components": f"{', '.join(design.components)} ({design.reason})",
         "D, tokens of every K": f"{design.total_tokens:,}",
         "K with unequal shares": ", ".join(
@@ -182,7 +185,7 @@ def provenance(
         "epochs": first["epochs"],
         "tokens seen by every model": f"{first['tokens_seen']:,}",
         "optimizer steps": f"{first['steps']:,}",
-        "model": f"{parameters['model']['preset']}, {first['parameters']:,} parameters",
+        "model": f"{parameters.model.preset}, {first['parameters']:,} parameters",
         "seed": first["seed"],
         "device and threads": f"{first['device']}, {first['threads']}",
         "machine": f"{platform.machine()}, Python {platform.python_version()}",

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Replicates in one matrix product: bounds the memory of the resampling counts.
-_CHUNK = 250
+# Resampling counts in one matrix product: bounds their memory, however many documents there are.
+_BLOCK = 2**21
 
 
 class Interval(NamedTuple):
@@ -31,7 +31,7 @@ class Clusters:
     Attributes
     ----------
     sums : float64 (documents, m), sum of each of m quantities over the document's tokens.
-    counts : float64 (documents, m), number of tokens behind each sum.
+    counts : float64 (documents,), number of tokens behind each of its sums.
     strata : int64 (documents,), the component of each document, 0..S-1.
     """
 
@@ -52,17 +52,13 @@ def cluster(values: np.ndarray, documents: np.ndarray, strata: np.ndarray) -> Cl
     _, first, place = np.unique(documents, return_index=True, return_inverse=True)
     sums = np.zeros((len(first), values.shape[1]))
     np.add.at(sums, place, values.astype(np.float64))
-    counts = np.bincount(place).astype(np.float64)[:, None] * np.ones(values.shape[1])
-    return Clusters(sums, counts, strata[first])
+    return Clusters(sums, np.bincount(place).astype(np.float64), strata[first])
 
 
 def pooled(clusters: Clusters) -> Clusters:
     """The m quantities as one: for a mean over all of them."""
-    return Clusters(
-        clusters.sums.sum(axis=1, keepdims=True),
-        clusters.counts.sum(axis=1, keepdims=True),
-        clusters.strata,
-    )
+    m = clusters.sums.shape[1]
+    return Clusters(clusters.sums.sum(axis=1, keepdims=True), clusters.counts * m, clusters.strata)
 
 
 def bootstrap_means(clusters: Clusters, replicates: int, seed: int) -> np.ndarray:
@@ -71,28 +67,40 @@ def bootstrap_means(clusters: Clusters, replicates: int, seed: int) -> np.ndarra
     Every stratum weighs the same: within it the mean is over tokens, then strata are averaged.
     A replicate draws n - 1 of a stratum's n documents, which makes the bootstrap variance of a
     mean unbiased (Rao and Wu 1988, Resampling inference with complex survey data). One document
-    alone says nothing of its stratum's spread: then all replicates are NaN.
+    alone says nothing of its stratum's spread: then all replicates are NaN. A stratum's draws
+    depend on the seed, on its number and on how many documents it has: so other quantities of the
+    same documents get the same draws, and their differences are paired.
 
     Returns
     -------
     float64 (replicates + 1, m); row 0 is the estimate itself, from every document once.
     """
-    rng = np.random.default_rng(seed)
     strata = np.unique(clusters.strata)
     total = np.zeros((replicates + 1, clusters.sums.shape[1]))
     for stratum in strata:
         chosen = clusters.strata == stratum
         sums, counts = clusters.sums[chosen], clusters.counts[chosen]
-        total[0] += sums.sum(axis=0) / counts.sum(axis=0)
+        total[0] += sums.sum(axis=0) / counts.sum()
         n = len(sums)
         if n == 1:
             total[1:] = np.nan
             continue
-        for start in range(0, replicates, _CHUNK):
-            size = min(_CHUNK, replicates - start)
-            times = rng.multinomial(n - 1, np.full(n, 1 / n), size=size).astype(np.float64)
-            total[1 + start : 1 + start + size] += (times @ sums) / (times @ counts)
+        rng = np.random.default_rng([seed, int(stratum)])
+        step = max(1, _BLOCK // n)
+        for start in range(1, replicates + 1, step):
+            stop = min(start + step, replicates + 1)
+            times = _draw_counts(rng, n, stop - start)
+            total[start:stop] += (times @ sums) / (times @ counts)[:, None]
     return total / len(strata)
+
+
+def _draw_counts(rng: np.random.Generator, n: int, replicates: int) -> np.ndarray:
+    """How often each of n documents is drawn in n - 1 draws: float64 (replicates, n)."""
+    # Far faster than rng.multinomial, which makes a binomial draw for every document.
+    drawn = rng.integers(n, size=(replicates, n - 1))
+    flat = (drawn + n * np.arange(replicates)[:, None]).ravel()
+    counts = np.bincount(flat, minlength=replicates * n)
+    return counts.reshape(replicates, n).astype(np.float64)
 
 
 def intervals(means: np.ndarray, confidence: float) -> list[Interval]:

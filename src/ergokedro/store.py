@@ -44,7 +44,7 @@ INDEX_SCHEMA = pa.schema(
     ]
 )
 INDEX_COLUMNS = INDEX_SCHEMA.names
-_REBUILD = "rebuild it with `kedro run --pipeline data_processing`"
+_REBUILD = "rebuild it with `kedro run --pipelines data_processing`"
 
 
 class TokenStore:
@@ -104,11 +104,7 @@ class TokenStore:
         labels = self.index["label"].to_numpy(zero_copy_only=False)
         change = (splits[1:] != splits[:-1]) | (labels[1:] != labels[:-1])
         borders = [0, *(np.flatnonzero(change) + 1).tolist(), len(splits)]
-        return {
-            (splits[a], labels[a]): (a, b)
-            for a, b in pairwise(borders)
-            if b > a
-        }
+        return {(splits[a], labels[a]): (a, b) for a, b in pairwise(borders) if b > a}
 
 
 def open_store(path: str | Path) -> TokenStore:

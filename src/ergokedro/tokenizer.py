@@ -55,7 +55,7 @@ class Tokenizer:
         except (OSError, ValueError) as error:
             raise ErgokedroError(
                 f"{self.path} holds no readable tokenizer ({error}); run "
-                "`kedro run --pipeline data_processing`."
+                "`kedro run --pipelines data_processing`."
             ) from error
         self.vocab_size: int = meta["vocab_size"]
         self.end_of_text: int = meta["end_of_text"]

@@ -43,7 +43,7 @@ class Corpus:
         except (OSError, ValueError) as error:
             raise ErgokedroError(
                 f"{self.path} holds no readable corpus ({error}); run "
-                "`kedro run --pipeline data_processing`."
+                "`kedro run --pipelines data_processing`."
             ) from error
         self.labels: list[str] = meta["labels"]
         self.rows: dict[str, int] = meta["rows"]

@@ -36,7 +36,7 @@ class ModelJSONDataset(JSONDataset):
         except ValidationError as error:
             raise ErgokedroError(
                 f"{self._filepath} is not a valid {self._model.__name__}: {error}. Run "
-                "`kedro run --pipeline mixture_design` to make it anew."
+                "`kedro run --pipelines mixture_design` to make it anew."
             ) from error
 
     def preview(self) -> JSONPreview:

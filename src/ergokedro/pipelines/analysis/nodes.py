@@ -14,7 +14,7 @@ import pandas as pd
 from ergokedro import figures, measurement, report
 from ergokedro.mixture import Design
 from ergokedro.nll import NLLArrays
-from ergokedro.parameters import AnalysisParameters, CorpusParameters
+from ergokedro.parameters import AnalysisParameters, CorpusParameters, Parameters
 from ergokedro.store import TokenStore
 from ergokedro.tokenizer import Tokenizer
 
@@ -55,10 +55,10 @@ def measure(
 
 
 def tabulate(
-    results: pd.DataFrame, design: Design, parameters: dict[str, Any]
+    results: pd.DataFrame, design: Design, parameters: dict[str, Any], **runs: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The short table of XE per K, and the checks against the exact optimum."""
-    reference = measurement.is_reference(parameters)
+    reference = measurement.is_reference(_parameters(parameters, _each(runs, "summary")))
     return measurement.xe_table(results, design), measurement.acceptance(results, reference)
 
 
@@ -100,11 +100,17 @@ def write_report(
         design,
         _each(inputs, "manifest"),
         _each(inputs, "summary"),
-        parameters,
+        _parameters(parameters, _each(inputs, "summary")),
     )
     files = {title: f"{name}.png" for name, title in _TITLES.items()}
     plots = {title: inputs[name] for name, title in _TITLES.items()}
     return report.render_markdown(content, files), report.render_html(content, plots)
+
+
+def _parameters(parameters: dict[str, Any], summaries: list[dict[str, Any]]) -> Parameters:
+    """The settings of the analysed runs."""
+    # Kedro has made models of some parts of the dictionary; validating takes both.
+    return measurement.trained_parameters(Parameters.model_validate(parameters), summaries)
 
 
 def _each(runs: dict[str, Any], kind: str) -> list[Any]:

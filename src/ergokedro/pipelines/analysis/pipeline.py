@@ -30,7 +30,12 @@ def create_pipeline(ks: list[int]) -> Pipeline:
             ),
             node(
                 nodes.tabulate,
-                ["results", "design", "parameters"],
+                {
+                    "results": "results",
+                    "design": "design",
+                    "parameters": "parameters",
+                    **_of_each(ks, "summary"),
+                },
                 ["xe_table", "acceptance"],
                 name="tabulate",
             ),

@@ -55,6 +55,7 @@ def train_model(
         "components": manifest.labels,
         "manifest": manifest.fingerprint,
         "total_tokens": manifest.total_tokens,
+        "settings": {"model": model.model_dump(), "training": training.model_dump()},
         **result.summary,
     }
     return result.model, result.history, summary
