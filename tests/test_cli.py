@@ -37,6 +37,9 @@ def test_the_main_job_ends_in_a_table_and_the_paths(finished: tuple[Project, str
     for row in table.itertuples():
         assert f"{row.xe:.4f}" in output
         assert f"{row.optimum:.4f}" in output
+    acceptance = pd.read_csv(project.file("08_reporting", "acceptance.csv"))
+    assert len(acceptance) == 3  # the leak alarm of each K; bounds are for the default alone
+    assert acceptance.passed.all()
     for name in ("report.html", "report.md", "xe_by_k.png", "in_context_xe.png"):
         path = project.file("08_reporting", name)
         assert path.stat().st_size > 1000
@@ -118,6 +121,15 @@ def test_training_without_manifests_names_the_command(tmp_path: Path) -> None:
     assert project.files() == {}
 
 
+def test_a_mistake_found_in_the_middle_is_one_message_too(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "project")
+    (tmp_path / "own.jsonl").write_text('{"text": "words", "label": "only"}\n' * 30)
+    output = project.run("--params", f"corpus.source={tmp_path / 'own.jsonl'}", status=1)
+    assert "Error: The corpus has the labels ['only']" in output
+    assert "Traceback" not in output
+    assert project.files() == {}
+
+
 def test_wrong_parameters_are_refused_before_any_work(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "project")
     output = project.run("--params", "training.epochs=0,training.epoch=3", status=1)
@@ -145,6 +157,7 @@ def test_stale_and_damaged_inputs_are_refused(project: Project) -> None:
     tokens.write_bytes(original[:-1] + b"\xff")
     output = project.run("--pipeline", "training", "--params", "k=1", status=1)
     assert "damaged: tokens.bin" in output
+    assert "Traceback" not in output
     assert "kedro run --pipelines data_processing" in output
     tokens.write_bytes(original)
 
@@ -177,7 +190,8 @@ def test_the_graph_in_kedro_viz(finished: tuple[Project, str]) -> None:
     names = {node["full_name"] for node in graph["nodes"] if "full_name" in node}
     assert {"k1", "k2", "k3"} <= {node["id"] for node in graph["nodes"]}
     assert graph["layers"] == [
-        "raw", "intermediate", "primary", "feature", "model_input", "models", "model_output", "reporting",
+        "raw", "intermediate", "primary", "feature", "model_input", "models", "model_output",
+        "reporting",
     ]  # fmt: skip
     assert {"fetch_corpus", "make_manifests", "measure"} <= names
 

@@ -83,10 +83,15 @@ class ProjectHooks:
         self._tracker.leave()
 
     @hook_impl
-    def on_pipeline_error(self) -> None:
-        """Close the runs as failed."""
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Close the runs as failed; of a user's mistake, raise the message alone."""
         if self._tracker is not None:
             self._tracker.finish("FAILED")
+        cause: BaseException | None = error
+        while cause is not None:  # Kedro wraps what a dataset raises, and prints a traceback
+            if isinstance(cause, ErgokedroError):
+                raise cause from None
+            cause = cause.__cause__
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
