@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pandas as pd
 import pytest
 
 from ergokedro.store import TOKEN_DTYPE, TOKENS, TokenStore, open_store, seal_store
+
+# Test processes run side by side. OpenMP's threads spin while they wait for each other, which
+# keeps the one that they wait for off a shared processor. Must be set before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 Lengths = dict[tuple[str, str], list[int]]
 StoreMaker = Callable[[Lengths], TokenStore]

@@ -206,6 +206,7 @@ def test_mlflow_holds_a_parent_and_a_child_for_every_k(finished: tuple[Project, 
     runs = client.search_runs([experiment.experiment_id])
     children = {run.info.run_name: run for run in runs if "mlflow.parentRunId" in run.data.tags}
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert parent.info.run_name == "synthetic: everything"
     assert sorted(children) == ["k1", "k2", "k3"]
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert parent.data.params["training.epochs"] == "1"

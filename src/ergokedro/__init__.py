@@ -8,7 +8,3 @@ __version__ = "0.1.0"
 # machines are often offline or private, so the default here is silence.
 os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# OpenMP's threads spin while they wait for each other. On a machine that does anything else
-# besides, a thread that spins keeps the one that it waits for off the processor: training was
-# seen to slow down tenfold beside one busy process. Must be set before torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")

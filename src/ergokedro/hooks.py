@@ -53,9 +53,12 @@ class ProjectHooks:
         self._tracker = tracking.Tracker(uri, config["experiment"], artifacts)
         parameters = self._context.config_loader["parameters"]
         commit = self._commit = tracking.git_commit(project)
-        names = run_params.get("pipeline_names") or ["experiment"]
+        experiment = (
+            parameters["experiment"] or self._context.config_loader["globals"]["experiment"]
+        )
+        names = run_params.get("pipeline_names") or ["everything"]
         self._tracker.start(
-            "+".join(names),
+            f"{experiment}: {'+'.join(names)}",
             {**tracking.flatten(parameters), "env": run_params["env"], "git_commit": commit},
             {"mlflow.source.git.commit": commit, "mlflow.source.name": "kedro run"},
         )
