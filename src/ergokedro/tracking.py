@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
@@ -44,6 +45,14 @@ def _never_raises(method: Callable[P, None]) -> Callable[P, None]:
     return guarded
 
 
+def _check_database(uri: str) -> None:
+    """Fail at once where an SQLite file cannot be opened; MLflow tries for two minutes."""
+    if uri.startswith("sqlite:///"):
+        path = Path(uri.removeprefix("sqlite:///"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sqlite3.connect(path).close()
+
+
 class Tracker:
     """The runs of one `kedro run` in an MLflow store.
 
@@ -70,6 +79,7 @@ class Tracker:
 
         for name in ("mlflow", "alembic"):  # the migration of a fresh store logs every step
             logging.getLogger(name).setLevel(logging.WARNING)
+        _check_database(uri)
         self._client = MlflowClient(tracking_uri=uri)
         found = self._client.get_experiment_by_name(experiment)
         location = artifacts.as_uri() if artifacts else None
