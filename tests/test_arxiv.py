@@ -27,7 +27,9 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize(("config", "duplicates", "leaked"), [("fulltext", 38, 3)])
+@pytest.mark.parametrize(
+    ("config", "duplicates", "leaked"), [("fulltext", 38, 3), ("abstracts", 5_193, 488)]
+)
 def test_the_planted_flaws_are_found(
     tmp_path: Path, config: str, duplicates: int, leaked: int
 ) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from ergokedro.cleaning import clean_documents
 from ergokedro.corpus import cache
 from ergokedro.corpus.cache import Corpus, write_corpus
 from ergokedro.corpus.sources import corpus_stream
+from ergokedro.encoder import reference_encoder
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters, SyntheticParameters, TokenizerParameters
 from ergokedro.store import TokenStore, open_store
@@ -101,6 +103,53 @@ def test_equal_inputs_give_equal_bytes_and_are_not_tokenized_again(
         assert (one.path / name).read_bytes() == (two.path / name).read_bytes()
     monkeypatch.setattr(tokenize, "_encode_blocks", pytest.fail)
     assert write_store(tmp_path / "one", plan).fingerprint == one.fingerprint
+
+
+def test_the_reference_encoder_gives_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(tmp_path)
+    fast = write_store(tmp_path / "fast", plan)
+    monkeypatch.setattr(
+        tokenize, "choose_encoder", lambda tokenizer, _: reference_encoder(tokenizer)
+    )
+    reference = write_store(tmp_path / "reference", plan)
+    for name in os.listdir(fast.path):
+        assert (fast.path / name).read_bytes() == (reference.path / name).read_bytes()
+
+
+def test_the_documented_reader_reads_the_store(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "store", make_plan(tmp_path))
+    page = (Path(__file__).parents[1] / "docs" / "formats.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    assert len([line for line in code.splitlines() if line]) <= 10
+    scope: dict[str, Any] = {}
+    exec(code, scope)
+    found = scope["read_store"](store.path)
+    expected = [store.tokens[a : a + n - 1] for a, n in index_of(store)]
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def index_of(store: TokenStore) -> list[tuple[int, int]]:
+    """Offset and length of every document."""
+    return list(
+        zip(store.index["offset"].to_pylist(), store.index["length"].to_pylist(), strict=True)
+    )
+
+
+def test_broken_unicode_names_the_document(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    raw = pa.array([b"fine", b"also fine", b"br\xffken", b"fine too"], pa.binary())
+    text = pa.Array.from_buffers(pa.string(), 4, raw.buffers())
+    pq.write_table(pa.table({"text": text, "label": list("abab")}), tmp_path / "own.parquet")
+    params = CorpusParameters(source=str(tmp_path / "own.parquet"), heldout_fraction=1e-9)
+    with pytest.raises(ErgokedroError, match=r"text of document 2 of split train .* UTF-8"):
+        write_corpus(tmp_path / "corpus", corpus_stream(params))
+    assert not (tmp_path / "corpus").exists()
 
 
 def test_dropped_documents_are_counted_but_not_stored(tmp_path: Path) -> None:

@@ -7,22 +7,26 @@ No step holds the text or the tokens of more than one block in memory.
 from __future__ import annotations
 
 import logging
+import mmap
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import xxhash
 
 from ergokedro.cleaning import KEPT
 from ergokedro.corpus.cache import Corpus
 from ergokedro.corpus.sources import SPLITS
+from ergokedro.encoder import Encoder, choose_encoder, encode_uint16
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_directory, fingerprint, write_atomic
-from ergokedro.progress import progress_bar
+from ergokedro.progress import ProgressBar, progress_bar
 from ergokedro.store import (
     FORMAT,
     INDEX_COLUMNS,
@@ -38,6 +42,10 @@ log = logging.getLogger(__name__)
 
 # Documents a call of the encoder: enough to share between its threads, bounded memory.
 _CALL_DOCUMENTS = 256
+# What an encoder is tried on: so many blocks, and documents of each.
+_SAMPLE_BLOCKS, _SAMPLE_DOCUMENTS = 8, 8
+# Blocks between two releases of the store's mapped pages, of which a document touches at least one.
+_RELEASE_BLOCKS = 16
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,7 @@ class TokenizationPlan:
     tokenizer: Tokenizer
     order_seed: int
 
+    @cached_property
     def inputs(self) -> dict[str, Any]:
         """Everything that decides the store's content."""
         status = "\n".join(self.documents.status).encode()
@@ -71,7 +80,7 @@ def write_store(path: Path, plan: TokenizationPlan) -> TokenStore:
     blocks = path.with_name(path.name + ".blocks")
     try:
         store = open_store(path)
-        if store.meta["inputs"] == plan.inputs():
+        if store.meta["inputs"] == plan.inputs:
             log.info("The token store in %s is up to date", path)
             shutil.rmtree(blocks, ignore_errors=True)  # left by a kill after the last rename
             return store
@@ -90,37 +99,82 @@ def write_store(path: Path, plan: TokenizationPlan) -> TokenStore:
 
 def _encode_blocks(directory: Path, plan: TokenizationPlan) -> np.ndarray:
     """Encode all blocks that are not there yet; give every document's tokens (int64)."""
-    key = fingerprint(plan.inputs())
+    key = fingerprint(plan.inputs)
     marker = directory / "inputs"
     if not marker.exists() or marker.read_text() != key:
         shutil.rmtree(directory, ignore_errors=True)
         write_atomic(marker, key.encode())
-    lengths: list[np.ndarray] = []
+    files = _block_files(directory, plan.corpus)
+    missing = [number for number, file in enumerate(files) if not file.exists()]
     with progress_bar("tokenize", total=len(plan.documents), unit="documents") as bar:
-        for number, (split, group) in enumerate(plan.corpus.blocks()):
-            file = directory / f"{number:06d}.block"
-            if not file.exists():
-                _encode_block(file, plan.corpus.read_block(split, group), plan.tokenizer)
-            lengths.append(_block(file)[1])
-            bar.update(len(lengths[-1]))
-    return np.concatenate(lengths)
+        bar.update(sum(len(_block(file)[1]) for file in files if file.exists()))
+        if missing:
+            encode = choose_encoder(plan.tokenizer, _sample(plan.corpus))
+            _encode_missing(files, missing, plan.corpus, encode, bar)
+    return np.concatenate([_block(file)[1] for file in files])
 
 
-def _encode_block(file: Path, block: pa.Table, tokenizer: Tokenizer) -> None:
-    """Write one block: [documents, lengths of 2 uint16 each, tokens]; a null text has no token."""
-    parts: list[np.ndarray] = []
-    texts = ["" if text is None else text for text in block["text"].to_pylist()]
+def _encode_missing(
+    files: list[Path], missing: list[int], corpus: Corpus, encode: Encoder, bar: ProgressBar
+) -> None:
+    """Encode blocks while the next one is read and the one before is written."""
+    blocks = corpus.blocks()
+    rows = [corpus.block_rows(*block) for block in blocks]
+    first = np.cumsum(rows) - rows
+    start, n_bytes = time.monotonic(), 0
+
+    def read(number: int) -> list[str]:
+        texts: list[str | None] = corpus.read_block(*blocks[number])["text"].to_pylist()
+        return ["" if text is None else text for text in texts]
+
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        ahead = reader.submit(read, missing[0])
+        written = writer.submit(lambda: None)
+        for number, following in zip(missing, [*missing[1:], None], strict=True):
+            texts = ahead.result()
+            if following is not None:
+                ahead = reader.submit(read, following)
+            block = _encode_block(texts, encode, int(first[number]))
+            written.result()  # raises what went wrong there, such as a full disk
+            written = writer.submit(write_atomic, files[number], block)
+            n_bytes += sum(map(len, texts))
+            rate = n_bytes / 1e6 / (time.monotonic() - start)
+            bar.update(len(texts), **{"MB/s": f"{rate:.0f}"})
+        written.result()
+
+
+def _encode_block(texts: list[str], encode: Encoder, first_document: int) -> bytes:
+    """One block: [documents, lengths of 2 uint16 each, tokens]."""
+    parts, lengths = [], []
     for start in range(0, len(texts), _CALL_DOCUMENTS):
-        parts.extend(tokenizer.encode(texts[start : start + _CALL_DOCUMENTS]))
-    lengths = np.array([len(part) for part in parts], dtype="<u4")
-    header = np.array([len(parts)], dtype="<u4")
-    tokens = np.concatenate(parts).astype(TOKEN_DTYPE)
-    write_atomic(file, header.tobytes() + lengths.tobytes() + tokens.tobytes())
+        call = texts[start : start + _CALL_DOCUMENTS]
+        ids, sizes = encode_uint16(encode, call, first_document + start)
+        parts.append(ids.tobytes())
+        lengths.append(sizes.astype("<u4").tobytes())
+    return b"".join([np.array([len(texts)], dtype="<u4").tobytes(), *lengths, *parts])
+
+
+def _sample(corpus: Corpus) -> list[str]:
+    """Texts spread over the corpus, to try an encoder on."""
+    blocks = corpus.blocks()
+    numbers = np.unique(np.linspace(0, len(blocks) - 1, _SAMPLE_BLOCKS).round().astype(int))
+    tables = [corpus.read_block(*blocks[number])["text"] for number in numbers]
+    return [
+        text
+        for table in tables
+        for text in table[:: max(1, len(table) // _SAMPLE_DOCUMENTS)].to_pylist()
+        if text
+    ]
+
+
+def _block_files(directory: Path, corpus: Corpus) -> list[Path]:
+    return [directory / f"{number:06d}.block" for number in range(len(corpus.blocks()))]
 
 
 def _block(file: Path) -> tuple[np.ndarray, np.ndarray]:
     """Tokens (mapped uint16) and document lengths (int64) of a finished block."""
-    raw = np.memmap(file, dtype=TOKEN_DTYPE, mode="r")
+    # As a plain array: slicing a numpy.memmap is ten times slower.
+    raw = np.asarray(np.memmap(file, dtype=TOKEN_DTYPE, mode="r"))
     n = int(raw[:2].view("<u4")[0])
     lengths = raw[2 : 2 + 2 * n].view("<u4").astype(np.int64)
     return raw[2 + 2 * n :], lengths
@@ -156,20 +210,26 @@ def _write_tokens(
     n_tokens = int(index.length.sum())
     if n_tokens == 0:
         raise ErgokedroError("Cleaning left no document at all; nothing can be trained on.")
-    out = np.memmap(file, dtype=TOKEN_DTYPE, mode="w+", shape=(n_tokens,))
+    with file.open("wb+") as opened:
+        opened.truncate(n_tokens * TOKEN_DTYPE.itemsize)
+        mapped = mmap.mmap(opened.fileno(), 0)
+    out = np.frombuffer(mapped, dtype=TOKEN_DTYPE)
     target = np.full(len(lengths), -1, dtype=np.int64)
     target[index.document] = index.offset
     first = 0
-    for number in range(len(plan.corpus.blocks())):
-        tokens, sizes = _block(blocks / f"{number:06d}.block")
+    for number, block in enumerate(_block_files(blocks, plan.corpus)):
+        tokens, sizes = _block(block)
         stops = np.cumsum(sizes)
         places = target[first : first + len(sizes)]
         for start, stop, place in zip(stops - sizes, stops, places, strict=True):
             if place >= 0:
                 out[place : place + stop - start] = tokens[start:stop]
+                out[place + stop - start] = plan.tokenizer.end_of_text
         first += len(sizes)
-    out[(index.offset + index.length - 1).to_numpy()] = plan.tokenizer.end_of_text
-    out.flush()
+        if number % _RELEASE_BLOCKS == 0 and hasattr(mmap, "MADV_DONTNEED"):
+            # Written pages go on to the disk by way of the system's cache, not of our memory.
+            mapped.madvise(mmap.MADV_DONTNEED)
+    mapped.flush()
 
 
 def _meta(plan: TokenizationPlan, lengths: np.ndarray) -> dict[str, Any]:
@@ -185,7 +245,7 @@ def _meta(plan: TokenizationPlan, lengths: np.ndarray) -> dict[str, Any]:
         "labels": plan.corpus.labels,
         "vocab_size": plan.tokenizer.vocab_size,
         "end_of_text": plan.tokenizer.end_of_text,
-        "inputs": plan.inputs(),
+        "inputs": plan.inputs,
         "corpus": plan.corpus.provenance,
         "cleaning": [
             {

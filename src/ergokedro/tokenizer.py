@@ -65,13 +65,18 @@ class Tokenizer:
     def __reduce__(self) -> tuple[Any, ...]:
         return Tokenizer, (self.path,)
 
+    @property
+    def definition(self) -> Path:
+        """The `tokenizer.json`."""
+        return self.path / _DEFINITION
+
     @cached_property
     def backend(self) -> tokenizers.Tokenizer:
         """The `tokenizers` object. Special tokens in a text are encoded as plain text, so that
         the end-of-text id stands at document ends alone."""
         import tokenizers
 
-        backend = tokenizers.Tokenizer.from_file(str(self.path / _DEFINITION))
+        backend = tokenizers.Tokenizer.from_file(str(self.definition))
         backend.encode_special_tokens = True
         backend.no_truncation()
         backend.no_padding()

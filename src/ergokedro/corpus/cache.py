@@ -49,6 +49,7 @@ class Corpus:
         self.rows: dict[str, int] = meta["rows"]
         self.fingerprint: str = meta["fingerprint"]
         self.provenance: dict[str, Any] = meta["provenance"]
+        self._files: dict[str, pq.ParquetFile] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Corpus, (self.path,)
@@ -61,12 +62,19 @@ class Corpus:
             for group in range(self._file(split).metadata.num_row_groups)
         ]
 
+    def block_rows(self, split: str, group: int) -> int:
+        """Documents of one row group."""
+        return int(self._file(split).metadata.row_group(group).num_rows)
+
     def read_block(self, split: str, group: int) -> pa.Table:
         """One row group: columns text (large_string, null if missing) and label."""
         return self._file(split).read_row_group(group, columns=["text", "label"])
 
     def _file(self, split: str) -> pq.ParquetFile:
-        return pq.ParquetFile(self.path / f"{split}.parquet")
+        # Opened once: reading the footer of a large file takes longer than reading a block.
+        if split not in self._files:
+            self._files[split] = pq.ParquetFile(self.path / f"{split}.parquet")
+        return self._files[split]
 
 
 def write_corpus(path: Path, stream: CorpusStream) -> Corpus:

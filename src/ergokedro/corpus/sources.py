@@ -177,6 +177,7 @@ def _read(
     splits: dict[str, Any], params: CorpusParameters, names: list[str] | None
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     for split, data in splits.items():
+        document = 0
         for table in data.with_format("arrow").iter(batch_size=_READ_ROWS):
             text = table[params.text_column]
             if not (pa.types.is_string(text.type) or pa.types.is_large_string(text.type)):
@@ -185,7 +186,23 @@ def _read(
                 )
             labels = _label_names(table[params.label_column], names)
             columns = [text.combine_chunks().cast(pa.large_string()), labels]
-            yield split, pa.record_batch(columns, schema=SCHEMA)
+            batch = pa.record_batch(columns, schema=SCHEMA)
+            _check_unicode(batch, split, document)
+            document += batch.num_rows
+            yield split, batch
+
+
+def _check_unicode(batch: pa.RecordBatch, split: str, first: int) -> None:
+    for column in batch.schema.names:
+        try:
+            batch[column].validate(full=True)
+        except pa.ArrowInvalid as error:
+            place = re.search(r"index (\d+)", str(error))
+            document = first + int(place[1]) if place else f"{first} or later"
+            raise ErgokedroError(
+                f"The {column} of document {document} of split {split} is not valid UTF-8. Mend "
+                "it in the source, for example with text.decode('utf-8', errors='replace')."
+            ) from error
 
 
 def _label_names(labels: pa.ChunkedArray, names: list[str] | None) -> pa.Array:
