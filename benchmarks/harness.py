@@ -35,10 +35,10 @@ def compare(peers: Sequence[Peer], unit: str, repeats: int) -> dict[str, float]:
             speeds[peer.name].append(peer.run())
     medians = {name: statistics.median(each) for name, each in speeds.items()}
     first = medians[peers[0].name]
-    print(f"\n| {'':42} | {unit:>18} | lowest–highest | ratio |")
+    print(f"\n| {'':42} | {unit:>18} | lowest to highest | ratio |")
     print("|---|---|---|---|")
     for name, each in speeds.items():
-        extent = f"{_short(min(each))}–{_short(max(each))}"
+        extent = f"{_short(min(each))} to {_short(max(each))}"
         median = medians[name]
         print(f"| {name:42} | {_short(median):>18} | {extent} | {first / median:.3g} |")
     return medians
@@ -54,7 +54,7 @@ def describe_machine(*packages: str) -> None:
     try:
         with open("/proc/cpuinfo") as file:
             names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
-        processor = f"{len(names)} × {names[0]}"
+        processor = f"{len(names)} cores of {names[0]}"
     except (OSError, IndexError):
         pass  # not Linux
     commit = subprocess.run(

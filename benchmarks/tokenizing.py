@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from harness import Peer, compare, describe_machine
 
 from ergokedro.cleaning import clean_documents
 from ergokedro.corpus.cache import Corpus, write_corpus
@@ -28,6 +27,7 @@ from ergokedro.parameters import CorpusParameters
 from ergokedro.store import block_checksums
 from ergokedro.tokenize import TokenizationPlan, write_store
 from ergokedro.tokenizer import Tokenizer, load_pretrained, save_tokenizer
+from harness import Peer, compare, describe_machine
 
 
 def texts_of(corpora: list[Corpus], megabytes: float = np.inf) -> Iterator[list[str]]:

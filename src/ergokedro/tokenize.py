@@ -60,7 +60,7 @@ class TokenizationPlan:
     @cached_property
     def inputs(self) -> dict[str, Any]:
         """Everything that decides the store's content."""
-        status = "\n".join(self.documents.status).encode()
+        status = "\n".join(self.documents.status.to_list()).encode()
         return {
             "format": FORMAT,
             "corpus": self.corpus.fingerprint,
@@ -184,7 +184,7 @@ def _index(plan: TokenizationPlan, lengths: np.ndarray) -> pd.DataFrame:
     """The kept documents in the order of the store, with offsets; the end token is counted."""
     kept = plan.documents[plan.documents.status == KEPT].copy()
     kept["length"] = lengths[kept.document] + 1
-    low = np.frombuffer(bytes.fromhex("".join(kept.content_hash)), dtype=">u8")[1::2]
+    low = np.frombuffer(bytes.fromhex("".join(kept.content_hash.to_list())), dtype=">u8")[1::2]
     kept["_order"] = _mix(low, plan.order_seed)
     kept["_split"] = kept.split.map({split: i for i, split in enumerate(SPLITS)})
     kept["_label"] = kept.label.map({label: i for i, label in enumerate(plan.corpus.labels)})
@@ -213,18 +213,21 @@ def _write_tokens(
     with file.open("wb+") as opened:
         opened.truncate(n_tokens * TOKEN_DTYPE.itemsize)
         mapped = mmap.mmap(opened.fileno(), 0)
-    out = np.frombuffer(mapped, dtype=TOKEN_DTYPE)
+    out = memoryview(mapped).cast("H")  # copies short slices faster than numpy does
+    end_of_text = plan.tokenizer.end_of_text
     target = np.full(len(lengths), -1, dtype=np.int64)
     target[index.document] = index.offset
     first = 0
     for number, block in enumerate(_block_files(blocks, plan.corpus)):
         tokens, sizes = _block(block)
-        stops = np.cumsum(sizes)
-        places = target[first : first + len(sizes)]
-        for start, stop, place in zip(stops - sizes, stops, places, strict=True):
+        source = memoryview(tokens)
+        places = target[first : first + len(sizes)].tolist()
+        start = 0
+        for size, place in zip(sizes.tolist(), places, strict=True):
             if place >= 0:
-                out[place : place + stop - start] = tokens[start:stop]
-                out[place + stop - start] = plan.tokenizer.end_of_text
+                out[place : place + size] = source[start : start + size]
+                out[place + size] = end_of_text
+            start += size
         first += len(sizes)
         if number % _RELEASE_BLOCKS == 0 and hasattr(mmap, "MADV_DONTNEED"):
             # Written pages go on to the disk by way of the system's cache, not of our memory.
