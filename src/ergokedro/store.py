@@ -189,7 +189,7 @@ def seal_store(directory: Path, index: pd.DataFrame, meta: dict[str, Any]) -> No
 
 def block_checksums(path: Path) -> list[str]:
     """128-bit XXH3 of every 64 MiB of a file."""
-    sums = []
+    sums: list[str] = []
     # Read through a small buffer that stays in the processor's cache.
     buffer = memoryview(bytearray(_READ_BYTES))
     with path.open("rb", buffering=0) as file:

@@ -220,7 +220,7 @@ def _write_tokens(
     first = 0
     for number, block in enumerate(_block_files(blocks, plan.corpus)):
         tokens, sizes = _block(block)
-        source = memoryview(tokens)
+        source = memoryview(tokens)  # type: ignore[arg-type]  # arrays are buffers
         places = target[first : first + len(sizes)].tolist()
         start = 0
         for size, place in zip(sizes.tolist(), places, strict=True):
