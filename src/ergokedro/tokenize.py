@@ -106,10 +106,10 @@ def _encode_blocks(directory: Path, plan: TokenizationPlan) -> np.ndarray:
         write_atomic(marker, key.encode())
     files = _block_files(directory, plan.corpus)
     missing = [number for number, file in enumerate(files) if not file.exists()]
-    with progress_bar("tokenize", total=len(plan.documents), unit="documents") as bar:
-        bar.update(sum(len(_block(file)[1]) for file in files if file.exists()))
-        if missing:
-            encode = choose_encoder(plan.tokenizer, _sample(plan.corpus))
+    if missing:
+        encode = choose_encoder(plan.tokenizer, _sample(plan.corpus))
+        with progress_bar("tokenize", total=len(plan.documents), unit="documents") as bar:
+            bar.update(sum(len(_block(file)[1]) for file in files if file.exists()))
             _encode_missing(files, missing, plan.corpus, encode, bar)
     return np.concatenate([_block(file)[1] for file in files])
 
