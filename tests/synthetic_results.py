@@ -94,6 +94,8 @@ def make_exact(windows: pd.DataFrame) -> NLLArrays:
         each = len(here) // len(sources)
         words = np.concatenate([sample_words(source, each, LENGTH, rng) for source in sources])
         nll = np.stack([position_nll(source, words) for source in sources])
+        for name, own in zip(NAMES, nll, strict=True):
+            arrays[f"{split}/{name}"] = own[:, 1:].astype(np.float32)
         for k in range(1, 6):
             optimum = mixture_nll(nll[:k], np.full(k, 1 / k))[:, 1:]
             arrays[f"{split}/{run_name(k)}"] = optimum.astype(np.float32)

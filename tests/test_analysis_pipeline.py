@@ -6,8 +6,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from ergokedro.parameters import CorpusParameters, Parameters
+from ergokedro.parameters import ControlParameters, CorpusParameters, Parameters
 from ergokedro.pipelines.analysis import create_pipeline
+from ergokedro.runs import chain
 from synthetic_results import (
     PARAMS,
     make_design,
@@ -28,6 +29,8 @@ def make_inputs(ks: list[int]) -> dict[str, Any]:
         "design": make_design(),
         "exact_nll": exact,
         "params:analysis": PARAMS,
+        "params:k": "1+3",
+        "params:controls": ControlParameters(),
         # As Kedro hands it over: a dictionary, parts of which are models already.
         "parameters": Parameters().model_dump(mode="json") | {"corpus": CorpusParameters()},
     }
@@ -41,14 +44,14 @@ def make_inputs(ks: list[int]) -> dict[str, Any]:
 
 
 def test_inputs_are_those_of_the_runs_asked_for() -> None:
-    inputs = create_pipeline([2, 11]).inputs()
+    inputs = create_pipeline([chain(2), chain(11)]).inputs()
     assert {name for name in inputs if name.startswith("k")} == {
         f"k{k}.{kind}" for k in (2, 11) for kind in ("nll", "manifest", "summary", "history")
     }
 
 
 def test_results_to_report() -> None:
-    pipeline = create_pipeline([1, 3]).from_nodes("measure", "plot_learning_curves")
+    pipeline = create_pipeline([chain(1), chain(3)]).from_nodes("measure", "plot_learning_curves")
     data = make_inputs([1, 3])
     assert pipeline.inputs() == set(data)
     for node in pipeline.nodes:

@@ -23,6 +23,7 @@ from ergokedro.measurement import (
 )
 from ergokedro.nll import NLLArrays
 from ergokedro.parameters import Parameters, validate_parameters
+from ergokedro.runs import chain
 from synthetic_results import (
     DOCUMENTS,
     EXCESS,
@@ -40,6 +41,7 @@ from synthetic_results import (
     make_windows,
 )
 
+PLAN = [chain(k) for k in range(1, 6)]
 KEYS = ["run", "split", "quantity", "series", "component", "position"]
 
 
@@ -258,7 +260,7 @@ def test_one_document_gives_values_without_intervals(
 
 def test_current_runs_are_accepted(runs: list[NLLArrays], windows: pd.DataFrame) -> None:
     manifests = make_manifests()
-    check_runs(runs, manifests, [make_summary(m) for m in manifests], windows, make_design())
+    check_runs(PLAN, runs, manifests, [make_summary(m) for m in manifests], windows, make_design())
 
 
 @pytest.mark.parametrize("change", ["windows", "manifest", "weights", "shape", "design"])
@@ -280,7 +282,7 @@ def test_stale_runs_are_refused_with_the_remedy(
         design = design.model_copy(update={"components": NAMES[::-1]})
         remedy = "kedro run --pipelines mixture_design,training"
     with pytest.raises(ErgokedroError, match="k3") as error:
-        check_runs([run], [manifest], [summary], windows, design)
+        check_runs([chain(3)], [run], [manifest], [summary], windows, design)
     assert remedy in error.value.message
 
 
@@ -297,7 +299,7 @@ def test_windows_fingerprint_sees_every_column(windows: pd.DataFrame) -> None:
 @pytest.mark.parametrize("key", ["steps", "tokens_seen", "initial_weights", "schedule", "seed"])
 def test_runs_that_differ_in_more_than_their_mixture_are_not_compared(key: str) -> None:
     summaries = [make_summary(manifest) for manifest in make_manifests()]
-    check_comparable(summaries)
+    check_comparable(PLAN, summaries)
     summaries[3][key] = "other"
     with pytest.raises(ErgokedroError, match=f"k1 and k4 .* differ in {key}"):
-        check_comparable(summaries)
+        check_comparable(PLAN, summaries)

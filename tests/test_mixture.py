@@ -24,6 +24,7 @@ from ergokedro.mixture import (
     water_fill,
 )
 from ergokedro.parameters import EvaluationParameters, MixtureParameters
+from ergokedro.runs import chain
 from ergokedro.store import TokenStore
 
 SPLITS = ("train", "validation", "test")
@@ -55,7 +56,7 @@ def test_invariants(sizes: list[list[int]], length: int) -> None:
             assume("D would be zero" not in error.message)
             raise
         smallest = min(sum(n) for n in sizes)
-        manifests = [make_manifest(store, plan, k) for k in range(1, len(names) + 1)]
+        manifests = [make_manifest(store, plan, chain(k)) for k in range(1, len(names) + 1)]
         assert plan.total_tokens <= smallest
         assert plan.components == sorted(names, key=lambda c: (sum(names[c]), c))
         for manifest in manifests:
@@ -120,14 +121,14 @@ def test_water_filling_is_fair(capacities: list[int], fraction: float) -> None:
 def test_a_budget_above_the_smallest_is_filled_up_by_the_others(make_store: StoreMaker) -> None:
     store = make_store(lengths_of(SIZES))
     plan = design(store, 3, total_tokens=4200)
-    manifest = make_manifest(store, plan, 3)
+    manifest = make_manifest(store, plan, chain(3))
     assert [c.windows for c in manifest.components] == [14, 14, 14]
-    manifest = make_manifest(store, design(store, 3, total_tokens=6000), 3)
+    manifest = make_manifest(store, design(store, 3, total_tokens=6000), chain(3))
     assert [c.windows for c in manifest.components] == [17, 21, 22]
     assert all(c.adjusted for c in manifest.components)
     assert manifest.total_tokens == 6000
-    with pytest.raises(ErgokedroError, match=r"mixture\.total_tokens = 6,000 .*leave out k = 1"):
-        make_manifest(store, plan.model_copy(update={"total_tokens": 6000}), 1)
+    with pytest.raises(ErgokedroError, match=r"mixture\.total_tokens = 6,000: .*leave k1 out"):
+        make_manifest(store, plan.model_copy(update={"total_tokens": 6000}), chain(1))
 
 
 def test_impossible_designs_name_the_remedy(make_store: StoreMaker) -> None:
@@ -197,7 +198,7 @@ def test_a_manifest_of_another_store_is_refused(make_store: StoreMaker) -> None:
 
     store = make_store(lengths_of(SIZES))
     other = make_store({**lengths_of(SIZES), ("test", "d"): [333]})
-    manifest = make_manifest(store, design(store, 2), 2)
+    manifest = make_manifest(store, design(store, 2), chain(2))
     check_current(manifest, store, Tokenizer())  # type: ignore[arg-type]
     with pytest.raises(ErgokedroError, match="kedro run --pipelines mixture_design"):
         check_current(manifest, other, Tokenizer())  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ from ergokedro.parameters import (
     TrainingParameters,
 )
 from ergokedro.pipelines.training import create_pipeline, nodes
+from ergokedro.runs import chain
 
 LENGTHS = {
     ("train", "a"): [333, 512, 1500],
@@ -36,7 +37,7 @@ LENGTHS = {
 
 
 def test_each_k_is_a_namespace_of_the_same_template() -> None:
-    pipeline = create_pipeline([1, 3])
+    pipeline = create_pipeline([chain(1), chain(3)])
     assert {node.name for node in pipeline.nodes} == {
         f"k{k}.{name}" for k in (1, 3) for name in ("train_model", "evaluate_model")
     }
@@ -58,7 +59,7 @@ def test_the_nodes_train_and_measure(make_store: StoreMaker) -> None:
     design = design_mixtures(store, token_accounting(store), MixtureParameters(top_n=2))
     evaluation = EvaluationParameters(windows_per_document=2)
     windows = choose_evaluation_windows(store, design, evaluation)
-    manifest = make_manifest(store, design, 2)
+    manifest = make_manifest(store, design, chain(2))
     training = TrainingParameters(epochs=1, validation_windows=1, device="cpu", threads=1)
     model, history, summary = nodes.train_model(
         store, tokenizer, manifest, windows, ModelParameters(hidden_size=8), training, seed=3
@@ -76,6 +77,6 @@ def test_the_nodes_train_and_measure(make_store: StoreMaker) -> None:
         tokens = np.stack([store.tokens[start : start + 100] for start in rows.start])
         np.testing.assert_allclose(arrays.nll[str(split)], token_nll(model, tokens, 9), atol=1e-5)
 
-    other = make_manifest(store, design, 1)
+    other = make_manifest(store, design, chain(1))
     with pytest.raises(ErgokedroError, match="--params k=2"):
         nodes.evaluate_model(model, summary, store, tokenizer, other, windows, evaluation, training)

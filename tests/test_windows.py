@@ -14,6 +14,7 @@ from conftest import StoreMaker, write_range_store
 from ergokedro.errors import ErgokedroError
 from ergokedro.mixture import Manifest, design_mixtures, make_manifest, token_accounting
 from ergokedro.parameters import MixtureParameters
+from ergokedro.runs import chain
 from ergokedro.store import TokenStore
 from ergokedro.windows import TrainingWindows
 
@@ -31,7 +32,7 @@ LENGTHS = {
 
 def manifest_of(store: TokenStore, k: int, **params: object) -> Manifest:
     mixture = MixtureParameters(top_n=len(store.labels), **params)
-    return make_manifest(store, design_mixtures(store, token_accounting(store), mixture), k)
+    return make_manifest(store, design_mixtures(store, token_accounting(store), mixture), chain(k))
 
 
 def test_every_token_of_every_span_is_seen_once_an_epoch(make_store: StoreMaker) -> None:

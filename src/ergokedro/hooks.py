@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import re
 import signal
 import sys
 from pathlib import Path
@@ -141,14 +142,13 @@ def check_inputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
 
 def _check_k(name: str, catalog: DataCatalog) -> None:
     """A manifest for more components than the corpus has can never be made."""
-    run, _, kind = name.partition(".")
-    if kind != "manifest" or not catalog.exists("corpus"):
+    match = re.fullmatch(r"k(\d+)\.manifest", name)
+    if match is None or not catalog.exists("corpus"):
         return
     labels = catalog.load("corpus").labels
-    if int(run.removeprefix("k")) > len(labels):
+    if int(match[1]) > len(labels):
         raise ErgokedroError(
-            f"k = {run.removeprefix('k')}, but the corpus has {len(labels)} categories: "
-            f"{', '.join(labels)}."
+            f"k = {match[1]}, but the corpus has {len(labels)} categories: {', '.join(labels)}."
         )
 
 

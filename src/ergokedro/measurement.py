@@ -9,7 +9,6 @@ training or not). Every component weighs the same in a mean; within it, every to
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,9 @@ from ergokedro.errors import ErgokedroError
 from ergokedro.mixture import Design, Manifest
 from ergokedro.nll import NLLArrays
 from ergokedro.parameters import AnalysisParameters, Parameters
-from ergokedro.statistics import Interval, bootstrap_means, cluster, intervals, pooled
+from ergokedro.runs import Run
+from ergokedro.selection import RESULT_COLUMNS, Selection, selections
+from ergokedro.statistics import Interval, intervals
 
 # Positions of the in-context gain: the first 4 and the last 10 predictions (2..5, 91..100).
 _GAIN_FIRST, _GAIN_LAST = 4, 10
@@ -37,6 +38,7 @@ def windows_fingerprint(windows: pd.DataFrame) -> str:
 
 
 def check_runs(
+    plan: list[Run],
     runs: list[NLLArrays],
     manifests: list[Manifest],
     summaries: list[dict[str, Any]],
@@ -52,8 +54,9 @@ def check_runs(
     """
     expected = windows_fingerprint(windows)
     shapes = _shapes(windows, design)
-    for run, manifest, summary in zip(runs, manifests, summaries, strict=True):
-        if (manifest.store, manifest.labels) != (design.store, design.components[: manifest.k]):
+    for planned, run, manifest, summary in zip(plan, runs, manifests, summaries, strict=True):
+        labels = [design.components[place - 1] for place in planned.components]
+        if (manifest.store, list(dict.fromkeys(manifest.labels))) != (design.store, labels):
             raise ErgokedroError(
                 f"The manifest of {manifest.run} was made for another design. Run "
                 "`kedro run --pipelines mixture_design,training` to renew manifests and results."
@@ -66,10 +69,11 @@ def check_runs(
         }
         stale = [name for name, (found, wanted) in current.items() if found != wanted]
         if stale:
+            which = f" --params k={manifest.k}" if planned.in_chain else ""
             raise ErgokedroError(
                 f"The results of {manifest.run} are stale: they were measured with other "
                 f"{' and '.join(stale)} than the present ones. Run "
-                f"`kedro run --pipelines training --params k={manifest.k}` to renew them."
+                f"`kedro run --pipelines training{which}` to renew them."
             )
 
 
@@ -78,10 +82,9 @@ def _shapes(windows: pd.DataFrame, design: Design) -> dict[str, tuple[int, int]]
     return {str(split): (int(n), design.window_length - 1) for split, n in counts.items()}
 
 
-_SAME = (
-    "seed", "steps", "tokens_seen", "epochs", "batch_size", "parameters", "initial_weights",
-    "schedule",
-)  # fmt: skip
+_SAME = ("batch_size", "parameters")
+_SAME_SEED = ("seed", "initial_weights")
+_SAME_TOTAL = ("epochs", "steps", "tokens_seen", "schedule")
 
 
 def trained_parameters(parameters: Parameters, summaries: list[dict[str, Any]]) -> Parameters:
@@ -94,8 +97,8 @@ def trained_parameters(parameters: Parameters, summaries: list[dict[str, Any]]) 
     return parameters.model_copy(update={"seed": summaries[0]["seed"], **changes})
 
 
-def check_comparable(summaries: list[dict[str, Any]]) -> None:
-    """Refuse to compare runs that differ in more than their mixture.
+def check_comparable(plan: list[Run], summaries: list[dict[str, Any]]) -> None:
+    """Refuse to compare runs that differ in more than their mixture, or the control's intent.
 
     Raises
     ------
@@ -103,8 +106,10 @@ def check_comparable(summaries: list[dict[str, Any]]) -> None:
         Naming what differs, between which runs, and the remedy.
     """
     first = summaries[0]
-    for other in summaries[1:]:
-        for key in _SAME:
+    for run, other in zip(plan, summaries, strict=True):
+        same_seed = _SAME_SEED if run.seed_offset == 0 else ()
+        same_total = _SAME_TOTAL if run.divisor == run.k and run.repeats == 1 else ()
+        for key in (*same_seed, *same_total, *_SAME):
             if other[key] != first[key]:
                 raise ErgokedroError(
                     f"{first['run']} and {other['run']} cannot be compared: they differ in {key} "
@@ -127,51 +132,6 @@ def component_means(nll: NLLArrays, windows: pd.DataFrame) -> pd.DataFrame:
         rows += [(split, name, float(xe)) for name, xe in means.items()]
         rows.append((split, "all", float(means.mean())))
     return pd.DataFrame(rows, columns=["split", "component", "xe"])
-
-
-@dataclass(frozen=True)
-class _Selection:
-    """Rows of one split's windows that a series is measured on."""
-
-    series: str
-    component: str
-    rows: np.ndarray
-    documents: np.ndarray
-    strata: np.ndarray
-    trained: bool
-
-    def replicates(self, values: np.ndarray, params: AnalysisParameters) -> np.ndarray:
-        """Bootstrap means of the columns of `values` (windows of the split, m)."""
-        clusters = cluster(values[self.rows], self.documents, self.strata)
-        return bootstrap_means(clusters, params.bootstrap, params.seed)
-
-    def mean(self, values: np.ndarray, params: AnalysisParameters) -> Interval:
-        """Mean over all tokens of `values`, with its interval."""
-        clusters = cluster(values[self.rows], self.documents, self.strata)
-        means = bootstrap_means(pooled(clusters), params.bootstrap, params.seed)
-        return intervals(means, params.confidence)[0]
-
-
-def _selections(windows: pd.DataFrame, design: Design, trained: list[str]) -> list[_Selection]:
-    """The series of one run: chain, smallest, all, and every component alone.
-
-    `trained` says that the run saw all of a selection's components in training.
-    """
-    series = [
-        ("chain", "", trained),
-        ("smallest", "", design.components[:1]),
-        ("all", "", design.components),
-        *[("component", name, [name]) for name in design.components],
-    ]
-    order = windows.component.map({name: i for i, name in enumerate(design.components)})
-    documents = windows.document.to_numpy()
-    selections = []
-    for name, component, members in series:
-        rows = np.flatnonzero(windows.component.isin(members))
-        strata = order.to_numpy()[rows]
-        seen = set(members) <= set(trained)
-        selections.append(_Selection(name, component, rows, documents[rows], strata, seen))
-    return selections
 
 
 def measure(
@@ -210,17 +170,13 @@ def measure(
         for split in run.nll:
             here = windows[windows.split == split].reset_index(drop=True)
             optimum = exact.nll.get(f"{split}/{run.meta['run']}")
-            for selection in _selections(here, design, run.meta["components"]):
+            for selection in selections(here, design, run.meta["components"]):
                 common = {
                     "run": run.meta["run"],
                     "k": run.meta["k"],
                     "seed": run.meta["seed"],
                     "split": split,
-                    "series": selection.series,
-                    "component": selection.component,
-                    "trained": selection.trained,
-                    "windows": len(selection.rows),
-                    "documents": len(np.unique(selection.documents)),
+                    **selection.tags(),
                     "unit": "nats",
                 }
                 best = optimum if selection.trained else None
@@ -230,18 +186,12 @@ def measure(
                 ):
                     row = {"quantity": quantity, "position": position, **interval._asdict()}
                     rows.append({**common, **row})
-    return pd.DataFrame(rows)[_COLUMNS]
-
-
-_COLUMNS = [
-    "run", "k", "seed", "split", "quantity", "series", "component", "trained", "position", "value",
-    "low", "high", "standard_error", "windows", "documents", "unit",
-]  # fmt: skip
+    return pd.DataFrame(rows)[RESULT_COLUMNS]
 
 
 def _quantities(
     nll: np.ndarray,
-    selection: _Selection,
+    selection: Selection,
     params: AnalysisParameters,
     optimum: np.ndarray | None,
     base: np.ndarray | None,

@@ -14,7 +14,7 @@ from ergokedro.corpus.sources import SPLITS
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import fingerprint
 from ergokedro.parameters import EvaluationParameters, MixtureParameters
-from ergokedro.runs import run_name
+from ergokedro.runs import Run
 from ergokedro.store import TokenStore
 from ergokedro.tokenizer import Tokenizer
 
@@ -42,7 +42,10 @@ class Component(_Frozen):
 
 
 class Manifest(_Frozen):
-    """What one K trains on. Fingerprints tie it to one store and one tokenizer."""
+    """What one run trains on. Fingerprints tie it to one store and one tokenizer.
+
+    `repeats` multiplies the epochs, `seed_offset` is added to the seed: 1 and 0 but for controls.
+    """
 
     run: str
     k: int
@@ -52,6 +55,8 @@ class Manifest(_Frozen):
     components: list[Component]
     store: str
     tokenizer: str
+    repeats: int = 1
+    seed_offset: int = 0
 
     @property
     def total_windows(self) -> int:
@@ -72,7 +77,8 @@ class Manifest(_Frozen):
     def order_key(self) -> int:
         """Seed material of the window order: the token ranges alone, so that a store written by
         another version of a library gives the same order."""
-        return int(fingerprint(self.model_dump(mode="json", exclude={"store", "tokenizer"})), 16)
+        not_ranges = {"store", "tokenizer", "repeats", "seed_offset"}
+        return int(fingerprint(self.model_dump(mode="json", exclude=not_ranges)), 16)
 
 
 class Design(_Frozen):
@@ -241,48 +247,96 @@ def water_fill(total: int, capacities: list[int]) -> list[int]:
     return shares
 
 
-def make_manifest(store: TokenStore, design: Design, k: int) -> Manifest:
-    """The manifest of the first `k` components.
+def make_manifest(store: TokenStore, design: Design, run: Run) -> Manifest:
+    """The manifest of one run.
 
     Raises
     ------
     ErgokedroError
-        If there are fewer components, or they cannot give D together.
+        If the design has fewer components, or they cannot give the tokens together.
     """
-    if k > len(design.components):
-        raise ErgokedroError(f"k = {k}: the design has {len(design.components)} components.")
-    labels = design.components[:k]
-    total = design.total_tokens // design.window_length
+    if max(run.components) > len(design.components):
+        raise ErgokedroError(
+            f"k = {max(run.components)}: the design has {len(design.components)} components."
+        )
+    labels = [design.components[place - 1] for place in run.components]
+    total = design.total_tokens // design.window_length // run.divisor * run.k
+    if run.pseudo:
+        components = _split(store, design, labels[0], run.k, total)
+    else:
+        components = _share(store, design, labels, run, total)
+    return Manifest(
+        run=run.name,
+        k=run.k,
+        window_length=design.window_length,
+        within_documents=design.within_documents,
+        total_tokens=total * design.window_length,
+        components=components,
+        store=store.fingerprint,
+        tokenizer=design.tokenizer,
+        repeats=run.repeats,
+        seed_offset=run.seed_offset,
+    )
+
+
+def _share(
+    store: TokenStore, design: Design, labels: list[str], run: Run, total: int
+) -> list[Component]:
+    """`total` windows from the beginnings of components, equally where their text allows it."""
     capacities = [design.available_windows[label] for label in labels]
     try:
         shares = water_fill(total, capacities)
     except ValueError:
         raise ErgokedroError(
-            f"mixture.total_tokens = {design.total_tokens:,} is more than the "
-            f"{sum(capacities) * design.window_length:,} tokens of the {k} smallest components "
-            f"({', '.join(labels)}) together; lower it, or leave out k = {k}."
+            f"mixture.total_tokens = {design.total_tokens:,}: {run.name} needs "
+            f"{total * design.window_length:,} tokens, more than the "
+            f"{sum(capacities) * design.window_length:,} of {', '.join(labels)} together; lower "
+            f"it, or leave {run.name} out."
         ) from None
-    components = [
+    return [
         Component(
             label=label,
             start=store.span("train", label)[0],
             stop=_stop(store, design, label, windows),
             windows=windows,
             available_windows=design.available_windows[label],
-            adjusted=windows * k != total,
+            adjusted=windows * len(labels) != total,
         )
         for label, windows in zip(labels, shares, strict=True)
     ]
-    return Manifest(
-        run=run_name(k),
-        k=k,
-        window_length=design.window_length,
-        within_documents=design.within_documents,
-        total_tokens=design.total_tokens,
-        components=components,
-        store=store.fingerprint,
-        tokenizer=design.tokenizer,
-    )
+
+
+def _split(
+    store: TokenStore, design: Design, label: str, parts: int, total: int
+) -> list[Component]:
+    """`parts` equal stretches of one component, spread over its text, as if each were one.
+
+    Documents stand in random order, so every stretch is a random sample of them.
+    """
+    if design.within_documents:
+        raise ErgokedroError(
+            "controls.pseudo splits a component anywhere; it does not go together with "
+            "mixture.within_documents = true. Switch one of them off."
+        )
+    start, stop = store.span("train", label)
+    length, each = design.window_length, total // parts
+    room = (stop - start) // parts
+    if each * length > room:
+        raise ErgokedroError(
+            f"controls.pseudo: {label} has {stop - start:,} training tokens, fewer than D = "
+            f"{total * length:,}; lower mixture.total_tokens."
+        )
+    return [
+        Component(
+            label=label,
+            start=start + part * room,
+            stop=start + part * room + each * length,
+            windows=each,
+            available_windows=room // length,
+            adjusted=False,
+        )
+        for part in range(parts)
+    ]
 
 
 def _stop(store: TokenStore, design: Design, label: str, windows: int) -> int:

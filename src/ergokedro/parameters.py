@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from ergokedro.errors import ErgokedroError
-from ergokedro.runs import parse_k
+from ergokedro.runs import Run, parse_k, plan_runs
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -182,6 +182,41 @@ class EvaluationParameters(_Model):
     batch_size: int = Field(64, ge=1, description="Windows per forward pass.")
 
 
+class ControlParameters(_Model):
+    """Runs beside the chain K = 1, 2, …, for the questions that the chain alone cannot answer."""
+
+    specialists: bool = Field(
+        False,
+        description=(
+            "Each component alone, at D and at D / K for every K: what the exact decomposition of "
+            "the cost of K needs."
+        ),
+    )
+    match_steps: bool = Field(
+        False,
+        description=(
+            "Specialists at D / K make K times the epochs, so that they take as many steps as the "
+            "chain; otherwise they make the same epochs."
+        ),
+    )
+    subsets: bool = Field(
+        False, description="Every subset of the chosen components, so that each weighs the same."
+    )
+    growing: bool = Field(
+        False,
+        description="The chain at fixed tokens for each component, D / K_max: the total grows.",
+    )
+    pseudo: bool = Field(
+        False,
+        description=(
+            "The largest component split at random into K parts: the cost of K must vanish."
+        ),
+    )
+    seeds: int = Field(
+        1, ge=1, le=99, description="So many seeds for the chain: `seed`, `seed` + 1, …"
+    )
+
+
 class AnalysisParameters(_Model):
     """Intervals of the report."""
 
@@ -209,6 +244,7 @@ class Parameters(_Model):
     model: ModelParameters = ModelParameters()
     training: TrainingParameters = TrainingParameters()
     evaluation: EvaluationParameters = EvaluationParameters()
+    controls: ControlParameters = ControlParameters()
     analysis: AnalysisParameters = AnalysisParameters()
 
     @model_validator(mode="after")
@@ -232,6 +268,13 @@ class Parameters(_Model):
         """The values of K to run, ascending."""
         pinned = self.mixture.components
         return parse_k(self.k, len(pinned) if pinned is not None else self.mixture.top_n)
+
+    @property
+    def all_runs(self) -> list[Run]:
+        """Every run to make: the chain, then the controls."""
+        pinned = self.mixture.components
+        n_components = len(pinned) if pinned is not None else self.mixture.top_n
+        return plan_runs(self.runs, n_components, self.controls)
 
 
 def validate_parameters(raw: dict[str, Any]) -> Parameters:

@@ -1,4 +1,4 @@
-"""The project's pipelines, narrowed to the K that the parameters ask for."""
+"""The project's pipelines, narrowed to the runs that the parameters ask for."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ergokedro.pipelines import analysis, data_processing, mixture_design, train
 
 def register_pipelines() -> dict[str, Pipeline]:
     """All pipelines by name; `__default__` is the whole experiment."""
-    ks = current_parameters().runs
+    runs = current_parameters().all_runs
     pipelines = {
         "data_processing": data_processing.create_pipeline(),
-        "mixture_design": mixture_design.create_pipeline(ks),
-        "training": training.create_pipeline(ks),
-        "analysis": analysis.create_pipeline(ks),
+        "mixture_design": mixture_design.create_pipeline(runs),
+        "training": training.create_pipeline(runs),
+        "analysis": analysis.create_pipeline(runs),
     }
     # One constructor call: adding pipelines up one by one is quadratic in their nodes.
     everything = Pipeline([node for pipeline in pipelines.values() for node in pipeline.nodes])

@@ -1,8 +1,8 @@
 """Nodes from the NLL arrays of all runs to results, figures and report.
 
 The number of runs varies, so what belongs to each run arrives as keyword arguments named
-`nll_k1`, `manifest_k1` and so on, in the order of K. Kedro reads the annotations when it starts,
-so they name no class of a slow library: figures are `Any`.
+`nll:k1`, `manifest:k1` and so on, in the order of the plan. Kedro reads the annotations when it
+starts, so they name no class of a slow library: figures are `Any`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from typing import Any
 import pandas as pd
 
 from ergokedro import figures, measurement, report
+from ergokedro.controls import control_table
+from ergokedro.decomposition import decomposition_table
 from ergokedro.mixture import Design
 from ergokedro.nll import NLLArrays
-from ergokedro.parameters import AnalysisParameters, CorpusParameters, Parameters
+from ergokedro.parameters import AnalysisParameters, ControlParameters, CorpusParameters, Parameters
+from ergokedro.runs import parse_k, plan_runs
 from ergokedro.store import TokenStore
 from ergokedro.tokenizer import Tokenizer
 
@@ -44,14 +47,24 @@ def measure(
     design: Design,
     exact_nll: NLLArrays,
     params: AnalysisParameters,
+    k: Any,
+    controls: ControlParameters,
     **runs: Any,
 ) -> pd.DataFrame:
     """All results with their intervals, as a tidy table."""
-    nll = _each(runs, "nll")
-    manifests, summaries = _each(runs, "manifest"), _each(runs, "summary")
-    measurement.check_runs(nll, manifests, summaries, evaluation_windows, design)
-    measurement.check_comparable(summaries)
-    return measurement.measure(nll, evaluation_windows, design, exact_nll, params)
+    n_components = len(design.components)
+    plan = plan_runs(parse_k(k, n_components), n_components, controls)
+    nll, manifests, summaries = (_each(runs, kind) for kind in ("nll", "manifest", "summary"))
+    measurement.check_runs(plan, nll, manifests, summaries, evaluation_windows, design)
+    measurement.check_comparable(plan, summaries)
+    by_run = dict(zip(plan, nll, strict=True))
+    in_chain = [arrays for run, arrays in by_run.items() if run.in_chain]
+    tables = [
+        measurement.measure(in_chain, evaluation_windows, design, exact_nll, params),
+        decomposition_table(by_run, evaluation_windows, design, exact_nll, params),
+        control_table(by_run, evaluation_windows, design, controls, params),
+    ]
+    return pd.concat([table for table in tables if len(table)], ignore_index=True)
 
 
 def tabulate(
@@ -114,5 +127,5 @@ def _parameters(parameters: dict[str, Any], summaries: list[dict[str, Any]]) -> 
 
 
 def _each(runs: dict[str, Any], kind: str) -> list[Any]:
-    """The arguments of one kind, in the order of K."""
-    return [value for name, value in runs.items() if name.startswith(f"{kind}_k")]
+    """The arguments of one kind, in the order of the plan."""
+    return [value for name, value in runs.items() if name.startswith(f"{kind}:")]

@@ -3,11 +3,12 @@
 from kedro.pipeline import Pipeline, node
 
 from ergokedro.pipelines.analysis import nodes
-from ergokedro.runs import run_name
+from ergokedro.runs import Run
 
 
-def create_pipeline(ks: list[int]) -> Pipeline:
-    """The analysis of the runs of `ks`."""
+def create_pipeline(runs: list[Run]) -> Pipeline:
+    """The analysis of `runs`."""
+    in_chain = [run for run in runs if run.in_chain]
     return Pipeline(
         [
             node(
@@ -23,7 +24,9 @@ def create_pipeline(ks: list[int]) -> Pipeline:
                     "design": "design",
                     "exact_nll": "exact_nll",
                     "params": "params:analysis",
-                    **_of_each(ks, "nll", "manifest", "summary"),
+                    "k": "params:k",
+                    "controls": "params:controls",
+                    **_of_each(runs, "nll", "manifest", "summary"),
                 },
                 "results",
                 name="measure",
@@ -34,7 +37,7 @@ def create_pipeline(ks: list[int]) -> Pipeline:
                     "results": "results",
                     "design": "design",
                     "parameters": "parameters",
-                    **_of_each(ks, "summary"),
+                    **_of_each(in_chain, "summary"),
                 },
                 ["xe_table", "acceptance"],
                 name="tabulate",
@@ -47,7 +50,7 @@ def create_pipeline(ks: list[int]) -> Pipeline:
             ),
             node(
                 nodes.plot_learning_curves,
-                {"design": "design", **_of_each(ks, "summary", "history")},
+                {"design": "design", **_of_each(in_chain, "summary", "history")},
                 "learning_curves",
                 name="plot_learning_curves",
             ),
@@ -66,7 +69,7 @@ def create_pipeline(ks: list[int]) -> Pipeline:
                         "in_context_xe", "learning_curves", "component_heatmap",
                     )
                 }
-                | _of_each(ks, "manifest", "summary"),
+                | _of_each(in_chain, "manifest", "summary"),
                 ["report_markdown", "report_html"],
                 name="write_report",
             ),
@@ -75,6 +78,6 @@ def create_pipeline(ks: list[int]) -> Pipeline:
     )  # fmt: skip
 
 
-def _of_each(ks: list[int], *kinds: str) -> dict[str, str]:
-    """Keyword arguments such as nll_k3 for the dataset k3.nll."""
-    return {f"{kind}_{run_name(k)}": f"{run_name(k)}.{kind}" for kind in kinds for k in ks}
+def _of_each(runs: list[Run], *kinds: str) -> dict[str, str]:
+    """Keyword arguments such as nll:k3 for the dataset k3.nll."""
+    return {f"{kind}:{run.name}": f"{run.name}.{kind}" for kind in kinds for run in runs}

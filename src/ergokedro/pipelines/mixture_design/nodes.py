@@ -11,8 +11,8 @@ import pandas as pd
 
 from ergokedro import mixture
 from ergokedro.mixture import Design, Manifest
-from ergokedro.parameters import EvaluationParameters, MixtureParameters
-from ergokedro.runs import parse_k
+from ergokedro.parameters import ControlParameters, EvaluationParameters, MixtureParameters
+from ergokedro.runs import parse_k, plan_runs
 from ergokedro.store import TokenStore
 from ergokedro.tokenizer import Tokenizer
 
@@ -40,10 +40,13 @@ def design_mixtures(
     return mixture.design_mixtures(token_store, accounting, params)
 
 
-def make_manifests(token_store: TokenStore, design: Design, k: Any) -> list[Manifest]:
-    """Write down what the model of each K trains on."""
-    ks = parse_k(k, len(design.components))
-    return [mixture.make_manifest(token_store, design, each) for each in ks]
+def make_manifests(
+    token_store: TokenStore, design: Design, k: Any, controls: ControlParameters
+) -> list[Manifest]:
+    """Write down what the model of each run trains on."""
+    n_components = len(design.components)
+    runs = plan_runs(parse_k(k, n_components), n_components, controls)
+    return [mixture.make_manifest(token_store, design, run) for run in runs]
 
 
 def choose_evaluation_windows(

@@ -3,11 +3,11 @@
 from kedro.pipeline import Pipeline, node
 
 from ergokedro.pipelines.mixture_design import nodes
-from ergokedro.runs import run_name
+from ergokedro.runs import Run
 
 
-def create_pipeline(ks: list[int]) -> Pipeline:
-    """The mixture design pipeline with a manifest for each of `ks`."""
+def create_pipeline(runs: list[Run]) -> Pipeline:
+    """The mixture design pipeline with a manifest for each of `runs`."""
     return Pipeline(
         [
             node(nodes.account_tokens, "token_store", "token_accounting", name="account_tokens"),
@@ -25,8 +25,8 @@ def create_pipeline(ks: list[int]) -> Pipeline:
             ),
             node(
                 nodes.make_manifests,
-                ["token_store", "design", "params:k"],
-                [f"{run_name(k)}.manifest" for k in ks],
+                ["token_store", "design", "params:k", "params:controls"],
+                [f"{run.name}.manifest" for run in runs],
                 name="make_manifests",
             ),
             node(

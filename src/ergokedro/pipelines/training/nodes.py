@@ -34,6 +34,8 @@ def train_model(
     from ergokedro.windows import TrainingWindows
 
     check_current(manifest, token_store, tokenizer)
+    seed += manifest.seed_offset
+    training = training.model_copy(update={"epochs": training.epochs * manifest.repeats})
     validation = pick_windows(
         token_store.tokens,
         evaluation_windows[evaluation_windows.split == "validation"],

@@ -1,25 +1,25 @@
-"""One template, instantiated for every K as a namespace: train → evaluate."""
+"""One template, instantiated for every run as a namespace: train → evaluate."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
 from ergokedro.pipelines.training import nodes
-from ergokedro.runs import run_name
+from ergokedro.runs import Run
 
 _SHARED = {"token_store", "tokenizer", "evaluation_windows"}
 _PARAMETERS = ("params:model", "params:training", "params:evaluation", "params:seed")
 
 
-def create_pipeline(ks: list[int]) -> Pipeline:
-    """Training and evaluation of each of `ks`, independent of each other."""
+def create_pipeline(runs: list[Run]) -> Pipeline:
+    """Training and evaluation of each of `runs`, independent of each other."""
     copies = [
         pipeline(
             _template(),
-            namespace=run_name(k),
+            namespace=run.name,
             inputs=_SHARED,
             # Without the mapping Kedro would look for parameters inside the namespace.
             parameters={name: name for name in _PARAMETERS},
         )
-        for k in ks
+        for run in runs
     ]
     return Pipeline([node for copy in copies for node in copy.nodes], tags="training")
 
