@@ -73,7 +73,8 @@ def test_insights_follow_the_numbers(results: pd.DataFrame) -> None:
 
 
 def test_insights_of_one_k_without_optimum() -> None:
-    (sentence,) = insights(make_results(known=False, ks=(3,)), make_design())
+    sentence, advice = insights(make_results(known=False, ks=(3,)), make_design())
+    assert "--params controls.specialists=true" in advice
     assert "K = 3 model gains" in sentence
 
 

@@ -19,7 +19,7 @@ _SERIES = {
     "all": ("all chosen components, seen or not", "#009E73", "^"),
 }
 _XE = "cross entropy, nats a token"
-_K = "K, number of components in training"
+K_LABEL = "K, number of components in training"
 
 
 def colour_of(k: int, components: int) -> Any:
@@ -29,7 +29,7 @@ def colour_of(k: int, components: int) -> Any:
     return matplotlib.colormaps["viridis"](0.88 * (k - 1) / max(1, components - 1))
 
 
-def _figure(
+def make_figure(
     columns: int, rows: int = 1, width: float = 11.0, height: float = 4.5
 ) -> tuple[Figure, np.ndarray]:
     """A figure and its axes, row by row."""
@@ -42,25 +42,26 @@ def _figure(
     return figure, axes
 
 
-def _rows(results: pd.DataFrame, quantity: str, series: str, split: str) -> pd.DataFrame:
+def pick_rows(results: pd.DataFrame, quantity: str, series: str, split: str) -> pd.DataFrame:
+    """The rows of one quantity, series and split, by K and position."""
     chosen = (results.quantity == quantity) & (results.series == series) & (results.split == split)
     return results[chosen].sort_values(["k", "position"])
 
 
-def _components(results: pd.DataFrame) -> int:
+def n_components(results: pd.DataFrame) -> int:
     """How many components the design has, whichever K were run."""
     return int(results.component[results.series == "component"].nunique())
 
 
 def plot_xe_by_k(results: pd.DataFrame, split: str = "test") -> Figure:
     """XE against K, one panel for each series, and the differences that are paired by window."""
-    figure, axes = _figure(2, rows=2, height=8)
+    figure, axes = make_figure(2, rows=2, height=8)
     for axis, (series, (title, colour, marker)) in zip(axes, _SERIES.items(), strict=False):
-        exact = _rows(results, "exact_xe", series, split)
+        exact = pick_rows(results, "exact_xe", series, split)
         if not exact.empty:
             axis.plot(exact.k, exact.value, "k_", markersize=14, mew=2, label="exact optimum")
-        xe = _rows(results, "xe", series, split)
-        _error_bars(axis, xe, "trained model", color=colour, marker=marker)
+        xe = pick_rows(results, "xe", series, split)
+        error_bars(axis, xe, "trained model", color=colour, marker=marker)
         axis.set_title(title, fontsize=10)
         axis.set_ylabel(_XE)
     _draw_paired(axes[3], results, split)
@@ -68,7 +69,7 @@ def plot_xe_by_k(results: pd.DataFrame, split: str = "test") -> Figure:
     for axis in axes:
         axis.set_xticks(ks)
         axis.set_xlim(ks[0] - 0.4, ks[-1] + 0.4)
-        axis.set_xlabel(_K)
+        axis.set_xlabel(K_LABEL)
         axis.legend(frameon=False, fontsize=8)
     figure.suptitle(
         f"Cross entropy on {split} text, at equal totals of training tokens "
@@ -78,22 +79,23 @@ def plot_xe_by_k(results: pd.DataFrame, split: str = "test") -> Figure:
     return figure
 
 
-def _error_bars(axis: Axes, rows: pd.DataFrame, label: str, **style: Any) -> None:
+def error_bars(axis: Axes, rows: pd.DataFrame, label: str, **style: Any) -> None:
+    """Values of `rows` against K with their intervals; `style` is matplotlib's."""
     errors = [rows.value - rows.low, rows.high - rows.value]
     axis.errorbar(rows.k, rows.value, errors, capsize=3, lw=1, label=label, **style)
 
 
 def _draw_paired(axis: Axes, results: pd.DataFrame, split: str) -> None:
     """Differences on the same windows, whose intervals are far narrower than those of XE."""
-    excess = _rows(results, "excess", "chain", split)
+    excess = pick_rows(results, "excess", "chain", split)
     if not excess.empty:
         _, colour, marker = _SERIES["chain"]
         label = "components trained on: trained model less exact optimum"
-        _error_bars(axis, excess, label, color=colour, marker=marker)
-    difference = _rows(results, "difference_to_k1", "smallest", split)
+        error_bars(axis, excess, label, color=colour, marker=marker)
+    difference = pick_rows(results, "difference_to_k1", "smallest", split)
     if not difference.empty:
         _, colour, marker = _SERIES["smallest"]
-        _error_bars(
+        error_bars(
             axis, difference, "smallest component: K less K = 1", color=colour, marker=marker
         )
     axis.axhline(0, color="0.6", lw=0.8, linestyle=":", label="no difference")
@@ -103,11 +105,11 @@ def _draw_paired(axis: Axes, results: pd.DataFrame, split: str) -> None:
 
 def plot_in_context_xe(results: pd.DataFrame, split: str = "test") -> Figure:
     """L(t) of every K in bins of t: the series chain beside the smallest component alone."""
-    figure, axes = _figure(2)
+    figure, axes = make_figure(2)
     for axis, series in zip(axes, ("chain", "smallest"), strict=True):
-        curves = _rows(results, "binned_in_context_xe", series, split)
-        exact = _rows(results, "exact_binned_in_context_xe", series, split)
-        _draw_curves(axis, curves, exact, _components(results))
+        curves = pick_rows(results, "binned_in_context_xe", series, split)
+        exact = pick_rows(results, "exact_binned_in_context_xe", series, split)
+        _draw_curves(axis, curves, exact, n_components(results))
         axis.set_xscale("log")
         ticks = [t for t in (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if t <= _last(curves)]
         axis.set_xticks(ticks, [str(t) for t in ticks])
@@ -147,7 +149,7 @@ def plot_learning_curves(histories: dict[int, pd.DataFrame], components: list[st
     histories : K -> history.
     components : all components of the design; K trains on the first K.
     """
-    figure, axes = _figure(2)
+    figure, axes = make_figure(2)
     for k, history in histories.items():
         for axis, curve, marker in zip(
             axes, _learning_curves(history, components[:k]), ("", "."), strict=True
@@ -193,11 +195,11 @@ def plot_component_heatmap(results: pd.DataFrame, split: str = "test") -> Figure
     """XE of every K on every component; components that K was not trained on are hatched."""
     from matplotlib.patches import Rectangle
 
-    table = _rows(results, "xe", "component", split)
+    table = pick_rows(results, "xe", "component", split)
     components = list(dict.fromkeys(table.component))
     values = table.pivot(index="k", columns="component", values="value")[components]
     trained = table.pivot(index="k", columns="component", values="trained")[components]
-    figure, axes = _figure(1, width=3 + 1.3 * len(components), height=1.8 + 0.6 * len(values))
+    figure, axes = make_figure(1, width=3 + 1.3 * len(components), height=1.8 + 0.6 * len(values))
     image = axes[0].imshow(values, cmap="cividis_r", aspect="auto")
     middle = (image.norm.vmin + image.norm.vmax) / 2
     for row, column in np.ndindex(values.shape):
@@ -230,7 +232,7 @@ def plotly_xe_by_k(results: pd.DataFrame, split: str = "test") -> go.Figure:
 
     figure = make_subplots(cols=3, subplot_titles=[title for title, _, _ in _SERIES.values()])
     for column, (series, (_, colour, _)) in enumerate(_SERIES.items(), start=1):
-        xe = _rows(results, "xe", series, split)
+        xe = pick_rows(results, "xe", series, split)
         errors = {"array": xe.high - xe.value, "arrayminus": xe.value - xe.low}
         line = {"color": colour}
         figure.add_scatter(
@@ -243,7 +245,7 @@ def plotly_xe_by_k(results: pd.DataFrame, split: str = "test") -> go.Figure:
             row=1,
             col=column,
         )
-        exact = _rows(results, "exact_xe", series, split)
+        exact = pick_rows(results, "exact_xe", series, split)
         if not exact.empty:
             marker = {"symbol": "line-ew-open", "size": 14, "color": "black"}
             figure.add_scatter(
@@ -256,7 +258,7 @@ def plotly_xe_by_k(results: pd.DataFrame, split: str = "test") -> go.Figure:
                 row=1,
                 col=column,
             )
-        figure.update_xaxes(title_text=_K, dtick=1, row=1, col=column)
+        figure.update_xaxes(title_text=K_LABEL, dtick=1, row=1, col=column)
     figure.update_yaxes(title_text=_XE, row=1, col=1)
     figure.update_layout(
         title=f"Cross entropy on {split} text, at equal totals of training tokens",

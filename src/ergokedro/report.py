@@ -16,6 +16,7 @@ import pandas as pd
 
 from ergokedro.mixture import Design, Manifest
 from ergokedro.parameters import Parameters
+from ergokedro.report_decomposition import decomposition_insights, decomposition_table
 
 _TITLE = "Cross entropy and the number of ergodic components"
 _LIBRARIES = ("ergokedro", "torch", "transformers", "numpy", "kedro")
@@ -68,6 +69,14 @@ def build_report(
             component_table(results),
         )
     }
+    terms = decomposition_table(results, _interval)
+    if len(terms):
+        tables["Where the cost of K comes from"] = Table(
+            "Test text, nats a token. cost of K: the model of K less the specialist of the same "
+            "component with all D tokens; it is the sum of starvation, identification and "
+            "interference (less transfer, so it may be negative).",
+            terms,
+        )
     if len(acceptance):
         tables["Acceptance"] = Table(
             "The optimum of this corpus is known, so the instrument itself is checked. The bounds "
@@ -131,7 +140,9 @@ def parameter_table(parameters: Parameters) -> pd.DataFrame:
 def insights(results: pd.DataFrame, design: Design, split: str = "test") -> list[str]:
     """What the numbers say, as sentences with intervals."""
     here = results[results.split == split]
-    smallest = here[here.quantity == "difference_to_k1"].sort_values("k")
+    smallest = here[
+        (here.quantity == "difference_to_k1") & (here.series == "smallest")
+    ].sort_values("k")
     sentences = [
         f"At K = {row.k} the cross entropy on the smallest component ({design.components[0]}) is "
         f"{_compare(row)} at K = 1: difference {_interval(row, '+.4f')} nats a token."
@@ -150,7 +161,7 @@ def insights(results: pd.DataFrame, design: Design, split: str = "test") -> list
             f"On the components trained on, the K = {row.k} model lies {where} the exact optimum: "
             f"excess {_interval(row, '+.4f')} nats a token."
         )
-    return sentences
+    return sentences + decomposition_insights(here, _interval)
 
 
 def _interval(row: Any, spec: str) -> str:

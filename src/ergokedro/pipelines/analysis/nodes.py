@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ergokedro import figures, measurement, report
+from ergokedro import figures, figures_decomposition, measurement, report
 from ergokedro.controls import control_table
 from ergokedro.decomposition import decomposition_table
 from ergokedro.mixture import Design
@@ -26,6 +26,8 @@ _TITLES = {
     "in_context_xe": "Cross entropy in context",
     "learning_curves": "Learning curves",
     "component_heatmap": "Every K on every component",
+    "decomposition": "Where the cost of K comes from",
+    "controls": "Controls",
 }
 
 
@@ -97,6 +99,16 @@ def plot_component_heatmap(results: pd.DataFrame) -> Any:
     return figures.plot_component_heatmap(results)
 
 
+def plot_decomposition(results: pd.DataFrame) -> Any:
+    """Starvation, identification, interference of every K."""
+    return figures_decomposition.plot_decomposition(results)
+
+
+def plot_controls(results: pd.DataFrame) -> Any:
+    """The control series against K."""
+    return figures_decomposition.plot_controls(results)
+
+
 def write_report(
     results: pd.DataFrame,
     xe_table: pd.DataFrame,
@@ -115,8 +127,9 @@ def write_report(
         _each(inputs, "summary"),
         _parameters(parameters, _each(inputs, "summary")),
     )
-    files = {title: f"{name}.png" for name, title in _TITLES.items()}
-    plots = {title: inputs[name] for name, title in _TITLES.items()}
+    titles = {name: title for name, title in _TITLES.items() if name in inputs}
+    files = {title: f"{name}.png" for name, title in titles.items()}
+    plots = {title: inputs[name] for name, title in titles.items()}
     return report.render_markdown(content, files), report.render_html(content, plots)
 
 

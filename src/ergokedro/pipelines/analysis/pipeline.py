@@ -1,6 +1,7 @@
 """NLL arrays → results → tables, figures and report."""
 
 from kedro.pipeline import Pipeline, node
+from kedro.pipeline.node import Node
 
 from ergokedro.pipelines.analysis import nodes
 from ergokedro.runs import Run
@@ -9,8 +10,11 @@ from ergokedro.runs import Run
 def create_pipeline(runs: list[Run]) -> Pipeline:
     """The analysis of `runs`."""
     in_chain = [run for run in runs if run.in_chain]
+    groups = {run.name.split(".")[0] for run in runs if not run.in_chain}
+    optional = _plots_of(groups)
     return Pipeline(
         [
+            *optional,
             node(
                 nodes.compute_exact_nll,
                 ["token_store", "tokenizer", "evaluation_windows", "design", "params:corpus"],
@@ -67,6 +71,7 @@ def create_pipeline(runs: list[Run]) -> Pipeline:
                     for name in (
                         "results", "xe_table", "acceptance", "design", "parameters", "xe_by_k",
                         "in_context_xe", "learning_curves", "component_heatmap",
+                        *(name for plot in optional for name in plot.outputs),
                     )
                 }
                 | _of_each(in_chain, "manifest", "summary"),
@@ -76,6 +81,18 @@ def create_pipeline(runs: list[Run]) -> Pipeline:
         ],
         tags="analysis",
     )  # fmt: skip
+
+
+def _plots_of(groups: set[str]) -> list[Node]:
+    """The figures that some runs beside the chain are made for."""
+    plots = []
+    if "specialists" in groups:
+        plots.append(
+            node(nodes.plot_decomposition, "results", "decomposition", name="plot_decomposition")
+        )
+    if groups - {"specialists"}:
+        plots.append(node(nodes.plot_controls, "results", "controls", name="plot_controls"))
+    return plots
 
 
 def _of_each(runs: list[Run], *kinds: str) -> dict[str, str]:

@@ -1,0 +1,129 @@
+"""Figures of the decomposition and of the controls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ergokedro.figures import K_LABEL, colour_of, error_bars, make_figure, n_components, pick_rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Title and colour (Okabe and Ito's palette) of every term, in the order in which they are stacked.
+_TERMS = {
+    "starvation": ("starvation: less text of its own", "#E69F00"),
+    "identification": ("identification: which component is it?", "#56B4E9"),
+    "interference": ("interference less transfer: one model for all", "#CC79A7"),
+}
+_CONTROLS = {
+    "balanced": ("balanced: all subsets of size K", "#0072B2", "o"),
+    "growing": ("growing total: fixed tokens for each component", "#D55E00", "s"),
+    "pseudo": ("pseudo-components: parts of one component", "#009E73", "^"),
+}
+
+
+def plot_decomposition(results: pd.DataFrame, split: str = "test") -> Figure:
+    """Where the cost of K comes from, and how the component is recognised along the window."""
+    figure, axes = make_figure(2, rows=2, height=8)
+    _draw_stack(axes[0], results, split)
+    _draw_own(axes[1], results, split)
+    _draw_cumulative(axes[2], results, split)
+    _draw_naming(axes[3], results, split)
+    for axis in axes[:2]:
+        axis.set_xticks(sorted(pick_rows(results, "cost", "chain", split).k.unique()))
+        axis.set_xlabel(K_LABEL)
+    for axis in axes[2:]:
+        axis.set_xscale("log")
+        axis.set_xticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
+        axis.minorticks_off()
+        axis.set_xlabel("position t in the window, tokens (log scale)")
+    for axis in axes:
+        axis.legend(frameon=False, fontsize=8)
+    figure.suptitle(
+        f"Where the cost of K comes from, on {split} text of the components trained on "
+        "(bars and bands: document bootstrap)",
+        fontsize=11,
+    )
+    return figure
+
+
+def _draw_stack(axis: Axes, results: pd.DataFrame, split: str) -> None:
+    """Terms stacked upwards where they cost and downwards where they save."""
+    cost = pick_rows(results, "cost", "chain", split)
+    above, below = np.zeros(len(cost)), np.zeros(len(cost))
+    for name, (label, colour) in _TERMS.items():
+        value = pick_rows(results, name, "chain", split).value.to_numpy()
+        bottom = np.where(value >= 0, above, below)
+        axis.bar(cost.k, value, 0.6, bottom=bottom, color=colour, label=label)
+        above, below = above + value.clip(min=0), below + value.clip(max=0)
+    error_bars(axis, cost, "cost of K, the sum", color="0.1", marker="D", ls="none", markersize=4)
+    bound = pick_rows(results, "identification_bound", "chain", split)
+    axis.plot(bound.k, bound.value, "k_", markersize=34, mew=1.5, label="most for identification")
+    axis.axhline(0, color="0.6", lw=0.8)
+    axis.set_title("cost of K over specialists with all D tokens", fontsize=10)
+    axis.set_ylabel("nats a token")
+
+
+def _draw_own(axis: Axes, results: pd.DataFrame, split: str) -> None:
+    """One model for all, beside a specialist with the same text of the component."""
+    series = results[results.series == "component"].component
+    for name, marker in zip(dict.fromkeys(series), "osD^v<>pX*", strict=False):
+        here = results[results.component == name]
+        cost = pick_rows(here, "cost", "component", split)
+        gap = pick_rows(here, "starvation", "component", split)
+        if len(cost):
+            value = gap.value.to_numpy() - cost.value.to_numpy()
+            axis.plot(cost.k, value, marker=marker, lw=1, label=name)
+    axis.axhline(0, color="0.6", lw=0.8, ls=":", label="no difference")
+    axis.set_title("what the others' text is worth, by component", fontsize=10)
+    axis.set_ylabel("specialist at D / K less model of K, nats a token")
+
+
+def _draw_cumulative(axis: Axes, results: pd.DataFrame, split: str) -> None:
+    curves = pick_rows(results, "cumulative_identification", "chain", split)
+    for k in curves.k.unique():
+        _band(axis, curves[curves.k == k], f"K = {k}", colour_of(k, n_components(results)))
+        axis.axhline(np.log(k), color=colour_of(k, n_components(results)), lw=1, ls="--")
+    axis.plot([], [], color="0.3", lw=1, ls="--", label="log K")
+    axis.set_title("identification, summed up to t", fontsize=10)
+    axis.set_ylabel("nats")
+
+
+def _draw_naming(axis: Axes, results: pd.DataFrame, split: str) -> None:
+    curves = pick_rows(results, "naming_accuracy", "chain", split)
+    for k in curves.k.unique():
+        _band(axis, curves[curves.k == k], f"K = {k}", colour_of(k, n_components(results)))
+    axis.set_ylim(0, 1.02)
+    axis.set_title("windows whose component is named rightly before t", fontsize=10)
+    axis.set_ylabel("share of windows")
+
+
+def _band(axis: Axes, curve: pd.DataFrame, label: str, colour: Any) -> None:
+    axis.plot(curve.position, curve.value, color=colour, lw=1.4, label=label)
+    axis.fill_between(curve.position, curve.low, curve.high, color=colour, alpha=0.12, lw=0)
+
+
+def plot_controls(results: pd.DataFrame, split: str = "test") -> Figure:
+    """XE of every control series against K, and its paired differences to K = 1."""
+    figure, axes = make_figure(2)
+    for series, (label, colour, marker) in _CONTROLS.items():
+        for axis, quantity in zip(axes, ("xe", "difference_to_k1"), strict=True):
+            rows = pick_rows(results, quantity, series, split)
+            if len(rows):
+                error_bars(axis, rows, label, color=colour, marker=marker)
+    seeds = pick_rows(results, "xe", "seeds", split)
+    if len(seeds):
+        axes[0].plot(seeds.k, seeds.value, "x", color="0.3", label="chain, each seed")
+    axes[1].axhline(0, color="0.6", lw=0.8, ls=":", label="no difference")
+    axes[0].set_ylabel("cross entropy, nats a token")
+    axes[1].set_ylabel("difference to K = 1, nats a token")
+    for axis in axes:
+        axis.set_xticks(sorted(results.k.unique()))
+        axis.set_xlabel(K_LABEL)
+        axis.legend(frameon=False, fontsize=8)
+    figure.suptitle(f"Controls on {split} text (bars: document bootstrap)", fontsize=11)
+    return figure
