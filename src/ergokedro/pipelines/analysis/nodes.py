@@ -12,8 +12,10 @@ from typing import Any
 import pandas as pd
 
 from ergokedro import figures, figures_decomposition, measurement, report
+from ergokedro.contrasts import contrast_table
 from ergokedro.controls import control_table
 from ergokedro.decomposition import decomposition_table
+from ergokedro.fits import fit_table
 from ergokedro.mixture import Design
 from ergokedro.nll import NLLArrays
 from ergokedro.parameters import AnalysisParameters, ControlParameters, CorpusParameters, Parameters
@@ -63,6 +65,8 @@ def measure(
     in_chain = [arrays for run, arrays in by_run.items() if run.in_chain]
     tables = [
         measurement.measure(in_chain, evaluation_windows, design, exact_nll, params),
+        fit_table(in_chain, evaluation_windows, design, params),
+        contrast_table(in_chain, evaluation_windows, design, params),
         decomposition_table(by_run, evaluation_windows, design, exact_nll, params),
         control_table(by_run, evaluation_windows, design, controls, params),
     ]
