@@ -43,7 +43,8 @@ def test_each_k_is_a_namespace_of_the_same_template() -> None:
     assert {node.namespace for node in pipeline.nodes} == {"k1", "k3"}
     shared = {"token_store", "tokenizer", "evaluation_windows"}
     params = {f"params:{name}" for name in ("model", "training", "evaluation", "seed")}
-    assert pipeline.inputs() == shared | params | {"k1.manifest", "k3.manifest"}
+    own = {f"k{k}.{name}" for k in (1, 3) for name in ("manifest", "checkpoints")}
+    assert pipeline.inputs() == shared | params | own
     assert pipeline.all_outputs() == {
         f"k{k}.{name}" for k in (1, 3) for name in ("model", "history", "summary", "nll")
     }
