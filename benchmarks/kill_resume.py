@@ -11,6 +11,7 @@ which everything is imported; that costs milliseconds instead of seconds.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ import random
 import signal
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,10 +32,9 @@ import pandas as pd
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
-import transformers.models.gpt_neox.modeling_gpt_neox  # noqa: F401  once, not in every process
 
-from ergokedro import mixture
-from ergokedro.model import save_model
+from ergokedro import measurement, mixture, training  # noqa: F401  now, not in every process
+from ergokedro.model import build_model, model_config, save_model
 from ergokedro.nll import save_nll
 from ergokedro.parameters import (
     CheckpointParameters,
@@ -46,16 +47,17 @@ from ergokedro.pipelines.training import nodes
 from ergokedro.store import TOKEN_DTYPE, TOKENS, TokenStore, open_store, seal_store
 
 _VOCABULARY = 128
+_MODEL = ModelParameters(hidden_size=32, num_layers=2)
 _DOCUMENTS = {"train": 5, "validation": 2, "test": 2}
 _TRAINING = TrainingParameters(
-    epochs=3,
-    batch_size=2,
-    log_points=20,
+    epochs=4,
+    batch_size=4,
+    log_points=15,
     validation_points=7,
     validation_windows=2,
     device="cpu",
     threads=1,
-    checkpoints=CheckpointParameters(every=4, keep_last=2, log_spaced=True),
+    checkpoints=CheckpointParameters(every=3, keep_last=2, log_spaced=True),
 )
 _MEASURED = {"seconds", "tokens_per_second"}
 
@@ -83,8 +85,7 @@ class Job:
         tokenizer: Any = SimpleNamespace(vocab_size=_VOCABULARY, fingerprint="tokenizer")
         shared = self.store, tokenizer, self.manifest, self.windows
         checkpoints = folder / "checkpoints"
-        size = ModelParameters(hidden_size=32, num_layers=2)
-        model, history, summary = nodes.train_model(*shared, size, _TRAINING, 0, checkpoints)
+        model, history, summary = nodes.train_model(*shared, _MODEL, _TRAINING, 0, checkpoints)
         save_model(folder / "model", model)
         history.to_csv(folder / "history.csv", index=False)
         (folder / "summary.json").write_text(json.dumps(summary))
@@ -137,16 +138,27 @@ def start(job: Job, folder: Path) -> int:
         os._exit(status)
 
 
-def killed(process: int, after: float) -> bool:
-    """Kill `process` after so many seconds; False if it ended by itself before."""
+def killed(process: int, after: float, unfinished: Path | None = None) -> bool:
+    """Kill `process` after so many seconds, or not if it ends by itself before.
+
+    With `unfinished`, the kill waits for the next moment at which a file in that folder, or a
+    folder, is being written.
+    """
     deadline = time.monotonic() + after
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline or (unfinished and not _writing(unfinished)):
         if os.waitpid(process, os.WNOHANG)[0]:
             return False
-        time.sleep(0.001)
+        time.sleep(0.0005)
     os.kill(process, signal.SIGKILL)
     _, status = os.waitpid(process, 0)
     return os.WIFSIGNALED(status)
+
+
+def _writing(folder: Path) -> bool:
+    """Is something half-written there, other than what an earlier kill left?"""
+    with suppress(FileNotFoundError):  # finished since it was listed
+        return any(time.time() - p.stat().st_mtime < 0.01 for p in folder.rglob("*.partial"))
+    return False
 
 
 def result(folder: Path) -> dict[str, Any]:
@@ -181,6 +193,9 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as root:
         job = Job.create(Path(root) / "store")
+        # What transformers does once in a process.
+        save_model(Path(root) / "first", build_model(model_config(_MODEL, _VOCABULARY), 0))
+        gc.freeze()  # collecting would copy all memory that is shared with this process
         undisturbed = Path(root) / "undisturbed"
         begin = time.monotonic()
         if killed(start(job, undisturbed), after=60):
@@ -190,19 +205,21 @@ def main() -> None:
         kills = runs = writing = gone_on = 0
         while kills < arguments.kills:
             folder = Path(root) / f"run{runs}"
-            begin = time.time()
-            while kills < arguments.kills and killed(start(job, folder), rng.uniform(0, seconds)):
+            in_writing = rng.random() < 0.5
+            while kills < arguments.kills and killed(
+                start(job, folder), rng.uniform(0, seconds), folder if in_writing else None
+            ):
                 kills += 1
-                # What earlier kills left in the middle of writing is older.
-                writing += any(p.stat().st_mtime > begin for p in folder.rglob("*.partial"))
-                begin = time.time()
-            killed(start(job, folder), after=60)
+                writing += in_writing
+                in_writing = rng.random() < 0.5
+            if killed(start(job, folder), after=60):
+                raise SystemExit(f"A run does not end: {(folder / 'log').read_text()}")
             check(folder, expected)
             runs += 1
             gone_on += (folder / "log").read_text().count("goes on after step")
     print(
-        f"{kills} kills in {runs} runs of {seconds:.2f} s; {writing} while a file was written; "
-        f"{gone_on} times a run went on from a checkpoint; every end is bit-identical"
+        f"{kills} kills in {runs} runs of {seconds:.2f} s, {writing} of them while a file was "
+        f"written; {gone_on} times a run went on from a checkpoint; every end is bit-identical"
     )
 
 
