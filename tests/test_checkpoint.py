@@ -27,7 +27,7 @@ EACH_STEP = CheckpointParameters(every=1)
 VALIDATION = {"a": random_windows(3, seed=5), "b": random_windows(3, seed=6)}
 
 
-class Interrupted(Exception):
+class InterruptionError(Exception):
     """What stands for a kill, in a process that lives on."""
 
 
@@ -42,7 +42,7 @@ class FailingWindows(ArrayWindows):
         """Rows, or the interruption."""
         self.left -= 1
         if self.left < 0:
-            raise Interrupted
+            raise InterruptionError
         return super().gather(starts)
 
 
@@ -66,7 +66,7 @@ def run(
 
 def interrupt(folder: Path, batches: int, **kwargs: Any) -> None:
     """Train until the interruption."""
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptionError):
         run(folder, batches, **kwargs)
 
 
@@ -151,7 +151,7 @@ def test_a_finished_run_is_given_without_a_step(
 
 def test_repeating_starts_anew_once(tmp_path: Path) -> None:
     first = run(tmp_path)
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptionError):
         run(tmp_path, 8, repeat=True)
     assert_same_end(run(tmp_path, 1, repeat=True), first)  # that command goes on, too
 
@@ -200,7 +200,7 @@ def test_a_damaged_checkpoint_is_passed_over(
     content = bytearray(latest.read_bytes())
     place = len(content) // 2 if damage == "flip" else content.index(b"tokens")
     content[place] ^= 1
-    latest.write_bytes({"cut": content[:-5], "empty": b""}.get(damage, content))
+    latest.write_bytes({"cut": content[:-5], "empty": bytearray()}.get(damage, content))
     assert_same_end(run(tmp_path, 5, params=params), run(None))
     assert f"ignored {latest}, which is no readable checkpoint" in caplog.text
 
@@ -220,7 +220,7 @@ def test_other_code_does_not_find_old_results(
 ) -> None:
     run(tmp_path)
     monkeypatch.setattr(checkpoint, "_MODULES", ("training", "model"))
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptionError):
         run(tmp_path, batches=0)
 
 

@@ -11,7 +11,7 @@ import pytest
 from ergokedro.files import atomic_directory, recover_directory, write_atomic
 
 
-class Killed(BaseException):
+class KilledError(BaseException):
     """Stands for a kill: nothing may tidy up after it."""
 
 
@@ -20,43 +20,51 @@ def write(path: Path, content: str) -> None:
         (work / "file").write_text(content)
 
 
-@pytest.mark.parametrize("there", [True, False])
-@pytest.mark.parametrize("calls", [0, 1, 2, 3, 4])
-def test_a_kill_between_any_two_moves_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, calls: int
-) -> None:
-    """`calls` moves and removals are made; then the process dies."""
-    path = tmp_path / "results"
-    if there:
-        write(path, "old")
+def write_and_die(path: Path, content: str, calls: int) -> bool:
+    """Write until `calls` moves and removals are made, then die; False if it ended before."""
     done = 0
 
     def dying(original: Any) -> Any:
         def move(*args: Any, **kwargs: Any) -> Any:
             nonlocal done
             if done == calls:
-                raise Killed
+                raise KilledError
             done += 1
             return original(*args, **kwargs)
 
         return move
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "rename", dying(Path.rename))
         patch.setattr("shutil.rmtree", dying(shutil.rmtree))
         try:
-            write(path, "new")
-        except Killed:
-            pass
-        else:
-            assert calls == 4
-            assert not there
+            write(path, content)
+        except KilledError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("second", range(7))
+@pytest.mark.parametrize("first", range(5))
+def test_kills_between_any_two_moves_lose_nothing(tmp_path: Path, first: int, second: int) -> None:
+    path = tmp_path / "results"
+    write(path, "old")
+    assert write_and_die(path, "new", first)
+    write_and_die(path, "newer", second)
     recover_directory(path)
-    if there:
-        assert (path / "file").read_text() in ("old", "new")
-    write(path, "newer")  # what is left over does not stand in the way
-    assert (path / "file").read_text() == "newer"
+    assert (path / "file").read_text() in ("old", "new", "newer")
+    write(path, "newest")  # what is left over does not stand in the way
+    assert (path / "file").read_text() == "newest"
     assert [p.name for p in tmp_path.iterdir()] == ["results"]
+
+
+@pytest.mark.parametrize("calls", range(4))
+def test_a_kill_of_the_first_write_leaves_nothing_half(tmp_path: Path, calls: int) -> None:
+    path = tmp_path / "results"
+    assert write_and_die(path, "new", calls)
+    recover_directory(path)
+    assert not path.exists() or (path / "file").read_text() == "new"
+    assert not write_and_die(path, "newer", 6)
 
 
 def test_recovering_leaves_what_is_there(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     last two renames, once :func:`recover_directory` was called.
     """
     path = Path(path)
-    recover_directory(path)
     work = path.with_name(path.name + ".partial")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)

@@ -76,7 +76,10 @@ def train_model(
         "components": manifest.labels,
         "manifest": manifest.fingerprint,
         "total_tokens": manifest.total_tokens,
-        "settings": {"model": model.model_dump(), "training": training.model_dump()},
+        "settings": {
+            "model": model.model_dump(),
+            "training": training.model_dump(exclude={"checkpoints", "repeat"}),
+        },
         **result.summary,
     }
     return result.model, result.history, summary
