@@ -50,7 +50,7 @@ _VOCABULARY = 128
 _MODEL = ModelParameters(hidden_size=32, num_layers=2)
 _DOCUMENTS = {"train": 5, "validation": 2, "test": 2}
 _TRAINING = TrainingParameters(
-    epochs=4,
+    epochs=2,
     batch_size=4,
     log_points=15,
     validation_points=7,
