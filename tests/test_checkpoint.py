@@ -252,6 +252,33 @@ def test_what_is_kept(tmp_path: Path, params: dict[str, Any], kept: list[int]) -
     assert saved_steps(tmp_path) == kept
 
 
+@pytest.mark.parametrize(("cost", "kept"), [(0.0, [4, 8, 9]), (0.4, [4, 9])])
+def test_by_default_saving_takes_little_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cost: float, kept: list[int]
+) -> None:
+    """On a clock by which a batch takes 3 seconds: 10 seconds apart, or 50 times the cost."""
+    now = 0.0
+
+    class TimedWindows(ArrayWindows):
+        def gather(self, starts: np.ndarray) -> np.ndarray:
+            nonlocal now
+            now += 3
+            return super().gather(starts)
+
+    def slow_write(*args: Any) -> None:
+        nonlocal now
+        now += cost
+        write(*args)
+
+    write = checkpoint.write_checkpoint
+    monkeypatch.setattr(checkpoint, "write_checkpoint", slow_write)
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    checkpoints = Checkpoints(tmp_path, "k1", {}, CheckpointParameters(keep_last=9))
+    windows = TimedWindows(random_windows())
+    train(CONFIG, windows, PARAMS, 0, name="k1", validation={}, checkpoints=checkpoints)
+    assert saved_steps(tmp_path) == kept
+
+
 def test_what_a_kill_left_is_cleared(tmp_path: Path) -> None:
     interrupt(tmp_path, 3)
     (folder,) = tmp_path.iterdir()

@@ -88,6 +88,23 @@ def test_the_same_command_gives_the_same_bytes(
     assert_same_results(again, finished[0])
 
 
+def latest_curve(project: Project, run_name: str) -> list[float]:
+    """The training losses that the latest run of that name has in MLflow."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("ergokedro")
+    assert experiment is not None
+    (run, *_) = client.search_runs(
+        [experiment.experiment_id],
+        f"attributes.run_name = '{run_name}'",
+        order_by=["attributes.start_time DESC"],
+    )
+    assert run.info.status == "FINISHED"
+    assert np.isfinite(run.data.metrics["test_xe/all"])
+    return [point.value for point in client.get_metric_history(run.info.run_id, "train_loss")]
+
+
 def test_a_killed_run_goes_on_and_a_finished_one_is_not_repeated(
     finished: tuple[Project, str], project: Project
 ) -> None:
@@ -106,6 +123,8 @@ def test_a_killed_run_goes_on_and_a_finished_one_is_not_repeated(
     assert "k1 is finished already" in output
     assert "k2 goes on after step" in output
     assert_same_results(project, finished[0])
+    for k in (1, 2):  # the whole curves again, in the runs of this command
+        assert len(latest_curve(project, f"k{k}")) == 4
     assert sorted(p.name for p in project.file("06_models", "").iterdir()) == [
         "k1", "k1.checkpoints", "k2", "k2.checkpoints"
     ]  # fmt: skip

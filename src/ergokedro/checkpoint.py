@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +33,8 @@ _LIBRARIES = ("numpy", "torch", "transformers")
 _MODULES = ("evaluation", "machine", "model", "training", "windows")
 # Settings without a part in what a run ends in.
 _NO_PROTOCOL = {"device", "threads", "checkpoints", "repeat"}
+# By default: at least so many seconds between checkpoints, which take this share of the time.
+_PAUSE, _SHARE = 10.0, 0.02
 _HEADER = "ergokedro"  # one key: safetensors writes several in an order that varies
 
 
@@ -109,13 +112,16 @@ class Checkpoints:
         self._params = params
         self._repeat = repeat
         self._own = Path(folder) / fingerprint(identity)[:16]
+        self._saved, self._pause = time.monotonic(), _PAUSE
 
     def due(self, step: int, steps: int) -> bool:
         """Is one to be saved after `step` of `steps` steps?"""
+        if step == steps or (self._params.log_spaced and _is_power_of_two(step)):
+            return True
         every = self._params.every
-        interval = max(1, round(every if every >= 1 else every * steps))
-        spaced = self._params.log_spaced and _is_power_of_two(step)
-        return step % interval == 0 or step == steps or spaced
+        if every is None:
+            return time.monotonic() - self._saved >= self._pause
+        return step % max(1, round(every if every >= 1 else every * steps)) == 0
 
     def latest(self, steps: int) -> Checkpoint | None:
         """Where to go on in a run of `steps` steps, or None: from the start."""
@@ -140,6 +146,7 @@ class Checkpoints:
 
     def save(self, checkpoint: Checkpoint, steps: int) -> None:
         """Write a checkpoint, then delete what need not be kept."""
+        start = time.monotonic()
         header = {**checkpoint.state, "step": checkpoint.step, "identity": self._identity}
         write_checkpoint(self._file(checkpoint.step), checkpoint.tensors, header)
         for file in self._files()[: -self._params.keep_last]:
@@ -150,6 +157,8 @@ class Checkpoints:
         if checkpoint.step == steps:
             for folder in self._others():
                 shutil.rmtree(folder)
+        self._saved = time.monotonic()
+        self._pause = max(_PAUSE, (self._saved - start) / _SHARE)
 
     def _file(self, step: int) -> Path:
         return self._own / f"step-{step:09d}.safetensors"

@@ -150,10 +150,13 @@ class ModelParameters(_Model):
 class CheckpointParameters(_Model):
     """Which states of a training run are kept on disk; the last one always is."""
 
-    every: float = Field(
-        0.1,
+    every: float | None = Field(
+        None,
         gt=0,
-        description="From 1 on: steps between checkpoints; below 1: a share of the run's steps.",
+        description=(
+            "From 1 on: steps between checkpoints; below 1: a share of the run's steps. Default: "
+            "as often as takes at most 2 % of the time, but not within 10 seconds."
+        ),
     )
     keep_last: int = Field(1, ge=1, description="So many of the latest are kept.")
     log_spaced: bool = Field(
