@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -61,25 +62,72 @@ def test_every_k_trains_on_the_same_terms(finished: tuple[Project, str]) -> None
     assert summaries[0]["tokens_seen"] == design["total_tokens"]
 
 
-def test_the_same_command_gives_the_same_bytes(
-    finished: tuple[Project, str], tmp_path: Path
-) -> None:
-    again = Project.create(tmp_path / "project")
-    again.run("--pipelines", "data_processing,mixture_design,training")
+def assert_same_results(project: Project, expected: Project) -> None:
+    """Equal data files, but for the speed that was measured, which checkpoints hold, too."""
     measured = ("seconds", "tokens_per_second")
-    for name, content in again.files().items():
-        other = (finished[0].root / name).read_bytes()
+    for name, content in project.files().items():
+        other = (expected.root / name).read_bytes()
         if name.endswith("summary.json"):
             ours, theirs = json.loads(content), json.loads(other)
             for key in measured:
                 ours.pop(key, None), theirs.pop(key, None)
             assert ours == theirs
         elif name.endswith("history.parquet"):
-            frames = [pd.read_parquet(p.root / name) for p in (again, finished[0])]
+            frames = [pd.read_parquet(p.root / name) for p in (project, expected)]
             ours, theirs = (f[~f.metric.isin(measured)].reset_index(drop=True) for f in frames)
             pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
-        else:
+        elif ".checkpoints" not in name:
             assert content == other, name
+
+
+def test_the_same_command_gives_the_same_bytes(
+    finished: tuple[Project, str], tmp_path: Path
+) -> None:
+    again = Project.create(tmp_path / "project")
+    again.run("--pipelines", "data_processing,mixture_design,training")
+    assert_same_results(again, finished[0])
+
+
+def latest_curve(project: Project, run_name: str) -> list[float]:
+    """The training losses that the latest run of that name has in MLflow."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("ergokedro")
+    assert experiment is not None
+    (run, *_) = client.search_runs(
+        [experiment.experiment_id],
+        f"attributes.run_name = '{run_name}'",
+        order_by=["attributes.start_time DESC"],
+    )
+    assert run.info.status == "FINISHED"
+    assert np.isfinite(run.data.metrics["test_xe/all"])
+    return [point.value for point in client.get_metric_history(run.info.run_id, "train_loss")]
+
+
+def test_a_killed_run_goes_on_and_a_finished_one_is_not_repeated(
+    finished: tuple[Project, str], project: Project
+) -> None:
+    for layer in ("06_models", "07_model_output"):
+        shutil.rmtree(project.root / "data" / layer)
+    command = "run", "--env", "small", "--pipeline", "training", "--params"
+    settings = "k=1-2,training.checkpoints.every=1"
+    process = project.start(*command, settings)
+    checkpoints = project.file("06_models", "k2.checkpoints")
+    deadline = time.monotonic() + 60
+    while not any(checkpoints.rglob("*.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    output = project.kedro(*command, settings)
+    assert "k1 is finished already" in output
+    assert "k2 goes on after step" in output
+    assert_same_results(project, finished[0])
+    for k in (1, 2):  # the whole curves again, in the runs of this command
+        assert len(latest_curve(project, f"k{k}")) == 4
+    assert sorted(p.name for p in project.file("06_models", "").iterdir()) == [
+        "k1", "k1.checkpoints", "k2", "k2.checkpoints"
+    ]  # fmt: skip
 
 
 def test_one_k_alone(project: Project) -> None:

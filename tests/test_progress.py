@@ -63,6 +63,18 @@ def test_a_pipe_hears_of_slow_work(
     assert lines[0].endswith(", 6:55:25 left")  # 75 s * 997 / 3
 
 
+def test_work_that_goes_on_is_judged_by_what_is_new(
+    piped: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(float(second) for second in range(0, 10_000, 25))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    with progress_bar("k3", total=1000, unit="tokens", done=550) as bar:
+        for _ in range(9):  # 25 s each
+            bar.update(50)
+    assert piped.messages[0] == "k3: 600/1k tokens, 0:03:20 left"  # 25 s * 400 / 50
+    assert piped.messages[-1] == "k3: 1k/1k tokens, 0:00:00 left"
+
+
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal, piped = Terminal(), io.StringIO()
     monkeypatch.setenv("COLUMNS", "120")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,14 +45,17 @@ def test_each_k_is_a_namespace_of_the_same_template() -> None:
     assert {node.namespace for node in pipeline.nodes} == {"k1", "k3"}
     shared = {"token_store", "tokenizer", "evaluation_windows"}
     params = {f"params:{name}" for name in ("model", "training", "evaluation", "seed")}
-    assert pipeline.inputs() == shared | params | {"k1.manifest", "k3.manifest"}
+    own = {f"k{k}.{name}" for k in (1, 3) for name in ("manifest", "checkpoints")}
+    assert pipeline.inputs() == shared | params | own
     assert pipeline.all_outputs() == {
         f"k{k}.{name}" for k in (1, 3) for name in ("model", "history", "summary", "nll")
     }
     assert all("training" in node.tags for node in pipeline.nodes)
 
 
-def test_the_nodes_train_and_measure(make_store: StoreMaker) -> None:
+def test_the_nodes_train_and_measure(
+    make_store: StoreMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = make_store(LENGTHS)
     tokenizer: Any = SimpleNamespace(
         vocab_size=65_000, fingerprint=store.meta["inputs"]["tokenizer"]
@@ -61,17 +65,18 @@ def test_the_nodes_train_and_measure(make_store: StoreMaker) -> None:
     windows = choose_evaluation_windows(store, design, evaluation)
     manifest = make_manifest(store, design, chain(2))
     training = TrainingParameters(epochs=1, validation_windows=1, device="cpu", threads=1)
-    model, history, summary = nodes.train_model(
-        store, tokenizer, manifest, windows, ModelParameters(hidden_size=8), training, seed=3
+    shared, size, kept = (
+        (store, tokenizer, manifest, windows),
+        ModelParameters(hidden_size=8),
+        tmp_path,
     )
+    model, history, summary = nodes.train_model(*shared, size, training, 3, kept)
     assert (summary["run"], summary["k"], summary["seed"]) == ("k2", 2, 3)
     assert summary["components"] == manifest.labels
     assert summary["tokens_seen"] == summary["total_tokens"] == manifest.total_tokens
     assert set(history.component) == {"", "a", "b"}
 
-    arrays = nodes.evaluate_model(
-        model, summary, store, tokenizer, manifest, windows, evaluation, training
-    )
+    arrays = nodes.evaluate_model(model, summary, *shared, evaluation, training, kept)
     assert arrays.meta["fingerprints"]["weights"] == summary["final_weights"]
     for split, rows in windows.groupby("split"):
         tokens = np.stack([store.tokens[start : start + 100] for start in rows.start])
@@ -79,4 +84,22 @@ def test_the_nodes_train_and_measure(make_store: StoreMaker) -> None:
 
     other = make_manifest(store, design, chain(1))
     with pytest.raises(ErgokedroError, match="--params k=2"):
-        nodes.evaluate_model(model, summary, store, tokenizer, other, windows, evaluation, training)
+        nodes.evaluate_model(
+            model, summary, store, tokenizer, other, windows, evaluation, training, kept
+        )
+
+    def forbidden(*args: Any) -> Any:
+        raise AssertionError("done again")
+
+    monkeypatch.setattr("ergokedro.training._Loop._advance", forbidden)
+    monkeypatch.setattr("ergokedro.evaluation.evaluate", forbidden)
+    assert nodes.train_model(*shared, size, training, 3, kept)[2] == summary
+    again = nodes.evaluate_model(model, summary, *shared, evaluation, training, kept)
+    assert again.meta == arrays.meta
+    for split, values in arrays.nll.items():
+        np.testing.assert_array_equal(again.nll[split], values)
+    repeat = training.model_copy(update={"repeat": True})
+    with pytest.raises(AssertionError, match="done again"):
+        nodes.evaluate_model(model, summary, *shared, evaluation, repeat, kept)
+    with pytest.raises(AssertionError, match="done again"):
+        nodes.train_model(*shared, size, repeat, 3, kept)

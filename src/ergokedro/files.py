@@ -17,7 +17,8 @@ import xxhash
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield a fresh directory that takes the place of `path` when the block ends well.
 
-    After an exception, or a kill, `path` holds what it held before.
+    After an exception, or a kill, `path` holds what it held before; after a kill between the
+    last two renames, once :func:`recover_directory` was called.
     """
     path = Path(path)
     work = path.with_name(path.name + ".partial")
@@ -32,8 +33,12 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 
 def replace_directory(new: Path, path: Path) -> None:
-    """Move directory `new` to `path`, whose former content goes."""
-    old = path.with_name(path.name + ".old")
+    """Move directory `new` to `path`, whose former content goes.
+
+    At every moment one of `path` and its `.old` is complete.
+    """
+    recover_directory(path)
+    old = _old(path)
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():
         path.rename(old)
@@ -41,16 +46,36 @@ def replace_directory(new: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path` in one step, durable before it becomes visible."""
+def recover_directory(path: Path) -> None:
+    """Bring the former `path` back if a kill hit while another was about to take its place."""
+    if not path.exists() and _old(path).exists():
+        _old(path).rename(path)
+
+
+def _old(path: Path) -> Path:
+    return path.with_name(path.name + ".old")
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield the name of a file that takes the place of `path` when the block ends well.
+
+    It is durable before it becomes visible. After an exception, or a kill, `path` holds what it
+    held before.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     work = path.with_name(path.name + ".partial")
-    with work.open("wb") as file:
-        file.write(data)
-        file.flush()
+    yield work
+    with work.open("r+b") as file:
         os.fsync(file.fileno())
     work.replace(path)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path` in one step, as :func:`atomic_file` does."""
+    with atomic_file(path) as work:
+        work.write_bytes(data)
 
 
 def canonical_json(value: Any) -> bytes:

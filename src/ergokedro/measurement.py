@@ -243,7 +243,10 @@ def is_reference(parameters: Parameters) -> bool:
 
 
 _REFERENCE = ("corpus", "tokenizer", "mixture", "model")
-_NOT_PROTOCOL = {"log_points", "validation_points", "validation_windows", "device", "threads"}
+_NOT_PROTOCOL = {
+    "log_points", "validation_points", "validation_windows", "device", "threads", "checkpoints",
+    "repeat",
+}  # fmt: skip
 
 
 def acceptance(results: pd.DataFrame, reference: bool) -> pd.DataFrame:

@@ -57,3 +57,12 @@ def load_nll(path: Path) -> NLLArrays:
             f"{path} holds no readable NLL arrays ({error}); run `kedro run --pipelines training`."
         ) from error
     return NLLArrays(content, meta)
+
+
+def find_nll(path: Path, meta: dict[str, Any]) -> NLLArrays | None:
+    """The arrays in `path`, if there are some and `meta` is what made them."""
+    try:
+        arrays = load_nll(path)
+    except ErgokedroError:
+        return None
+    return arrays if arrays.meta == meta else None

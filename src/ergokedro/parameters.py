@@ -147,6 +147,23 @@ class ModelParameters(_Model):
     initializer_range: float | None = Field(None, gt=0)
 
 
+class CheckpointParameters(_Model):
+    """Which states of a training run are kept on disk; the last one always is."""
+
+    every: float | None = Field(
+        None,
+        gt=0,
+        description=(
+            "From 1 on: steps between checkpoints; below 1: a share of the run's steps. Default: "
+            "as often as takes at most 2 % of the time, but not within 10 seconds."
+        ),
+    )
+    keep_last: int = Field(1, ge=1, description="So many of the latest are kept.")
+    log_spaced: bool = Field(
+        False, description="Also make, and always keep, those after 1, 2, 4, 8, ... steps."
+    )
+
+
 class TrainingParameters(_Model):
     """The training protocol; identical for every K."""
 
@@ -168,6 +185,8 @@ class TrainingParameters(_Model):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto")
     threads: int | None = Field(None, ge=1, description="CPU threads; default: torch's choice.")
+    checkpoints: CheckpointParameters = CheckpointParameters()
+    repeat: bool = Field(False, description="Train and evaluate again what is finished.")
 
 
 class EvaluationParameters(_Model):

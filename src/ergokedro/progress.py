@@ -28,7 +28,9 @@ class ProgressBar(Protocol):
 
 
 @contextmanager
-def progress_bar(description: str, total: float, unit: str) -> Iterator[ProgressBar]:
+def progress_bar(
+    description: str, total: float, unit: str, done: float = 0
+) -> Iterator[ProgressBar]:
     """Report progress of `total` units until the block ends.
 
     Parameters
@@ -36,9 +38,10 @@ def progress_bar(description: str, total: float, unit: str) -> Iterator[Progress
     description : name of the work, such as 'k3'.
     total : units of work.
     unit : their name in the plural, such as 'tokens'.
+    done : units that were done before; the time left is judged by the others.
     """
     if not sys.stderr.isatty():
-        yield _PlainLines(description, total, unit)
+        yield _PlainLines(description, total, unit, done)
         return
     progress = Progress(
         TextColumn("[bold]{task.description}"),
@@ -51,7 +54,7 @@ def progress_bar(description: str, total: float, unit: str) -> Iterator[Progress
         redirect_stdout=sys.stdout.isatty(),
     )
     with progress:
-        task = progress.add_task(description, total=total, done="", shown="")
+        task = progress.add_task(description, total=total, completed=int(done), done="", shown="")
         yield _LiveBar(progress, task, unit)
 
 
@@ -78,12 +81,12 @@ class _LiveBar:
 
 
 class _PlainLines:
-    def __init__(self, description: str, total: float, unit: str):
+    def __init__(self, description: str, total: float, unit: str, done: float):
         self._description = description
         self._total = total
         self._unit = unit
-        self._done = 0.0
-        self._lines = 0
+        self._done = self._before = done
+        self._lines = self._tenths()
         self._start = self._last = time.monotonic()
         self._shown = ""
 
@@ -91,11 +94,12 @@ class _PlainLines:
         self._done += amount
         self._shown = _fields(fields) or self._shown
         now = time.monotonic()
-        tenths = int(_LINES * self._done / self._total) if self._total else _LINES
+        tenths = self._tenths()
         if tenths == self._lines and now - self._last < _SILENCE:
             return
         self._lines, self._last = tenths, now
-        left = (now - self._start) * (self._total / self._done - 1) if self._done else 0
+        new = self._done - self._before
+        left = (now - self._start) * (self._total - self._done) / new if new else 0
         log.info(
             "%s: %s/%s %s, %s%s left",
             self._description,
@@ -105,6 +109,9 @@ class _PlainLines:
             f"{self._shown}, " if self._shown else "",
             timedelta(seconds=round(left)),
         )
+
+    def _tenths(self) -> int:
+        return int(_LINES * self._done / self._total) if self._total else _LINES
 
 
 def _fields(fields: dict[str, str]) -> str:

@@ -8,9 +8,11 @@ logging points.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,6 +21,7 @@ import pandas as pd
 import torch
 from torch.nn import functional
 
+from ergokedro.checkpoint import Checkpoint, Checkpoints, capture, restore
 from ergokedro.errors import ErgokedroError
 from ergokedro.evaluation import token_nll
 from ergokedro.machine import autocast, choose_device, cpu_threads, keep_freed_memory
@@ -26,6 +29,8 @@ from ergokedro.model import build_model, n_parameters, weights_fingerprint
 from ergokedro.parameters import TrainingParameters
 from ergokedro.progress import ProgressBar, progress_bar
 from ergokedro.windows import TrainingWindows
+
+log = logging.getLogger(__name__)
 
 # A loss spike: above the running median by so many median absolute deviations.
 _SPIKE_MADS = 6
@@ -99,8 +104,9 @@ def train(
     name: str,
     validation: dict[str, np.ndarray],
     on_metrics: Callable[[list[Measurement]], None] = lambda measurements: None,
+    checkpoints: Checkpoints | None = None,
 ) -> TrainingResult:
-    """Train a model from random weights.
+    """Train a model from random weights, or from where an earlier call was interrupted.
 
     Parameters
     ----------
@@ -109,7 +115,8 @@ def train(
     seed : of the initial weights.
     name : shown beside the progress.
     validation : component -> integers (n, W), measured now and then.
-    on_metrics : receives the points of the curves as they come.
+    on_metrics : receives the points of the curves as they come, those of an interrupted call first.
+    checkpoints : of this run, or None to keep none.
 
     Raises
     ------
@@ -123,10 +130,11 @@ def train(
         initial = weights_fingerprint(model)
         model.to(device).train()
         loop = _Loop(model, make_optimizer(model, params), windows, params, validation, on_metrics)
-        start = time.perf_counter()
-        with progress_bar(name, total=loop.steps * loop.tokens_a_step, unit="tokens") as bar:
+        loop.machine = {"device": str(device), "threads": threads}
+        loop.go_on(checkpoints, name)
+        total = loop.steps * loop.tokens_a_step
+        with progress_bar(name, total=total, unit="tokens", done=loop.tokens) as bar:
             loop.run(bar)
-        seconds = time.perf_counter() - start
     schedule = [learning_rate(step, loop.steps, params) for step in range(loop.steps)]
     summary = {
         "seed": seed,
@@ -139,10 +147,9 @@ def train(
         "final_weights": weights_fingerprint(model),
         "schedule": hashlib.sha256(np.array(schedule).tobytes()).hexdigest(),
         **stability(np.array(loop.losses), np.array(loop.norms)),
-        "seconds": seconds,
-        "tokens_per_second": loop.tokens / seconds,
-        "device": str(device),
-        "threads": threads,
+        "seconds": loop.seconds,
+        "tokens_per_second": loop.tokens / loop.seconds,
+        **loop.machine,
     }
     return TrainingResult(model.cpu(), pd.DataFrame(loop.history), summary)
 
@@ -161,11 +168,15 @@ class _Loop:
     tokens: int = 0
     losses: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)  # their numbers of windows
     history: list[Measurement] = field(default_factory=list)
-    # Scalars that still live on the device, one pair per step since the last logging point.
+    seconds: float = 0.0
+    machine: dict[str, Any] = field(default_factory=dict)
+    # Scalars that still live on the device, one pair per step.
     _pending: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
-    _pending_windows: list[int] = field(default_factory=list)
+    _logged: int = 0  # steps that the curves cover
     _since: tuple[float, int] = (0.0, 0)
+    _checkpoints: Checkpoints | None = None
 
     @property
     def steps(self) -> int:
@@ -178,11 +189,40 @@ class _Loop:
         tokens = self.params.epochs * self.windows.n_windows * self.windows.window_length
         return tokens / self.steps
 
+    def go_on(self, checkpoints: Checkpoints | None, name: str) -> None:
+        """Save into `checkpoints` from now on, and start from the latest there, if there is one."""
+        self._checkpoints = checkpoints
+        found = checkpoints.latest(self.steps) if checkpoints else None
+        if found is None:
+            return
+        restore(found.tensors, self.model, self.optimizer)
+        self.losses, self.norms = (found.tensors[key].tolist() for key in ("losses", "norms"))
+        self.batches = found.tensors["batches"].tolist()
+        self.step = found.step
+        self.tokens, self.seconds, self._logged, machine = (
+            found.state[key] for key in ("tokens", "seconds", "logged", "machine")
+        )
+        if self.step == self.steps:
+            self.machine = machine
+        elif self.machine != machine:
+            log.warning(
+                "%s was begun with %s and goes on with %s: the same up to rounding alone",
+                name,
+                machine,
+                self.machine,
+            )
+        self.history = [Measurement(*point) for point in found.state["history"]]
+        self.on_metrics(self.history)
+
     def run(self, bar: ProgressBar) -> None:
         """The steps that are left."""
+        if self.step == self.steps:
+            return
+        start = time.perf_counter() - self.seconds
         log_at = _points(self.steps, self.params.log_points)
         validate_at = _points(self.steps, self.params.validation_points)
-        self._validate()
+        if self.step == 0:
+            self._validate()
         self._since = time.perf_counter(), self.tokens
         while self.step < self.steps:
             before = self.tokens
@@ -190,7 +230,32 @@ class _Loop:
             shown = self._log() if self.step in log_at else {}
             if self.step in validate_at:
                 self._validate()
+            self.seconds = time.perf_counter() - start
+            self._save()
             bar.update(self.tokens - before, **shown)
+
+    def _save(self) -> None:
+        """A checkpoint, if one is due."""
+        if self._checkpoints is None or not self._checkpoints.due(self.step, self.steps):
+            return
+        with self._clock_stopped():
+            self._checkpoints.save(self._state(), self.steps)
+
+    def _state(self) -> Checkpoint:
+        self._fetch()
+        tensors = capture(self.model, self.optimizer)
+        if self.step == self.steps:  # nothing goes on from here
+            tensors = {n: t for n, t in tensors.items() if not n.startswith("optimizer.")}
+        curves = {"losses": self.losses, "norms": self.norms, "batches": self.batches}
+        tensors |= {name: torch.from_numpy(np.array(values)) for name, values in curves.items()}
+        state = {
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+            "logged": self._logged,
+            "machine": self.machine,
+            "history": self.history,
+        }
+        return Checkpoint(self.step, tensors, state)
 
     def _advance(self) -> None:
         """One optimizer step; waits for nothing on the device."""
@@ -208,19 +273,18 @@ class _Loop:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._pending.append((loss.detach(), norm.detach()))
-        self._pending_windows.append(len(batch))
+        self.batches.append(len(batch))
         self.tokens += batch.numel()
         self.step += 1
 
     def _log(self) -> dict[str, str]:
         """Fetch the losses since the last point; give what the progress shows."""
-        losses, norms = self._fetch()
+        self._fetch()
+        new = slice(self._logged, self.step)
         # Over tokens, not over batches: the last batch of an epoch may be smaller.
-        loss = float(np.average(losses, weights=self._pending_windows))
-        self._pending_windows = []
-        self.losses += losses.tolist()
-        self.norms += norms.tolist()
-        self._check_finite(losses, norms)
+        loss = float(np.average(self.losses[new], weights=self.batches[new]))
+        norm = float(np.mean(self.norms[new]))
+        self._logged = self.step
         now = time.perf_counter()
         rate = (self.tokens - self._since[1]) / (now - self._since[0])
         self._since = now, self.tokens
@@ -228,18 +292,22 @@ class _Loop:
             {
                 ("train_loss", ""): loss,
                 ("learning_rate", ""): learning_rate(self.step - 1, self.steps, self.params),
-                ("gradient_norm", ""): float(norms.mean()),
+                ("gradient_norm", ""): norm,
                 ("tokens_per_second", ""): rate,
             }
         )
         return {"loss": f"{loss:.4f}", "tokens/s": f"{rate:,.0f}"}
 
-    def _fetch(self) -> tuple[np.ndarray, np.ndarray]:
+    def _fetch(self) -> None:
         """Losses and gradient norms of the pending steps, in one copy from the device."""
+        if not self._pending:
+            return
         flat = torch.stack([scalar.float() for pair in self._pending for scalar in pair])
         self._pending = []
         losses, norms = flat.cpu().double().numpy().reshape(-1, 2).T
-        return losses, norms
+        self.losses += losses.tolist()
+        self.norms += norms.tolist()
+        self._check_finite(losses, norms)
 
     def _check_finite(self, losses: np.ndarray, norms: np.ndarray) -> None:
         """Stop at the first step from which the weights cannot recover."""
@@ -254,17 +322,22 @@ class _Loop:
             )
 
     def _validate(self) -> None:
-        start = time.perf_counter()
         batch = 4 * self.params.batch_size
-        self._record(
-            {
-                ("validation_xe", component): float(
-                    token_nll(self.model, tokens, batch).mean(dtype=np.float64)
-                )
-                for component, tokens in self.validation.items()
-            }
-        )
-        # Validation is no part of the training speed.
+        with self._clock_stopped():
+            self._record(
+                {
+                    ("validation_xe", component): float(
+                        token_nll(self.model, tokens, batch).mean(dtype=np.float64)
+                    )
+                    for component, tokens in self.validation.items()
+                }
+            )
+
+    @contextmanager
+    def _clock_stopped(self) -> Iterator[None]:
+        """What happens here is no part of the training speed."""
+        start = time.perf_counter()
+        yield
         self._since = self._since[0] + time.perf_counter() - start, self._since[1]
 
     def _record(self, values: dict[tuple[str, str], float]) -> None:

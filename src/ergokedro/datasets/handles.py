@@ -12,6 +12,7 @@ from kedro_datasets._typing import ImagePreview
 
 from ergokedro.corpus.cache import Corpus, write_corpus
 from ergokedro.corpus.sources import CorpusStream
+from ergokedro.files import recover_directory
 from ergokedro.nll import NLLArrays, load_nll, save_nll
 from ergokedro.store import TokenStore, open_store
 from ergokedro.tokenize import TokenizationPlan, write_store
@@ -39,9 +40,11 @@ class HandleDataset(AbstractDataset[Any, Any]):
 
     def load(self) -> Any:
         """Open what was written."""
+        recover_directory(self._filepath)
         return self.open(self._filepath)
 
     def _exists(self) -> bool:
+        recover_directory(self._filepath)
         return self._filepath.exists()
 
     def _describe(self) -> dict[str, Any]:
@@ -98,6 +101,21 @@ class ModelDataset(HandleDataset):
         from ergokedro.model import load_model
 
         return load_model(path)
+
+
+class FolderDataset(HandleDataset):
+    """A folder, which may not exist yet, in which nodes keep work to go on from."""
+
+    def write(self, path: Path, data: Any) -> None:
+        """Refuse: nodes write into the folder themselves."""
+        raise NotImplementedError(f"{path} is an input only.")
+
+    def open(self, path: Path) -> Path:
+        """The folder's path."""
+        return path
+
+    def _exists(self) -> bool:
+        return True  # an empty folder is as good
 
 
 class NLLDataset(HandleDataset):

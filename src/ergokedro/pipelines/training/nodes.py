@@ -6,16 +6,20 @@ of which must therefore be importable: a torch module is `Any` here.
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ergokedro import tracking
 from ergokedro.mixture import Manifest, check_current
-from ergokedro.nll import NLLArrays
+from ergokedro.nll import NLLArrays, find_nll, save_nll
 from ergokedro.parameters import EvaluationParameters, ModelParameters, TrainingParameters
 from ergokedro.store import TokenStore
 from ergokedro.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
 
 
 def train_model(
@@ -26,9 +30,15 @@ def train_model(
     model: ModelParameters,
     training: TrainingParameters,
     seed: int,
+    checkpoints: Path,
 ) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
-    """Train a model from random weights on what the manifest says."""
+    """Train a model from random weights on what the manifest says.
+
+    What an earlier call left in the folder `checkpoints` is gone on with.
+    """
+    from ergokedro.checkpoint import Checkpoints, run_identity
     from ergokedro.evaluation import pick_windows
+    from ergokedro.measurement import windows_fingerprint
     from ergokedro.model import model_config
     from ergokedro.training import train
     from ergokedro.windows import TrainingWindows
@@ -42,14 +52,25 @@ def train_model(
         manifest.window_length,
         training.validation_windows,
     )
+    config = model_config(model, tokenizer.vocab_size)
+    identity = run_identity(
+        manifest.fingerprint,
+        seed,
+        config.to_dict(),
+        training,
+        windows_fingerprint(evaluation_windows),
+    )
     result = train(
-        model_config(model, tokenizer.vocab_size),
+        config,
         TrainingWindows(token_store, manifest, seed),
         training,
         seed,
         name=manifest.run,
         validation=validation,
         on_metrics=tracking.log_measurements,
+        checkpoints=Checkpoints(
+            checkpoints, manifest.run, identity, training.checkpoints, training.repeat
+        ),
     )
     summary = {
         "run": manifest.run,
@@ -57,7 +78,10 @@ def train_model(
         "components": manifest.labels,
         "manifest": manifest.fingerprint,
         "total_tokens": manifest.total_tokens,
-        "settings": {"model": model.model_dump(), "training": training.model_dump()},
+        "settings": {
+            "model": model.model_dump(),
+            "training": training.model_dump(exclude={"checkpoints", "repeat"}),
+        },
         **result.summary,
     }
     return result.model, result.history, summary
@@ -72,8 +96,13 @@ def evaluate_model(
     evaluation_windows: pd.DataFrame,
     params: EvaluationParameters,
     training: TrainingParameters,
+    checkpoints: Path,
 ) -> NLLArrays:
-    """Measure the NLL of every evaluation window, on the device that training used."""
+    """Measure the NLL of every evaluation window, on the device that training used.
+
+    Kept beside the checkpoints, too: the same code does not measure the same weights twice.
+    """
+    from ergokedro.checkpoint import versions
     from ergokedro.evaluation import evaluate
     from ergokedro.machine import choose_device, cpu_threads, keep_freed_memory
     from ergokedro.measurement import windows_fingerprint
@@ -82,6 +111,24 @@ def evaluate_model(
 
     check_current(manifest, token_store, tokenizer)
     check_weights(trained, summary, manifest.fingerprint)
+    meta = {
+        "run": manifest.run,
+        "k": manifest.k,
+        "seed": summary["seed"],
+        "components": manifest.labels,
+        "fingerprints": {
+            "manifest": manifest.fingerprint,
+            "weights": summary["final_weights"],
+            "evaluation_windows": windows_fingerprint(evaluation_windows),
+            "store": token_store.fingerprint,
+            "tokenizer": tokenizer.fingerprint,
+        },
+        "versions": versions(),
+    }
+    kept = checkpoints / "nll.npz"
+    if not training.repeat and (earlier := find_nll(kept, meta)):
+        log.info("%s is evaluated already and is not evaluated again", manifest.run)
+        return earlier
     keep_freed_memory()
     with (
         cpu_threads(training.threads),
@@ -97,17 +144,6 @@ def evaluate_model(
             params.batch_size,
             bar.update,
         )
-    meta = {
-        "run": manifest.run,
-        "k": manifest.k,
-        "seed": summary["seed"],
-        "components": manifest.labels,
-        "fingerprints": {
-            "manifest": manifest.fingerprint,
-            "weights": summary["final_weights"],
-            "evaluation_windows": windows_fingerprint(evaluation_windows),
-            "store": token_store.fingerprint,
-            "tokenizer": tokenizer.fingerprint,
-        },
-    }
-    return NLLArrays(nll, meta)
+    arrays = NLLArrays(nll, meta)
+    save_nll(kept, arrays)
+    return arrays
