@@ -44,6 +44,7 @@ from ergokedro.parameters import (
     TrainingParameters,
 )
 from ergokedro.pipelines.training import nodes
+from ergokedro.runs import chain
 from ergokedro.store import TOKEN_DTYPE, TOKENS, TokenStore, open_store, seal_store
 
 _VOCABULARY = 128
@@ -78,7 +79,7 @@ class Job:
             store, mixture.token_accounting(store), MixtureParameters(top_n=2)
         )
         windows = mixture.choose_evaluation_windows(store, design, EvaluationParameters())
-        return cls(store, mixture.make_manifest(store, design, 2), windows)
+        return cls(store, mixture.make_manifest(store, design, chain(2)), windows)
 
     def run(self, folder: Path) -> None:
         """Train and evaluate as the pipeline does, with all results in `folder`."""
