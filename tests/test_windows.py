@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from conftest import StoreMaker, write_range_store
+from ergokedro import windows as windows_module
 from ergokedro.errors import ErgokedroError
 from ergokedro.mixture import Manifest, design_mixtures, make_manifest, token_accounting
 from ergokedro.parameters import MixtureParameters
 from ergokedro.runs import chain
 from ergokedro.store import TokenStore
-from ergokedro.windows import TrainingWindows
+from ergokedro.windows import TrainingWindows, shuffle_blocks
 
 SPLITS = ("train", "validation", "test")
 # Two components of 2,345 and 2,900 tokens, in documents that no window length divides.
@@ -84,6 +86,69 @@ def test_coverage_for_any_corpus(
             offsets = store.index["offset"].to_numpy()
             document = np.searchsorted(offsets, batch, side="right")
             assert (document == document[:, :1]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 300), min_size=1, max_size=5),
+    block=st.integers(1, 40),
+    group=st.integers(1, 6),
+    seed=st.integers(0, 2**32),
+)
+def test_block_shuffle_keeps_every_window_and_stays_local(
+    sizes: list[int], block: int, group: int, seed: int
+) -> None:
+    parts = [1_000_000 * i + np.arange(n) for i, n in enumerate(sizes)]
+    assume(sum(sizes) > 0)
+    order = shuffle_blocks(parts, np.random.default_rng(seed), block, group)
+    np.testing.assert_array_equal(np.sort(order), np.concatenate(parts))
+    # Every stretch of a group's length touches two groups' blocks at most.
+    of_block = order // 1_000_000 * 1000 + order % 1_000_000 // block
+    for i in range(0, len(of_block), block * group):
+        assert len(np.unique(of_block[i : i + block])) <= 2 * group
+
+
+def test_block_shuffle_spreads_components_evenly() -> None:
+    sizes = [8000, 8000, 4000]
+    parts = [i * 1_000_000 + np.arange(n) for i, n in enumerate(sizes)]
+    order = shuffle_blocks(parts, np.random.default_rng(0), 100, 20)
+    for stretch in np.split(order, 10):
+        shares = np.bincount(stretch // 1_000_000, minlength=3) / len(stretch)
+        np.testing.assert_allclose(shares, [0.4, 0.4, 0.2], atol=0.12)
+
+
+def test_block_shuffled_epochs_cover_the_spans(
+    make_store: StoreMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(windows_module, "BLOCK_WINDOWS", 4)
+    monkeypatch.setattr(windows_module, "GROUP_BLOCKS", 2)
+    store = make_store(LENGTHS)
+    manifest = manifest_of(store, 2)
+    windows = TrainingWindows(store, manifest, seed=1, block_shuffle=True)
+    expected = np.sort(np.concatenate([np.arange(c.start, c.stop) for c in manifest.components]))
+    batches = [windows.batch(step, 7) for step in range(windows.steps_per_epoch(7))]
+    np.testing.assert_array_equal(np.sort(np.concatenate(batches).ravel()), expected)
+    assert not np.array_equal(windows.epoch(0), windows.epoch(1))
+    full = TrainingWindows(store, manifest, seed=1)
+    assert not np.array_equal(windows.epoch(0), full.epoch(0))
+
+
+def test_windows_pickle_without_tokens(make_store: StoreMaker) -> None:
+    store = make_store({(s, c): [20_000] for s in SPLITS for c in "ab"})
+    windows = TrainingWindows(store, manifest_of(store, 2), seed=5)
+    expected = windows.batch(3, 8)
+    data = pickle.dumps(windows)
+    assert len(data) < 3000
+    np.testing.assert_array_equal(pickle.loads(data).batch(3, 8), expected)
+
+
+def test_a_batch_is_an_array_of_its_own(make_store: StoreMaker) -> None:
+    store = make_store(LENGTHS)
+    windows = TrainingWindows(store, manifest_of(store, 2), seed=5)
+    first = windows.batch(0, 8)
+    kept = first.copy()
+    windows.batch(1, 8)
+    np.testing.assert_array_equal(first, kept)
 
 
 def test_borders_and_order_differ_between_epochs_and_seeds(make_store: StoreMaker) -> None:

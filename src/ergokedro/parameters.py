@@ -169,6 +169,13 @@ class TrainingParameters(_Model):
 
     epochs: int = Field(4, ge=1, description="Passes over the D tokens (3 to 5 recommended).")
     batch_size: int = Field(8, ge=1, description="Windows per optimizer step.")
+    shuffle: Literal["full", "block"] = Field(
+        "full",
+        description=(
+            "'full': windows in random order over the epoch. 'block': for stores larger than "
+            "memory, random blocks, mixed a group at a time, so that reading stays local."
+        ),
+    )
     learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate of AdamW.")
     min_learning_rate: Fraction = Field(
         0.0, description="Final learning rate as a fraction of the peak."

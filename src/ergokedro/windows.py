@@ -2,16 +2,24 @@
 
 Each epoch and component draws a fresh random phase; the component's span, taken as a ring, is cut
 into exactly its share of windows from that phase on, so every token of the span is seen once an
-epoch while window borders differ between epochs. All components' windows are shuffled together.
+epoch while window borders differ between epochs. Then all components' windows are shuffled
+together: over the whole epoch, or, for stores larger than memory, block by block.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Any
+
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from ergokedro.mixture import Component, Manifest
 from ergokedro.store import TokenStore
+
+# The block shuffle: windows that are neighbours in the store, and blocks that are mixed at a time.
+# With windows of 100 tokens a block is 0.8 MB and a group 210 MB.
+BLOCK_WINDOWS = 4096
+GROUP_BLOCKS = 256
 
 
 class TrainingWindows:
@@ -22,13 +30,24 @@ class TrainingWindows:
     store : the token store that the manifest was made for.
     manifest : what to train on.
     seed : of phases and order.
+    block_shuffle : mix the windows of a group of blocks at a time, so that the store is read block
+        by block, instead of all windows of the epoch.
     """
 
-    def __init__(self, store: TokenStore, manifest: Manifest, seed: int):
+    def __init__(
+        self, store: TokenStore, manifest: Manifest, seed: int, *, block_shuffle: bool = False
+    ):
         self._store = store
         self._manifest = manifest
         self._seed = seed
-        self._cached: tuple[int, np.ndarray] | None = None
+        self._block_shuffle = block_shuffle
+        self._cached: tuple[int, np.ndarray, np.ndarray] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a loader's worker process gets: no tokens, and no order, which it can make."""
+        state = {**self.__dict__, "_cached": None}
+        state.pop("_records", None)
+        return state
 
     @property
     def window_length(self) -> int:
@@ -49,15 +68,22 @@ class TrainingWindows:
 
         A window that reaches beyond its component's span goes on at the span's first token.
         """
+        return self._epoch(epoch)[0]
+
+    def _epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """First tokens in order, and the places of the windows that wrap around."""
         if self._cached is None or self._cached[0] != epoch:
-            self._cached = epoch, self._order(epoch)
-        return self._cached[1]
+            starts = self._order(epoch)
+            self._cached = epoch, starts, np.flatnonzero(self._wraps(starts))
+        return self._cached[1:]
 
     def _order(self, epoch: int) -> np.ndarray:
         manifest = self._manifest
         rng = np.random.default_rng([self._seed, epoch, manifest.order_key])
-        starts = np.concatenate([self._cut(component, rng) for component in manifest.components])
-        return rng.permutation(starts)
+        parts = [self._cut(component, rng) for component in manifest.components]
+        if self._block_shuffle:
+            return shuffle_blocks(parts, rng, BLOCK_WINDOWS, GROUP_BLOCKS)
+        return rng.permutation(np.concatenate(parts))
 
     def _cut(self, component: Component, rng: np.random.Generator) -> np.ndarray:
         """First tokens of one component's windows in one epoch, in the order of the text."""
@@ -82,24 +108,82 @@ class TrainingWindows:
 
     def gather(self, starts: np.ndarray) -> np.ndarray:
         """Windows from their first tokens: int64 (len(starts), window_length)."""
-        length = self.window_length
-        tokens = self._store.tokens
-        view = sliding_window_view(tokens, length)
-        batch = view[np.minimum(starts, len(view) - 1)].astype(np.int64)
-        if not self._manifest.within_documents:
-            for component in self._manifest.components:  # at most one window each wraps around
-                wraps = (starts > component.stop - length) & (starts < component.stop)
-                for row in np.flatnonzero(wraps):
-                    ring = np.arange(starts[row], starts[row] + length)
-                    ring[ring >= component.stop] -= component.stop - component.start
-                    batch[row] = tokens[ring]
-        return batch
+        return self._gather(starts, np.flatnonzero(self._wraps(starts)))
 
     def batch(self, step: int, batch_size: int) -> np.ndarray:
-        """The batch of one optimizer step, int64 (b, window_length).
+        """The batch of one optimizer step, int64 (b, window_length), an array of its own.
 
         Steps count from 0 over all epochs; any step can be had without the ones before it.
         """
         epoch, place = divmod(step, self.steps_per_epoch(batch_size))
-        starts = self.epoch(epoch)[place * batch_size : (place + 1) * batch_size]
-        return self.gather(starts)
+        starts, wraps = self._epoch(epoch)
+        first = place * batch_size
+        inside = wraps[(wraps >= first) & (wraps < first + batch_size)] - first
+        return self._gather(starts[first : first + batch_size], inside)
+
+    @cached_property
+    def _records(self) -> np.ndarray:
+        """A window from every token on, as one item each: overlapping records of the same bytes.
+
+        Indexing it copies 200 bytes a window at once, where indexing a two-dimensional view copies
+        token by token.
+        """
+        tokens, length = self._store.tokens, self.window_length
+        item = tokens.dtype.itemsize
+        return np.ndarray(
+            (len(tokens) - length + 1,), f"V{length * item}", buffer=tokens, strides=(item,)
+        )
+
+    def _gather(self, starts: np.ndarray, wraps: np.ndarray) -> np.ndarray:
+        """As `gather`, where the rows `wraps` are those that wrap around."""
+        tokens, length = self._store.tokens, self.window_length
+        if len(wraps) == 0:
+            return self._records[starts].view(tokens.dtype).reshape(-1, length).astype(np.int64)
+        inside = starts.copy()
+        inside[wraps] = 0
+        batch = self._gather(inside, wraps[:0])
+        for row in wraps:
+            component = self._component(starts[row])
+            ring = np.arange(starts[row], starts[row] + length)
+            ring[ring >= component.stop] -= component.stop - component.start
+            batch[row] = tokens[ring]
+        return batch
+
+    def _wraps(self, starts: np.ndarray) -> np.ndarray:
+        """Which windows reach beyond their component's span: bool, at most one a component."""
+        if self._manifest.within_documents:
+            return np.zeros(len(starts), dtype=bool)
+        stops = np.sort([component.stop for component in self._manifest.components])
+        return starts + self.window_length > stops[np.searchsorted(stops, starts, side="right")]
+
+    def _component(self, start: int) -> Component:
+        """The component whose span a token lies in."""
+        return next(c for c in self._manifest.components if c.start <= start < c.stop)
+
+
+def shuffle_blocks(
+    parts: list[np.ndarray], rng: np.random.Generator, block: int, group: int
+) -> np.ndarray:
+    """Shuffle so that reading stays local: blocks first, then windows inside groups of blocks.
+
+    Parameters
+    ----------
+    parts : int64, each component's windows in the order of the store.
+    block : windows that stay together in the first shuffle.
+    group : blocks whose windows are mixed in the second; components are spread over the groups in
+        proportion to their size.
+
+    Returns
+    -------
+    int64, all windows.
+    """
+    blocks = [part[i : i + block] for part in parts for i in range(0, len(part), block)]
+    # A component's blocks get evenly spaced keys with a random shift: every stretch of the epoch
+    # then holds each component by its share, up to one block.
+    counts = [-(-len(part) // block) for part in parts]
+    keys = np.concatenate([(rng.permutation(n) + rng.random(n)) / n for n in counts])
+    order = np.argsort(keys, kind="stable")
+    groups = [order[i : i + group] for i in range(0, len(order), group)]
+    return np.concatenate(
+        [rng.permutation(np.concatenate([blocks[i] for i in each])) for each in groups]
+    )

@@ -62,7 +62,7 @@ def train_model(
     )
     result = train(
         config,
-        TrainingWindows(token_store, manifest, seed),
+        TrainingWindows(token_store, manifest, seed, block_shuffle=training.shuffle == "block"),
         training,
         seed,
         name=manifest.run,
