@@ -17,9 +17,9 @@ from ergokedro.mixture import Component, Manifest
 from ergokedro.store import TokenStore
 
 # The block shuffle: windows that are neighbours in the store, and blocks that are mixed at a time.
-# With windows of 100 tokens a block is 0.8 MB and a group 210 MB.
+# With windows of 100 tokens a block is 0.8 MB and a group, which is held in memory, 52 MB.
 BLOCK_WINDOWS = 4096
-GROUP_BLOCKS = 256
+GROUP_BLOCKS = 64
 
 
 class TrainingWindows:
@@ -42,10 +42,11 @@ class TrainingWindows:
         self._seed = seed
         self._block_shuffle = block_shuffle
         self._cached: tuple[int, np.ndarray, np.ndarray] | None = None
+        self._ahead: tuple[int, int, np.ndarray] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a loader's worker process gets: no tokens, and no order, which it can make."""
-        state = {**self.__dict__, "_cached": None}
+        state = {**self.__dict__, "_cached": None, "_ahead": None}
         state.pop("_records", None)
         return state
 
@@ -108,7 +109,8 @@ class TrainingWindows:
 
     def gather(self, starts: np.ndarray) -> np.ndarray:
         """Windows from their first tokens: int64 (len(starts), window_length)."""
-        return self._gather(starts, np.flatnonzero(self._wraps(starts)))
+        wraps = np.flatnonzero(self._wraps(starts))
+        return self._gather(starts, wraps).astype(np.int64)
 
     def batch(self, step: int, batch_size: int) -> np.ndarray:
         """The batch of one optimizer step, int64 (b, window_length), an array of its own.
@@ -116,10 +118,41 @@ class TrainingWindows:
         Steps count from 0 over all epochs; any step can be had without the ones before it.
         """
         epoch, place = divmod(step, self.steps_per_epoch(batch_size))
-        starts, wraps = self._epoch(epoch)
         first = place * batch_size
-        inside = wraps[(wraps >= first) & (wraps < first + batch_size)] - first
-        return self._gather(starts[first : first + batch_size], inside)
+        stop = min(first + batch_size, self.n_windows)
+        if self._block_shuffle:
+            return self._read_ahead(epoch, first, stop)
+        return self._read(epoch, first, stop).astype(np.int64)
+
+    def _read(self, epoch: int, first: int, stop: int) -> np.ndarray:
+        """Windows first..stop of an epoch's order, uint16."""
+        starts, wraps = self._epoch(epoch)
+        inside = wraps[(wraps >= first) & (wraps < stop)] - first
+        return self._gather(starts[first:stop], inside)
+
+    def _read_ahead(self, epoch: int, first: int, stop: int) -> np.ndarray:
+        """As `_read`, int64, out of stretches of a group's length that are read in the order of the
+        store: a disk gives neighbours together, and a window in the middle of nowhere slowly."""
+        length = BLOCK_WINDOWS * GROUP_BLOCKS
+        parts = []
+        for stretch in range(first // length, (stop - 1) // length + 1):
+            if self._ahead is None or self._ahead[:2] != (epoch, stretch):
+                self._ahead = None  # free it before the next is read
+                self._ahead = epoch, stretch, self._read_sorted(epoch, stretch * length, length)
+            begin = max(first, stretch * length)
+            end = min(stop, (stretch + 1) * length)
+            parts.append(self._ahead[2][begin - stretch * length : end - stretch * length])
+        return np.concatenate(parts, dtype=np.int64)
+
+    def _read_sorted(self, epoch: int, first: int, length: int) -> np.ndarray:
+        """As `_read`, reading the store from its beginning to its end, a block at a time."""
+        starts = self.epoch(epoch)[first : first + length]
+        windows = np.empty((len(starts), self.window_length), self._store.tokens.dtype)
+        order = np.argsort(starts)
+        for i in range(0, len(order), BLOCK_WINDOWS):
+            rows = order[i : i + BLOCK_WINDOWS]
+            windows[rows] = self._gather(starts[rows], np.flatnonzero(self._wraps(starts[rows])))
+        return windows
 
     @cached_property
     def _records(self) -> np.ndarray:
@@ -135,10 +168,10 @@ class TrainingWindows:
         )
 
     def _gather(self, starts: np.ndarray, wraps: np.ndarray) -> np.ndarray:
-        """As `gather`, where the rows `wraps` are those that wrap around."""
+        """As `gather`, uint16, where the rows `wraps` are those that wrap around."""
         tokens, length = self._store.tokens, self.window_length
         if len(wraps) == 0:
-            return self._records[starts].view(tokens.dtype).reshape(-1, length).astype(np.int64)
+            return self._records[starts].view(tokens.dtype).reshape(-1, length)
         inside = starts.copy()
         inside[wraps] = 0
         batch = self._gather(inside, wraps[:0])
