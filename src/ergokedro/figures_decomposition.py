@@ -19,6 +19,7 @@ _TERMS = {
     "identification": ("identification: which component is it?", "#56B4E9"),
     "interference": ("interference less transfer: one model for all", "#CC79A7"),
 }
+_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _CONTROLS = {
     "balanced": ("balanced: all subsets of size K", "#0072B2", "o"),
     "growing": ("growing total: fixed tokens for each component", "#D55E00", "s"),
@@ -62,7 +63,15 @@ def _draw_stack(axis: Axes, results: pd.DataFrame, split: str) -> None:
         above, below = above + value.clip(min=0), below + value.clip(max=0)
     error_bars(axis, cost, "cost of K, the sum", color="0.1", marker="D", ls="none", markersize=4)
     bound = pick_rows(results, "identification_bound", "chain", split)
-    axis.plot(bound.k, bound.value, "k_", markersize=34, mew=1.5, label="most for identification")
+    most = pick_rows(results, "starvation", "chain", split).value.to_numpy() + bound.value
+    axis.hlines(
+        most,
+        bound.k - 0.38,
+        bound.k + 0.38,
+        "0.1",
+        lw=1.5,
+        label="most for identification: log K / (W - 1)",
+    )
     axis.axhline(0, color="0.6", lw=0.8)
     axis.set_title("cost of K over specialists with all D tokens", fontsize=10)
     axis.set_ylabel("nats a token")
@@ -71,13 +80,14 @@ def _draw_stack(axis: Axes, results: pd.DataFrame, split: str) -> None:
 def _draw_own(axis: Axes, results: pd.DataFrame, split: str) -> None:
     """One model for all, beside a specialist with the same text of the component."""
     series = results[results.series == "component"].component
-    for name, marker in zip(dict.fromkeys(series), "osD^v<>pX*", strict=False):
+    for place, name in enumerate(dict.fromkeys(series)):
         here = results[results.component == name]
         cost = pick_rows(here, "cost", "component", split)
         gap = pick_rows(here, "starvation", "component", split)
         if len(cost):
             value = gap.value.to_numpy() - cost.value.to_numpy()
-            axis.plot(cost.k, value, marker=marker, lw=1, label=name)
+            style = {"marker": "osD^v<>pX*"[place % 10], "color": _PALETTE[place % len(_PALETTE)]}
+            axis.plot(cost.k, value, lw=1, label=name, **style)
     axis.axhline(0, color="0.6", lw=0.8, ls=":", label="no difference")
     axis.set_title("what the others' text is worth, by component", fontsize=10)
     axis.set_ylabel("specialist at D / K less model of K, nats a token")
