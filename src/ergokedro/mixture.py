@@ -1,15 +1,15 @@
-"""Who trains on what: token accounting, choice of components, budget, one manifest per K."""
+"""Who trains on what: the budget, one manifest per K, and the windows that measure them all."""
 
 from __future__ import annotations
 
 from math import lcm
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from ergokedro.cleaning import KEPT
+from ergokedro.accounting import choose_components, explain_choice, rank_categories
 from ergokedro.corpus.sources import SPLITS
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import fingerprint
@@ -17,8 +17,6 @@ from ergokedro.parameters import EvaluationParameters, MixtureParameters
 from ergokedro.runs import run_name
 from ergokedro.store import TokenStore
 from ergokedro.tokenizer import Tokenizer
-
-_QUANTILES = {"p05": 0.05, "median": 0.5, "p95": 0.95}
 
 
 class _Frozen(BaseModel):
@@ -76,7 +74,11 @@ class Manifest(_Frozen):
 
 
 class Design(_Frozen):
-    """The comparison: which components in which order, and the budget of every K."""
+    """The comparison: which components in which order, and the budget of every K.
+
+    `chosen_by` says what chose the components, `rankings` holds all categories by training tokens
+    and by training documents (largest first), `reason` puts both into words.
+    """
 
     components: list[str]
     tokens: dict[str, int]
@@ -84,6 +86,8 @@ class Design(_Frozen):
     total_tokens: int
     window_length: int
     within_documents: bool
+    chosen_by: Literal["tokens", "documents", "pinned"]
+    rankings: dict[str, list[str]]
     reason: str
     store: str
     tokenizer: str
@@ -93,76 +97,6 @@ class Design(_Frozen):
     def fingerprint(self) -> str:
         """Hash of the content."""
         return fingerprint(self.model_dump(mode="json", exclude={"fingerprint"}))
-
-
-def token_accounting(store: TokenStore) -> pd.DataFrame:
-    """Documents and tokens per split and category, before and after cleaning.
-
-    Returns
-    -------
-    One row per split and category: split, label, documents_before, tokens_before, documents,
-    tokens (end-of-text tokens included only here), share (of the split's tokens), then tokens a
-    document: p05, median, mean, p95, longest; then documents dropped per reason.
-    """
-    counts = pd.DataFrame(store.meta["cleaning"])
-    index = store.index.select(["split", "label", "length"]).to_pandas()
-    rows = []
-    for split in SPLITS:
-        for label in store.labels:
-            here = counts[(counts.split == split) & (counts.label == label)]
-            lengths = index.length[(index.split == split) & (index.label == label)]
-            rows.append(_accounting_row(split, label, here, lengths))
-    table = pd.DataFrame(rows)
-    totals = table.groupby("split").tokens.transform("sum")
-    table.insert(6, "share", table.tokens / totals.where(totals > 0, 1))
-    dropped = [reason for reason in counts.status.unique() if reason != KEPT]
-    return table.fillna(dict.fromkeys(dropped, 0)).astype(dict.fromkeys(dropped, "int64"))
-
-
-def _accounting_row(
-    split: str, label: str, counts: pd.DataFrame, lengths: pd.Series
-) -> dict[str, Any]:
-    dropped = counts[counts.status != KEPT].set_index("status").documents
-    return {
-        "split": split,
-        "label": label,
-        "documents_before": int(counts.documents.sum()),
-        "tokens_before": int(counts.tokens.sum()),
-        "documents": len(lengths),
-        "tokens": int(lengths.sum()),
-        **{name: float(lengths.quantile(q)) for name, q in _QUANTILES.items()},
-        "mean": float(lengths.mean()),
-        "longest": int(lengths.max()) if len(lengths) else 0,
-        **dropped.to_dict(),
-    }
-
-
-def choose_components(accounting: pd.DataFrame, params: MixtureParameters) -> list[str]:
-    """The top N categories (or the pinned ones), ascending by training tokens.
-
-    Raises
-    ------
-    ErgokedroError
-        If the corpus has too few categories with training text, or lacks a pinned one.
-    """
-    train = accounting[(accounting.split == "train") & (accounting.tokens > 0)]
-    labels = ", ".join(train.label)
-    if params.components is None:
-        if params.top_n > len(train):
-            raise ErgokedroError(
-                f"{params.top_n} components are asked for, but the corpus has {len(train)} "
-                f"categories with training text: {labels}. Lower mixture.top_n or k."
-            )
-        chosen = train.nlargest(params.top_n, params.rank_by)
-    else:
-        unknown = set(params.components) - set(train.label)
-        if unknown or len(set(params.components)) < len(params.components):
-            raise ErgokedroError(
-                f"mixture.components = {params.components} must name each category once; the "
-                f"corpus has {labels}."
-            )
-        chosen = train[train.label.isin(params.components)]
-    return chosen.sort_values(["tokens", "label"]).label.to_list()
 
 
 def design_mixtures(
@@ -197,7 +131,7 @@ def design_mixtures(
             "smallest). Lower mixture.top_n, pin larger mixture.components, or raise "
             "mixture.total_tokens."
         )
-    how = "pinned" if params.components else f"the {n} largest by training {params.rank_by}"
+    rankings = rank_categories(accounting)
     return Design(
         components=components,
         tokens=tokens,
@@ -205,7 +139,9 @@ def design_mixtures(
         total_tokens=total * params.window_length,
         window_length=params.window_length,
         within_documents=params.within_documents,
-        reason=f"{how}; ascending by training tokens",
+        chosen_by=params.rank_by if params.components is None else "pinned",
+        rankings=rankings,
+        reason=explain_choice(components, rankings, params),
         store=store.fingerprint,
         tokenizer=store.meta["inputs"]["tokenizer"],
     )
@@ -241,8 +177,8 @@ def water_fill(total: int, capacities: list[int]) -> list[int]:
     return shares
 
 
-def make_manifest(store: TokenStore, design: Design, k: int) -> Manifest:
-    """The manifest of the first `k` components.
+def share_budget(design: Design, k: int) -> dict[str, int]:
+    """Windows an epoch of each of the first `k` components; together D.
 
     Raises
     ------
@@ -252,16 +188,51 @@ def make_manifest(store: TokenStore, design: Design, k: int) -> Manifest:
     if k > len(design.components):
         raise ErgokedroError(f"k = {k}: the design has {len(design.components)} components.")
     labels = design.components[:k]
-    total = design.total_tokens // design.window_length
     capacities = [design.available_windows[label] for label in labels]
     try:
-        shares = water_fill(total, capacities)
+        shares = water_fill(design.total_tokens // design.window_length, capacities)
     except ValueError:
         raise ErgokedroError(
             f"mixture.total_tokens = {design.total_tokens:,} is more than the "
             f"{sum(capacities) * design.window_length:,} tokens of the {k} smallest components "
             f"({', '.join(labels)}) together; lower it, or leave out k = {k}."
         ) from None
+    return dict(zip(labels, shares, strict=True))
+
+
+def tabulate_budgets(design: Design) -> pd.DataFrame:
+    """What every K of the design would train on, whether it is run or not.
+
+    Returns
+    -------
+    One row per K and component: k, component, windows (an epoch), tokens, share (of D) and
+    adjusted (not an equal share, see :class:`Component`). A K whose components cannot give D
+    together has one row, '(too small for D)', with nothing.
+    """
+    total = design.total_tokens // design.window_length
+    rows = []
+    for k in range(1, len(design.components) + 1):
+        try:
+            shares = share_budget(design, k)
+        except ErgokedroError:
+            rows.append((k, "(too small for D)", 0, True))
+            continue
+        rows.extend((k, label, n, n * k != total) for label, n in shares.items())
+    table = pd.DataFrame(rows, columns=["k", "component", "windows", "adjusted"])
+    table.insert(3, "tokens", table.windows * design.window_length)
+    table.insert(4, "share", table.windows / total)
+    return table
+
+
+def make_manifest(store: TokenStore, design: Design, k: int) -> Manifest:
+    """The manifest of the first `k` components.
+
+    Raises
+    ------
+    ErgokedroError
+        If there are fewer components, or they cannot give D together.
+    """
+    shares = share_budget(design, k)
     components = [
         Component(
             label=label,
@@ -269,9 +240,9 @@ def make_manifest(store: TokenStore, design: Design, k: int) -> Manifest:
             stop=_stop(store, design, label, windows),
             windows=windows,
             available_windows=design.available_windows[label],
-            adjusted=windows * k != total,
+            adjusted=windows * k * design.window_length != design.total_tokens,
         )
-        for label, windows in zip(labels, shares, strict=True)
+        for label, windows in shares.items()
     ]
     return Manifest(
         run=run_name(k),
