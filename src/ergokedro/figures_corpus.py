@@ -72,10 +72,12 @@ def _plot_volume(axes: Axes, train: pd.DataFrame, by: str, colours: list[str]) -
     longest = float(max(before.max(), after.max()))
     for row, rank in enumerate(train[f"rank_by_{by}"]):
         place = "-" if pd.isna(rank) else f"{int(rank)}."
-        label = f" {place}  {after[row]:,.{digits}f}"
+        label = f"{place}  {after[row]:,.{digits}f}"
         end = (max(before[row], after[row]), row)
         ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # hides the line at D
-        axes.annotate(label, end, va="center", fontsize=9, bbox=ground)
+        axes.annotate(
+            label, end, (4, 0), textcoords="offset points", va="center", fontsize=9, bbox=ground
+        )
     axes.set_xlim(0, longest * 1.35)
     axes.set_xlabel(name)
 

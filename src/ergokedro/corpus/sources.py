@@ -30,6 +30,8 @@ _SPLIT_ALIASES = {
 _BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _READ_ROWS = 256
+# Settings that decide what is done with a corpus after it was read.
+_LATER = ("document_order_seed", "near_duplicates", "near_duplicate_threshold")
 SCHEMA = pa.schema([("text", pa.large_string()), ("label", pa.string())])
 
 
@@ -69,7 +71,7 @@ def corpus_stream(params: CorpusParameters) -> CorpusStream:
         key = {"source": "synthetic", **params.synthetic.model_dump()}
         return CorpusStream(key, lambda: _open_synthetic(params))
     files = sorted(glob(str(Path(params.source).expanduser())))
-    key = params.model_dump(exclude={"synthetic", "document_order_seed"})
+    key = params.model_dump(exclude={"synthetic", *_LATER})
     if files:
         key["files"] = [_stat(file) for root in files for file in _data_files(Path(root))]
     elif params.source.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(params.source):
