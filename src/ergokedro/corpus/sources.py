@@ -18,6 +18,7 @@ import pyarrow as pa
 import xxhash
 
 from ergokedro.corpus import synthetic
+from ergokedro.corpus.label_names import delete_names
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters
 
@@ -130,6 +131,10 @@ def _open_datasets(params: CorpusParameters, files: list[str]) -> OpenCorpus:
             )
     names = getattr(splits["train"].features[params.label_column], "names", None)
     batches = _read(splits, params, names)
+    if params.delete_label_names:
+        # Before the held-out splits are carved out by content, so that texts that it makes equal
+        # fall on the same side.
+        batches = delete_names(batches, names or _text_labels(splits, params))
     if missing := [split for split in SPLITS[1:] if split not in splits]:
         batches = _carve(batches, missing, params.heldout_fraction)
     return OpenCorpus(_revision(splits["train"]), names, batches)
@@ -198,6 +203,18 @@ def _label_names(labels: pa.ChunkedArray, names: list[str] | None) -> pa.Array:
     known = np.isfinite(numbers) & (numbers >= 0) & (numbers < len(names))
     indices = pa.array(np.where(known, numbers, 0).astype(np.int64), mask=~known)
     return pa.array(names, pa.string()).take(indices)
+
+
+def _text_labels(splits: dict[str, Any], params: CorpusParameters) -> list[str]:
+    """The category names that a column of text holds."""
+    column = params.label_column
+    labels = {label for data in splits.values() for label in data.unique(column)} - {None}
+    if not all(isinstance(label, str) for label in labels):
+        raise ErgokedroError(
+            f"corpus.delete_label_names = true, but corpus.label_column = {column!r} holds numbers "
+            "without names; they would go out of the text wherever they stand."
+        )
+    return sorted(labels)
 
 
 def _carve(
