@@ -68,7 +68,8 @@ class CorpusParameters(_Model):
         min_length=1,
         description=(
             "'synthetic'; a hub name such as 'ccdv/arxiv-classification'; a local directory in "
-            "the hub's layout; or a Parquet, JSONL or CSV file (or glob of files)."
+            "the hub's layout; or a Parquet, JSONL or CSV file (or glob of files), also at an "
+            "fsspec URL such as s3://bucket/folder."
         ),
     )
     config: str | None = Field(None, description="Configuration of the hub data set.")
