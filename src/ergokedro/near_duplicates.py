@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+import xxhash
 
 from ergokedro.cleaning import KEPT
 from ergokedro.corpus.cache import Corpus
@@ -128,7 +129,7 @@ def shingle_hashes(text: str) -> np.ndarray:
     words = _WORD.findall(unicodedata.normalize("NFC", text).casefold())
     if not words:
         return np.array([], dtype=np.uint64)
-    hashes = pd.util.hash_array(np.array(words, dtype=object))
+    hashes = np.array([xxhash.xxh3_64_intdigest(word.encode()) for word in words], dtype=np.uint64)
     n = max(1, len(hashes) - _SHINGLE_WORDS + 1)
     mixed = np.zeros(n, dtype=np.uint64)
     for place in range(min(_SHINGLE_WORDS, len(hashes))):
