@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ergokedro.mixture import design_mixtures, make_manifest, token_accounting
+from ergokedro.accounting import token_accounting
+from ergokedro.mixture import design_mixtures, make_manifest
 from ergokedro.parameters import MixtureParameters
 from ergokedro.runs import chain
 from ergokedro.store import TOKENS, TokenStore, seal_store

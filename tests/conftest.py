@@ -45,8 +45,14 @@ def write_range_store(path: Path, lengths: Lengths) -> TokenStore:
             "end_of_text": 0,
             "inputs": {"tokenizer": "tokenizer", "corpus": "corpus"},
             "corpus": {},
-            "cleaning": [
-                {"split": s, "label": c, "status": "kept", "documents": int(n), "tokens": int(t)}
+            "cleaning": [  # counts tokens without the end-of-text token of every document
+                {
+                    "split": s,
+                    "label": c,
+                    "status": "kept",
+                    "documents": int(n),
+                    "tokens": int(t - n),
+                }
                 for (s, c), (n, t) in zip(counts.index, counts.to_numpy(), strict=True)
             ],
         },

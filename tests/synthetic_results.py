@@ -52,6 +52,8 @@ def make_design() -> Design:
         total_tokens=300_000,
         window_length=LENGTH,
         within_documents=False,
+        chosen_by="tokens",
+        rankings={"tokens": NAMES[::-1], "documents": NAMES[::-1]},
         reason="the 5 largest by training tokens; ascending by training tokens",
         store="store",
         tokenizer="tokenizer",

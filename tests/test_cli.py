@@ -258,6 +258,9 @@ def test_mlflow_holds_a_parent_and_a_child_for_every_k(finished: tuple[Project, 
     assert sorted(children) == ["k1", "k2", "k3"]
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert parent.data.params["training.epochs"] == "1"
+    kept = parent.data.metrics["cleaning/kept"]
+    assert kept == len(pd.read_parquet(project.file("02_intermediate", "documents.parquet")))
+    assert parent.data.metrics["cleaning/duplicate"] == 0
     files = {item.path for item in client.list_artifacts(parent.info.run_id)}
     assert {"report.html", "xe_by_k.png", "results.parquet"} <= files
     for k in (1, 2, 3):

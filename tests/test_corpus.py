@@ -13,7 +13,8 @@ import pytest
 from ergokedro.cleaning import clean_documents, content_hash, leaked_heldout
 from ergokedro.corpus import cache
 from ergokedro.corpus.cache import Corpus, write_corpus
-from ergokedro.corpus.sources import corpus_stream
+from ergokedro.corpus.label_names import delete_names
+from ergokedro.corpus.sources import SCHEMA, corpus_stream
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters
 
@@ -183,3 +184,56 @@ def test_an_unreachable_hub_says_how_to_use_a_copy(
 def test_a_broken_cache_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ErgokedroError, match="kedro run --pipelines data_processing"):
         Corpus(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("arXiv:2101.00001v1 [cs.AI] 1 Jan", "arXiv:2101.00001v1 [] 1 Jan"),
+        ("(cs.AI, math.ST; quant-ph).", "(, ; )."),
+        ("cs.AI", ""),
+        ("see cs.AI. The", "see . The"),
+        ("cs.AI-based", "-based"),
+        ("quant-ph/0102003", "/0102003"),
+        ("cs.AIM fcs.AI cs_AI csxAI CS.AI cs.ai", "cs.AIM fcs.AI cs_AI csxAI CS.AI cs.ai"),
+        ("quant and quant-phase", " and -phase"),  # a shorter name where the longer does not fit
+        ("\u00e9cs.AI cs.AI\u00e9", "\u00e9cs.AI cs.AI\u00e9"),
+        ("C++ code", " code"),
+        ("", ""),
+        (None, None),
+    ],
+)
+def test_label_names_are_deleted_as_whole_tokens(text: str | None, rest: str | None) -> None:
+    names = ["cs.AI", "math.ST", "quant", "quant-ph", "C++"]
+    batch = pa.record_batch([[text, "kept"], ["cs.AI", None]], schema=SCHEMA)
+    ((split, after),) = delete_names([("test", batch)], names)
+    assert split == "test"
+    assert after.schema == batch.schema
+    assert after.to_pydict() == {"text": [rest, "kept"], "label": ["cs.AI", None]}
+
+
+@pytest.mark.parametrize("layout", ["hub", "jsonl"])
+def test_label_names_are_deleted_when_the_corpus_is_read(tmp_path: Path, layout: str) -> None:
+    texts = [(f"[{'cs.AI' if i % 2 else 'math.ST'}] number {i}", i % 2) for i in range(200)]
+    if layout == "hub":
+        rows = {"train": texts, "validation": texts[:2], "test": texts[2:4]}
+        source = write_hub_layout(tmp_path / "hub", rows, ["math.ST", "cs.AI"])
+    else:
+        source = tmp_path / "own.jsonl"
+        lines = [{"text": t, "label": ["math.ST", "cs.AI"][label]} for t, label in texts]
+        source.write_text("\n".join(map(json.dumps, lines)))
+    plain = read(tmp_path, source=str(source))
+    before, sidecar = plain.fingerprint, plain.path / "corpus.json"
+    clean = read(tmp_path, source=str(source), delete_label_names=True)
+    assert clean.fingerprint != before
+    assert {text.split(" ")[0] for _, text, _ in rows_of(clean)} == {"[]"}
+    assert {label for *_, label in rows_of(clean)} == {"cs.AI", "math.ST"}
+    time = sidecar.stat().st_mtime_ns
+    read(tmp_path, source=str(source), delete_label_names=True, near_duplicates="report")
+    assert sidecar.stat().st_mtime_ns == time  # what is done later does not read it again
+
+
+def test_numbers_are_no_label_names(tmp_path: Path) -> None:
+    (tmp_path / "own.jsonl").write_text('{"text": "3 or 4", "label": 3}\n{"text": "t", "label": 4}')
+    with pytest.raises(ErgokedroError, match=r"corpus\.delete_label_names = true.*holds numbers"):
+        read(tmp_path, source=str(tmp_path / "own.jsonl"), delete_label_names=True)

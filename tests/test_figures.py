@@ -11,7 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from conftest import StoreMaker
 from ergokedro import figures
+from ergokedro.accounting import token_accounting
+from ergokedro.figures_corpus import plot_accounting
+from ergokedro.mixture import design_mixtures
+from ergokedro.parameters import MixtureParameters
 from synthetic_results import NAMES, make_history, make_results
 
 
@@ -113,3 +118,25 @@ def test_plotly_shows_the_same_numbers(results: pd.DataFrame) -> None:
         np.testing.assert_allclose(trace.y, xe.value)
         np.testing.assert_allclose(np.add(trace.y, trace.error_y.array), xe.high)
     assert "nats" in figure.layout.yaxis.title.text
+
+
+def test_the_corpus_is_shown_by_tokens_and_by_documents(make_store: StoreMaker) -> None:
+    sizes = {"a": [900, 800], "b": [5000], "c": [2500, 400], "d": [700]}
+    heldout = {(split, label): [200] for split in ("validation", "test") for label in sizes}
+    store = make_store({**{("train", label): n for label, n in sizes.items()}, **heldout})
+    accounting = token_accounting(store)
+    accounting.loc[accounting.label == "a", "documents_before"] = 4
+    design = design_mixtures(store, accounting, MixtureParameters(top_n=2))
+    figure: Any = plot_accounting(accounting, design)
+    tokens, documents, _ = figure.axes
+    assert [label.get_text() for label in tokens.get_yticklabels()] == ["d", "a", "c", "b"]
+    widths = [[bar.get_width() for bar in bars] for axis in (tokens, documents)
+              for bars in axis.containers]  # fmt: skip
+    np.testing.assert_allclose(widths[1], [0.0007, 0.0017, 0.0029, 0.005])
+    assert widths[2:] == [[1, 4, 2, 1], [1, 2, 2, 1]]
+    assert [text.get_text().split()[0] for text in documents.texts] == ["4.", "1.", "2.", "3."]
+    colours = [bar.get_facecolor() for bar in documents.containers[1]]
+    assert colours[2] == colours[3] != colours[1] != colours[0]
+    title = figure.get_suptitle()
+    assert "2 largest by training tokens; by documents it would be a instead of b" in title
+    assert "Orange" in title

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from ergokedro.accounting import token_accounting
 from ergokedro.cleaning import clean_documents
 from ergokedro.corpus.cache import write_corpus
 from ergokedro.corpus.sources import corpus_stream
@@ -19,7 +20,6 @@ from ergokedro.mixture import (
     choose_evaluation_windows,
     design_mixtures,
     make_manifest,
-    token_accounting,
 )
 from ergokedro.model import model_config
 from ergokedro.nll import NLLArrays

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from conftest import StoreMaker, write_range_store
+from ergokedro.accounting import token_accounting
+from ergokedro.cleaning import REASONS
 from ergokedro.errors import ErgokedroError
 from ergokedro.mixture import (
     Design,
@@ -20,7 +23,7 @@ from ergokedro.mixture import (
     choose_evaluation_windows,
     design_mixtures,
     make_manifest,
-    token_accounting,
+    tabulate_budgets,
     water_fill,
 )
 from ergokedro.parameters import EvaluationParameters, MixtureParameters
@@ -81,7 +84,23 @@ def test_the_largest_are_chosen_and_ordered_ascending(make_store: StoreMaker) ->
     assert design(store, 2, rank_by="documents").components == ["a", "c"]
     pinned = design(store, 5, components=["b", "d"])
     assert pinned.components == ["d", "b"]
-    assert "pinned" in pinned.reason
+    assert pinned.chosen_by == "pinned"
+    assert pinned.reason == (
+        "pinned by mixture.components; by tokens it would be c instead of d; "
+        "by documents it would be a, c instead of d, b; ascending by training tokens"
+    )
+
+
+def test_the_design_says_what_the_other_ranking_would_choose(make_store: StoreMaker) -> None:
+    store = make_store(lengths_of(SIZES))
+    plan = design(store, 2)
+    assert plan.chosen_by == "tokens"
+    assert plan.rankings == {"tokens": ["b", "c", "a", "d"], "documents": ["a", "c", "b", "d"]}
+    assert (
+        "the 2 largest by training tokens; by documents it would be a instead of b;" in plan.reason
+    )
+    assert "by documents the same" in design(store, 3).reason
+    assert "by tokens it would be b instead of a" in design(store, 2, rank_by="documents").reason
 
 
 def test_d_is_the_smallest_component_rounded_to_all_k(make_store: StoreMaker) -> None:
@@ -148,6 +167,54 @@ def test_accounting_agrees_with_the_store(make_store: StoreMaker) -> None:
     assert table.loc[("train", "a"), ["documents", "tokens", "longest"]].to_list() == [2, 1700, 900]
     assert table.loc[("train", "a"), "share"] == 1700 / 10300
     assert table.loc[("train", "a"), "median"] == 850
+    assert (table.tokens_before == table.tokens).all()
+    assert (table.documents_before == table.documents).all()
+    assert table.rank_by_tokens["train"].to_dict() == {"a": 3, "b": 1, "c": 2, "d": 4}
+    assert table.rank_by_documents["train"].to_dict() == {"a": 1, "b": 3, "c": 2, "d": 4}
+    assert table.rank_by_tokens[["validation", "test"]].isna().all()
+
+
+def test_accounting_counts_what_cleaning_dropped(make_store: StoreMaker) -> None:
+    store = make_store(lengths_of(SIZES))
+    dropped = [
+        ("a", "duplicate", 2, 90),
+        ("a", "near_heldout", 1, 50),
+        (None, "unknown_label", 3, 7),
+    ]
+    store.meta["cleaning"] += [
+        {"split": "train", "label": label, "status": status, "documents": n, "tokens": tokens}
+        for label, status, n, tokens in dropped
+    ]
+    table = token_accounting(store).set_index(["split", "label"])
+    a = table.loc[("train", "a")]
+    assert a[["documents", "documents_before", "tokens", "tokens_before"]].to_list() == [
+        2, 5, 1700, 1700 + 90 + 50 + 3,
+    ]  # fmt: skip
+    assert a[[*REASONS]].to_list() == [0, 0, 0, 2, 1, 0]
+    unknown = table.loc[("train", "(unknown)")]
+    assert unknown[["documents_before", "documents", "unknown_label"]].to_list() == [3, 0, 3]
+    assert ("test", "(unknown)") not in table.index
+    # The table is chosen from as it comes back from its CSV file.
+    again = pd.read_csv(io.StringIO(token_accounting(store).to_csv(index=False)))
+    plan = design_mixtures(store, again, MixtureParameters(top_n=4, window_length=50))
+    assert plan.components == ["d", "a", "c", "b"]
+
+
+def test_budgets_are_those_of_the_manifests(make_store: StoreMaker) -> None:
+    store = make_store(lengths_of(SIZES))
+    plan = design(store, 3, total_tokens=6000)
+    table = tabulate_budgets(plan)
+    assert table.columns.to_list() == ["k", "component", "windows", "tokens", "share", "adjusted"]
+    assert table[table.k == 1].component.to_list() == ["(too small for D)"]
+    assert table[table.k == 2].component.to_list() == ["(too small for D)"]
+    last = table[table.k == 3]
+    manifest = make_manifest(store, plan, chain(3))
+    assert last.component.to_list() == manifest.labels
+    assert last.windows.to_list() == [c.windows for c in manifest.components]
+    assert last.adjusted.to_list() == [c.adjusted for c in manifest.components]
+    assert last.tokens.sum() == plan.total_tokens
+    assert last.share.sum() == pytest.approx(1)
+    assert len(tabulate_budgets(design(store, 3))) == 6
 
 
 def test_evaluation_windows(make_store: StoreMaker) -> None:

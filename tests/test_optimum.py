@@ -75,6 +75,8 @@ def make_case(
         total_tokens=60,
         window_length=LENGTH,
         within_documents=False,
+        chosen_by="tokens",
+        rankings={"tokens": names, "documents": names},
         reason="",
         store="store",
         tokenizer="tokenizer",

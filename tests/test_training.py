@@ -62,6 +62,11 @@ class ArrayWindows(TrainingWindows):
         """Rows."""
         return self._array[starts]
 
+    def batch(self, step: int, batch_size: int) -> np.ndarray:
+        """The rows of one step."""
+        epoch, place = divmod(step, self.steps_per_epoch(batch_size))
+        return self.gather(self.epoch(epoch)[place * batch_size : (place + 1) * batch_size])
+
 
 def random_windows(n: int = 10, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 100, (n, LENGTH))

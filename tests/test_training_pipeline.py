@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from conftest import StoreMaker
+from ergokedro.accounting import token_accounting
 from ergokedro.errors import ErgokedroError
 from ergokedro.evaluation import token_nll
 from ergokedro.mixture import (
     choose_evaluation_windows,
     design_mixtures,
     make_manifest,
-    token_accounting,
 )
 from ergokedro.parameters import (
     EvaluationParameters,

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from conftest import StoreMaker, write_range_store
 from ergokedro import windows as windows_module
+from ergokedro.accounting import token_accounting
 from ergokedro.errors import ErgokedroError
-from ergokedro.mixture import Manifest, design_mixtures, make_manifest, token_accounting
+from ergokedro.mixture import Manifest, design_mixtures, make_manifest
 from ergokedro.parameters import MixtureParameters
 from ergokedro.runs import chain
 from ergokedro.store import TokenStore

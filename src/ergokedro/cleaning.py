@@ -14,6 +14,8 @@ from ergokedro.corpus.cache import Corpus
 log = logging.getLogger(__name__)
 
 KEPT = "kept"
+# Why a document can be left out, in the order of the tests.
+REASONS = ("unknown_label", "empty", "in_heldout", "duplicate", "near_heldout", "near_duplicate")
 
 
 def content_hash(text: str) -> str:

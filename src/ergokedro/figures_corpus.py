@@ -1,60 +1,94 @@
-"""The picture of the corpus: tokens per category, the chosen components and the budget."""
+"""The picture of the corpus: what each category holds, the chosen ones and the budget."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import textwrap
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ergokedro.accounting import UNKNOWN
 from ergokedro.mixture import Design
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
-_CHOSEN, _OTHER, _BUDGET = "#0072B2", "#BBBBBB", "#D55E00"
+_CHOSEN, _RIVAL, _OTHER, _BUDGET = "#0072B2", "#E69F00", "#BBBBBB", "#D55E00"
+_UNITS = {"tokens": (1e6, "training tokens, millions"), "documents": (1, "training documents")}
 
 
 def plot_accounting(accounting: pd.DataFrame, design: Design) -> Figure:
-    """Training tokens per category and their document lengths, as a matplotlib figure.
+    """Training text per category by tokens and by documents, and document lengths.
+
+    Filled bars are what cleaning leaves, outlines what the corpus held; numbers behind the bars
+    begin with the category's rank. Categories that only the other ranking would choose are orange.
 
     Parameters
     ----------
-    accounting : of :func:`ergokedro.mixture.token_accounting`.
-    design : tells which categories were chosen, and D.
+    accounting : of :func:`ergokedro.accounting.token_accounting`.
+    design : tells which categories were chosen and why, and D.
     """
     from matplotlib.figure import Figure
 
-    train = accounting[accounting.split == "train"].sort_values("tokens")
+    train = accounting[(accounting.split == "train") & (accounting.label != UNKNOWN)]
+    train = train.sort_values(["tokens", "documents"]).reset_index(drop=True)
+    colours = _colours(train, design)
+    figure = Figure(figsize=(13, 2.2 + 0.42 * len(train)), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True, width_ratios=[1.2, 1, 0.9])
+    for axes, by in zip(panels, _UNITS, strict=False):
+        _plot_volume(axes, train, by, colours)
+    panels[0].set_yticks(range(len(train)), train.label)
+    panels[0].axvline(design.total_tokens / 1e6, color=_BUDGET, linestyle="--")
+    panels[0].set_title(f"dashed: D = {design.total_tokens:,} tokens, for every K", fontsize=9)
+    panels[1].set_title("outline: before cleaning", fontsize=9)
+    _plot_lengths(panels[2], train, colours)
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+    legend = "Components (blue): " + design.reason
+    if _RIVAL in colours:
+        legend += ". Orange: only another ranking would choose it"
+    figure.suptitle(textwrap.fill(legend, 150), fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+def _colours(train: pd.DataFrame, design: Design) -> list[str]:
+    n = len(design.components)
+    rivals = {label for ranking in design.rankings.values() for label in ranking[:n]}
+    return [
+        _CHOSEN if label in design.components else _RIVAL if label in rivals else _OTHER
+        for label in train.label
+    ]
+
+
+def _plot_volume(axes: Axes, train: pd.DataFrame, by: str, colours: list[str]) -> None:
+    unit, name = _UNITS[by]
+    before, after = train[f"{by}_before"] / unit, train[by] / unit
     rows = range(len(train))
-    colours = [_CHOSEN if label in design.components else _OTHER for label in train.label]
-    figure = Figure(figsize=(9, 1.6 + 0.42 * len(train)), layout="constrained")
-    volume, lengths = figure.subplots(1, 2, sharey=True)
-
-    volume.barh(rows, train.tokens / 1e6, color=colours)
-    for row, (tokens, documents) in enumerate(zip(train.tokens, train.documents, strict=True)):
-        volume.annotate(
-            f" {tokens / 1e6:,.2f} M in {documents:,} documents", (tokens / 1e6, row), va="center"
+    axes.barh(rows, before, facecolor="none", edgecolor="black", linewidth=0.8)
+    axes.barh(rows, after, color=colours)
+    digits = 0 if unit == 1 else 2
+    longest = float(max(before.max(), after.max()))
+    for row, rank in enumerate(train[f"rank_by_{by}"]):
+        place = "-" if pd.isna(rank) else f"{int(rank)}."
+        label = f"{place}  {after[row]:,.{digits}f}"
+        end = (max(before[row], after[row]), row)
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # hides the line at D
+        axes.annotate(
+            label, end, (4, 0), textcoords="offset points", va="center", fontsize=9, bbox=ground
         )
-    volume.axvline(design.total_tokens / 1e6, color=_BUDGET, linestyle="--")
-    volume.set_yticks(rows, train.label)
-    volume.set_xlim(0, train.tokens.max() / 1e6 * 1.7)
-    volume.set_xlabel("training tokens after cleaning, millions")
-    volume.set_title(
-        f"chosen (blue): {design.reason}\nbudget D of every K (dashed): "
-        f"{design.total_tokens:,} tokens",
-        fontsize=9,
-        loc="left",
-    )
+    axes.set_xlim(0, longest * 1.35)
+    axes.set_xlabel(name)
 
-    lengths.hlines(rows, train.p05, train.p95, color=colours, linewidth=5)
-    lengths.plot(train["median"], rows, "o", color="black", markersize=5)
+
+def _plot_lengths(axes: Any, train: pd.DataFrame, colours: list[str]) -> None:
+    rows = range(len(train))
+    axes.hlines(rows, train.p05, train.p95, color=colours, linewidth=5)
+    axes.plot(train["median"], rows, "o", color="black", markersize=5)
     # Documents of one length would leave a logarithmic axis without a single tick.
     if train.p95.max() > 2 * train.p05.min():
-        lengths.set_xscale("log")
+        axes.set_xscale("log")
     else:
-        lengths.set_xlim(0, train.p95.max() * 1.2)
-    lengths.set_xlabel("tokens in a document: 5 %, median, 95 %")
-    for axes in (volume, lengths):
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
+        axes.set_xlim(0, train.p95.max() * 1.2)
+    axes.set_xlabel("tokens in a document: 5 %, median, 95 %")

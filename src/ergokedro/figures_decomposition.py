@@ -86,7 +86,10 @@ def _draw_own(axis: Axes, results: pd.DataFrame, split: str) -> None:
         gap = pick_rows(here, "starvation", "component", split)
         if len(cost):
             value = gap.value.to_numpy() - cost.value.to_numpy()
-            style = {"marker": "osD^v<>pX*"[place % 10], "color": _PALETTE[place % len(_PALETTE)]}
+            style: dict[str, Any] = {
+                "marker": "osD^v<>pX*"[place % 10],
+                "color": _PALETTE[place % len(_PALETTE)],
+            }
             axis.plot(cost.k, value, lw=1, label=name, **style)
     axis.axhline(0, color="0.6", lw=0.8, ls=":", label="no difference")
     axis.set_title("what the others' text is worth, by component", fontsize=10)

@@ -17,6 +17,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from ergokedro import tracking
+from ergokedro.cleaning import KEPT, REASONS
 from ergokedro.errors import ErgokedroError
 
 log = logging.getLogger(__name__)
@@ -77,8 +78,14 @@ class ProjectHooks:
 
     @hook_impl
     def after_node_run(self, node: Node, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
-        """Log what a node of one K used and made."""
-        if self._tracker is None or not node.namespace:
+        """Log what cleaning counted, and what a node of one K used and made."""
+        if self._tracker is None:
+            return
+        if not node.namespace:
+            if {"documents", "near_duplicates"} <= outputs.keys():
+                self._tracker.leave()
+                metrics = cleaning_metrics(outputs["documents"], outputs["near_duplicates"])
+                self._tracker.log_metrics(metrics)
             return
         data = {name.removeprefix(f"{node.namespace}."): v for name, v in inputs.items()}
         data |= {name.removeprefix(f"{node.namespace}."): v for name, v in outputs.items()}
@@ -175,6 +182,15 @@ def log_run(tracker: tracking.Tracker, data: dict[str, Any]) -> None:
                 for row in means.itertuples()
             }
         )
+
+
+def cleaning_metrics(documents: Any, near_duplicates: Any) -> dict[str, float]:
+    """Documents kept and dropped for each reason; near-duplicates that were only listed."""
+    statuses = documents.status.value_counts()
+    counts = {name: float(statuses.get(name, 0)) for name in (KEPT, *REASONS)}
+    listed = near_duplicates.reason[~near_duplicates.dropped.astype(bool)].value_counts()
+    counts |= {f"listed_{reason}": float(n) for reason, n in listed.items()}
+    return {tracking.metric_name("cleaning", name): n for name, n in counts.items()}
 
 
 _SUMMARY_METRICS = (

@@ -1,24 +1,22 @@
-"""Who trains on what: token accounting, choice of components, budget, one manifest per K."""
+"""Who trains on what: the budget, one manifest per K, and the windows that measure them all."""
 
 from __future__ import annotations
 
 from math import lcm
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from ergokedro.cleaning import KEPT
+from ergokedro.accounting import choose_components, explain_choice, rank_categories
 from ergokedro.corpus.sources import SPLITS
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import fingerprint
 from ergokedro.parameters import EvaluationParameters, MixtureParameters
-from ergokedro.runs import Run
+from ergokedro.runs import Run, chain
 from ergokedro.store import TokenStore
 from ergokedro.tokenizer import Tokenizer
-
-_QUANTILES = {"p05": 0.05, "median": 0.5, "p95": 0.95}
 
 
 class _Frozen(BaseModel):
@@ -82,7 +80,11 @@ class Manifest(_Frozen):
 
 
 class Design(_Frozen):
-    """The comparison: which components in which order, and the budget of every K."""
+    """The comparison: which components in which order, and the budget of every K.
+
+    `chosen_by` says what chose the components, `rankings` holds all categories by training tokens
+    and by training documents (largest first), `reason` puts both into words.
+    """
 
     components: list[str]
     tokens: dict[str, int]
@@ -90,6 +92,8 @@ class Design(_Frozen):
     total_tokens: int
     window_length: int
     within_documents: bool
+    chosen_by: Literal["tokens", "documents", "pinned"]
+    rankings: dict[str, list[str]]
     reason: str
     store: str
     tokenizer: str
@@ -99,76 +103,6 @@ class Design(_Frozen):
     def fingerprint(self) -> str:
         """Hash of the content."""
         return fingerprint(self.model_dump(mode="json", exclude={"fingerprint"}))
-
-
-def token_accounting(store: TokenStore) -> pd.DataFrame:
-    """Documents and tokens per split and category, before and after cleaning.
-
-    Returns
-    -------
-    One row per split and category: split, label, documents_before, tokens_before, documents,
-    tokens (end-of-text tokens included only here), share (of the split's tokens), then tokens a
-    document: p05, median, mean, p95, longest; then documents dropped per reason.
-    """
-    counts = pd.DataFrame(store.meta["cleaning"])
-    index = store.index.select(["split", "label", "length"]).to_pandas()
-    rows = []
-    for split in SPLITS:
-        for label in store.labels:
-            here = counts[(counts.split == split) & (counts.label == label)]
-            lengths = index.length[(index.split == split) & (index.label == label)]
-            rows.append(_accounting_row(split, label, here, lengths))
-    table = pd.DataFrame(rows)
-    totals = table.groupby("split").tokens.transform("sum")
-    table.insert(6, "share", table.tokens / totals.where(totals > 0, 1))
-    dropped = [reason for reason in counts.status.unique() if reason != KEPT]
-    return table.fillna(dict.fromkeys(dropped, 0)).astype(dict.fromkeys(dropped, "int64"))
-
-
-def _accounting_row(
-    split: str, label: str, counts: pd.DataFrame, lengths: pd.Series
-) -> dict[str, Any]:
-    dropped = counts[counts.status != KEPT].set_index("status").documents
-    return {
-        "split": split,
-        "label": label,
-        "documents_before": int(counts.documents.sum()),
-        "tokens_before": int(counts.tokens.sum()),
-        "documents": len(lengths),
-        "tokens": int(lengths.sum()),
-        **{name: float(lengths.quantile(q)) for name, q in _QUANTILES.items()},
-        "mean": float(lengths.mean()),
-        "longest": int(lengths.max()) if len(lengths) else 0,
-        **dropped.to_dict(),
-    }
-
-
-def choose_components(accounting: pd.DataFrame, params: MixtureParameters) -> list[str]:
-    """The top N categories (or the pinned ones), ascending by training tokens.
-
-    Raises
-    ------
-    ErgokedroError
-        If the corpus has too few categories with training text, or lacks a pinned one.
-    """
-    train = accounting[(accounting.split == "train") & (accounting.tokens > 0)]
-    labels = ", ".join(train.label)
-    if params.components is None:
-        if params.top_n > len(train):
-            raise ErgokedroError(
-                f"{params.top_n} components are asked for, but the corpus has {len(train)} "
-                f"categories with training text: {labels}. Lower mixture.top_n or k."
-            )
-        chosen = train.nlargest(params.top_n, params.rank_by)
-    else:
-        unknown = set(params.components) - set(train.label)
-        if unknown or len(set(params.components)) < len(params.components):
-            raise ErgokedroError(
-                f"mixture.components = {params.components} must name each category once; the "
-                f"corpus has {labels}."
-            )
-        chosen = train[train.label.isin(params.components)]
-    return chosen.sort_values(["tokens", "label"]).label.to_list()
 
 
 def design_mixtures(
@@ -203,7 +137,7 @@ def design_mixtures(
             "smallest). Lower mixture.top_n, pin larger mixture.components, or raise "
             "mixture.total_tokens."
         )
-    how = "pinned" if params.components else f"the {n} largest by training {params.rank_by}"
+    rankings = rank_categories(accounting)
     return Design(
         components=components,
         tokens=tokens,
@@ -211,7 +145,9 @@ def design_mixtures(
         total_tokens=total * params.window_length,
         window_length=params.window_length,
         within_documents=params.within_documents,
-        reason=f"{how}; ascending by training tokens",
+        chosen_by=params.rank_by if params.components is None else "pinned",
+        rankings=rankings,
+        reason=explain_choice(components, rankings, params),
         store=store.fingerprint,
         tokenizer=store.meta["inputs"]["tokenizer"],
     )
@@ -247,8 +183,8 @@ def water_fill(total: int, capacities: list[int]) -> list[int]:
     return shares
 
 
-def make_manifest(store: TokenStore, design: Design, run: Run) -> Manifest:
-    """The manifest of one run.
+def share_budget(design: Design, run: Run) -> dict[str, int]:
+    """Windows an epoch of each component of a run; equal where their text allows it.
 
     Raises
     ------
@@ -260,17 +196,63 @@ def make_manifest(store: TokenStore, design: Design, run: Run) -> Manifest:
             f"k = {max(run.components)}: the design has {len(design.components)} components."
         )
     labels = [design.components[place - 1] for place in run.components]
-    total = design.total_tokens // design.window_length // run.divisor * run.k
-    if run.pseudo:
-        components = _split(store, design, labels[0], run.k, total)
-    else:
-        components = _share(store, design, labels, run, total)
+    capacities = [design.available_windows[label] for label in labels]
+    total = _total_windows(design, run)
+    try:
+        return dict(zip(labels, water_fill(total, capacities), strict=True))
+    except ValueError:
+        raise ErgokedroError(
+            f"mixture.total_tokens = {design.total_tokens:,}: {run.name} needs "
+            f"{total * design.window_length:,} tokens, more than the "
+            f"{sum(capacities) * design.window_length:,} of {', '.join(labels)} together; lower "
+            f"it, or leave {run.name} out."
+        ) from None
+
+
+def _total_windows(design: Design, run: Run) -> int:
+    """Windows an epoch of the whole run."""
+    return design.total_tokens // design.window_length // run.divisor * run.k
+
+
+def tabulate_budgets(design: Design) -> pd.DataFrame:
+    """What every K of the design would train on, whether it is run or not.
+
+    Returns
+    -------
+    One row per K and component: k, component, windows (an epoch), tokens, share (of D) and
+    adjusted (not an equal share, see :class:`Component`). A K whose components cannot give D
+    together has one row, '(too small for D)', with nothing.
+    """
+    total = design.total_tokens // design.window_length
+    rows = []
+    for k in range(1, len(design.components) + 1):
+        try:
+            shares = share_budget(design, chain(k))
+        except ErgokedroError:
+            rows.append((k, "(too small for D)", 0, True))
+            continue
+        rows.extend((k, label, n, n * k != total) for label, n in shares.items())
+    table = pd.DataFrame(rows, columns=["k", "component", "windows", "adjusted"])
+    table.insert(3, "tokens", table.windows * design.window_length)
+    table.insert(4, "share", table.windows / total)
+    return table
+
+
+def make_manifest(store: TokenStore, design: Design, run: Run) -> Manifest:
+    """The manifest of one run.
+
+    Raises
+    ------
+    ErgokedroError
+        As :func:`share_budget`.
+    """
+    components = _split(store, design, run) if run.pseudo else _share(store, design, run)
     return Manifest(
         run=run.name,
         k=run.k,
         window_length=design.window_length,
         within_documents=design.within_documents,
-        total_tokens=total * design.window_length,
+        total_tokens=_total_windows(design, run) * design.window_length,
         components=components,
         store=store.fingerprint,
         tokenizer=design.tokenizer,
@@ -279,20 +261,9 @@ def make_manifest(store: TokenStore, design: Design, run: Run) -> Manifest:
     )
 
 
-def _share(
-    store: TokenStore, design: Design, labels: list[str], run: Run, total: int
-) -> list[Component]:
-    """`total` windows from the beginnings of components, equally where their text allows it."""
-    capacities = [design.available_windows[label] for label in labels]
-    try:
-        shares = water_fill(total, capacities)
-    except ValueError:
-        raise ErgokedroError(
-            f"mixture.total_tokens = {design.total_tokens:,}: {run.name} needs "
-            f"{total * design.window_length:,} tokens, more than the "
-            f"{sum(capacities) * design.window_length:,} of {', '.join(labels)} together; lower "
-            f"it, or leave {run.name} out."
-        ) from None
+def _share(store: TokenStore, design: Design, run: Run) -> list[Component]:
+    """The beginnings of the run's components."""
+    shares = share_budget(design, run)
     return [
         Component(
             label=label,
@@ -300,16 +271,14 @@ def _share(
             stop=_stop(store, design, label, windows),
             windows=windows,
             available_windows=design.available_windows[label],
-            adjusted=windows * len(labels) != total,
+            adjusted=windows * len(shares) != sum(shares.values()),
         )
-        for label, windows in zip(labels, shares, strict=True)
+        for label, windows in shares.items()
     ]
 
 
-def _split(
-    store: TokenStore, design: Design, label: str, parts: int, total: int
-) -> list[Component]:
-    """`parts` equal stretches of one component, spread over its text, as if each were one.
+def _split(store: TokenStore, design: Design, run: Run) -> list[Component]:
+    """K equal stretches of one component, spread over its text, as if each were one.
 
     Documents stand in random order, so every stretch is a random sample of them.
     """
@@ -318,13 +287,14 @@ def _split(
             "controls.pseudo splits a component anywhere; it does not go together with "
             "mixture.within_documents = true. Switch one of them off."
         )
+    label = design.components[run.components[0] - 1]
     start, stop = store.span("train", label)
-    length, each = design.window_length, total // parts
-    room = (stop - start) // parts
+    length, each = design.window_length, _total_windows(design, run) // run.k
+    room = (stop - start) // run.k
     if each * length > room:
         raise ErgokedroError(
             f"controls.pseudo: {label} has {stop - start:,} training tokens, fewer than D = "
-            f"{total * length:,}; lower mixture.total_tokens."
+            f"{design.total_tokens:,}; lower mixture.total_tokens."
         )
     return [
         Component(
@@ -335,7 +305,7 @@ def _split(
             available_windows=room // length,
             adjusted=False,
         )
-        for part in range(parts)
+        for part in range(run.k)
     ]
 
 

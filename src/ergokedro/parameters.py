@@ -68,7 +68,8 @@ class CorpusParameters(_Model):
         min_length=1,
         description=(
             "'synthetic'; a hub name such as 'ccdv/arxiv-classification'; a local directory in "
-            "the hub's layout; or a Parquet, JSONL or CSV file (or glob of files)."
+            "the hub's layout; or a Parquet, JSONL or CSV file (or glob of files), also at an "
+            "fsspec URL such as s3://bucket/folder."
         ),
     )
     config: str | None = Field(None, description="Configuration of the hub data set.")
@@ -83,6 +84,26 @@ class CorpusParameters(_Model):
             "Share of documents for each of validation and test, chosen by content hash, where "
             "the source has a training split only."
         ),
+    )
+    delete_label_names: bool = Field(
+        False,
+        description=(
+            "Delete the categories' names (such as cs.AI) from the text, as the hub data set's "
+            "configuration no_ref does; synthetic text has none."
+        ),
+    )
+    near_duplicates: Literal["off", "report", "drop"] = Field(
+        "off",
+        description=(
+            "Look for near-duplicates by MinHash over all splits and categories: list them, or "
+            "also drop them from the training split. Held-out text never changes."
+        ),
+    )
+    near_duplicate_threshold: float = Field(
+        0.8,
+        ge=0.5,
+        le=1,
+        description="Jaccard similarity of five-word shingles from which on two texts are near.",
     )
     document_order_seed: int = Field(
         0, ge=0, description="Seed of the order of documents inside a component of the store."

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from glob import glob
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ import pyarrow as pa
 import xxhash
 
 from ergokedro.corpus import synthetic
+from ergokedro.corpus.label_names import delete_names
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters
+from ergokedro.remote import is_remote, list_checksums, open_filesystem
 
 SPLITS = ("train", "validation", "test")
 _SPLIT_ALIASES = {
@@ -30,6 +32,8 @@ _SPLIT_ALIASES = {
 _BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _READ_ROWS = 256
+# Settings that decide what is done with a corpus after it was read.
+_LATER = ("document_order_seed", "near_duplicates", "near_duplicate_threshold")
 SCHEMA = pa.schema([("text", pa.large_string()), ("label", pa.string())])
 
 
@@ -68,8 +72,12 @@ def corpus_stream(params: CorpusParameters) -> CorpusStream:
     if params.source == "synthetic":
         key = {"source": "synthetic", **params.synthetic.model_dump()}
         return CorpusStream(key, lambda: _open_synthetic(params))
+    key = params.model_dump(exclude={"synthetic", *_LATER})
+    if is_remote(params.source):
+        checksums = _remote_files(params.source)
+        key["files"] = checksums
+        return CorpusStream(key, lambda: _open_datasets(params, list(checksums)))
     files = sorted(glob(str(Path(params.source).expanduser())))
-    key = params.model_dump(exclude={"synthetic", "document_order_seed"})
     if files:
         key["files"] = [_stat(file) for root in files for file in _data_files(Path(root))]
     elif params.source.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(params.source):
@@ -78,6 +86,34 @@ def corpus_stream(params: CorpusParameters) -> CorpusStream:
             f"{Path.cwd()}. Give an existing path, a hub name, or 'synthetic'."
         )
     return CorpusStream(key, lambda: _open_datasets(params, files))
+
+
+def _remote_files(source: str) -> dict[str, str]:
+    """Checksums of the data files at a URL: of a file, a glob of files or a directory."""
+    filesystem, path = open_filesystem(source, {})
+    try:
+        roots = filesystem.glob(path) if has_magic(path) else [path]
+        found = {k: v for root in roots for k, v in list_checksums(filesystem, root).items()}
+    except (OSError, ValueError) as error:
+        raise ErgokedroError(f"corpus.source = {source!r} cannot be read: {error}") from error
+    files = {filesystem.unstrip_protocol(file): sum for file, sum in found.items()}
+    if len(files) > 1:  # a directory holds other things too
+        files = {file: sum for file, sum in files.items() if Path(file).suffix in _BUILDERS}
+    if not files:
+        raise ErgokedroError(
+            f"corpus.source = {source!r}: there is no file of the types {sorted(_BUILDERS)}."
+        )
+    return files
+
+
+def _by_split(files: list[str]) -> dict[str, list[str]]:
+    """Files by the split that their names begin with, as on the hub; all in train if none does."""
+    splits: dict[str, list[str]] = {}
+    for file in files:
+        first = re.split(r"[^a-z]", Path(file).name.lower())[0]
+        named = (split for split, aliases in _SPLIT_ALIASES.items() if first in aliases)
+        splits.setdefault(next(named, "train"), []).append(file)
+    return splits if "train" in splits else {"train": files}
 
 
 def _stat(path: Path) -> list[Any]:
@@ -128,6 +164,10 @@ def _open_datasets(params: CorpusParameters, files: list[str]) -> OpenCorpus:
             )
     names = getattr(splits["train"].features[params.label_column], "names", None)
     batches = _read(splits, params, names)
+    if params.delete_label_names:
+        # Before the held-out splits are carved out by content, so that texts that it makes equal
+        # fall on the same side.
+        batches = delete_names(batches, names or _text_labels(splits, params))
     if missing := [split for split in SPLITS[1:] if split not in splits]:
         batches = _carve(batches, missing, params.heldout_fraction)
     return OpenCorpus(_revision(splits["train"]), names, batches)
@@ -138,14 +178,14 @@ def _load(params: CorpusParameters, files: list[str]) -> Any:
 
     datasets.disable_progress_bars()
     try:
-        if files and not Path(files[0]).is_dir():
+        if files and (is_remote(files[0]) or not Path(files[0]).is_dir()):
             builder = _BUILDERS.get(Path(files[0]).suffix)
             if builder is None:
                 raise ErgokedroError(
                     f"corpus.source = {params.source!r}: the file type is not one of "
                     f"{sorted(_BUILDERS)}."
                 )
-            return datasets.load_dataset(builder, data_files={"train": files})
+            return datasets.load_dataset(builder, data_files=_by_split(files))
         path = str(Path(files[0]).resolve()) if files else params.source
         return datasets.load_dataset(path, params.config, revision=params.revision)
     except (OSError, datasets.exceptions.DatasetNotFoundError, RuntimeError) as error:
@@ -213,6 +253,18 @@ def _label_names(labels: pa.ChunkedArray, names: list[str] | None) -> pa.Array:
     known = np.isfinite(numbers) & (numbers >= 0) & (numbers < len(names))
     indices = pa.array(np.where(known, numbers, 0).astype(np.int64), mask=~known)
     return pa.array(names, pa.string()).take(indices)
+
+
+def _text_labels(splits: dict[str, Any], params: CorpusParameters) -> list[str]:
+    """The category names that a column of text holds."""
+    column = params.label_column
+    labels = {label for data in splits.values() for label in data.unique(column)} - {None}
+    if not all(isinstance(label, str) for label in labels):
+        raise ErgokedroError(
+            f"corpus.delete_label_names = true, but corpus.label_column = {column!r} holds numbers "
+            "without names; they would go out of the text wherever they stand."
+        )
+    return sorted(labels)
 
 
 def _carve(

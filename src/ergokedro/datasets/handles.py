@@ -14,16 +14,33 @@ from ergokedro.corpus.cache import Corpus, write_corpus
 from ergokedro.corpus.sources import CorpusStream
 from ergokedro.files import recover_directory
 from ergokedro.nll import NLLArrays, load_nll, save_nll
+from ergokedro.remote import RemoteCopy, is_remote
 from ergokedro.store import TokenStore, open_store
 from ergokedro.tokenize import TokenizationPlan, write_store
 from ergokedro.tokenizer import Tokenizer, TokenizerDefinition, save_tokenizer
 
 
 class HandleDataset(AbstractDataset[Any, Any]):
-    """A path, a way to write to it and a way to open it."""
+    """A path, a way to write to it and a way to open it.
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None):
-        self._filepath = Path(filepath)
+    At an fsspec URL, such as `s3://bucket/store`, data are written and opened in a local copy,
+    which is sent to or brought from there when they have changed.
+    """
+
+    # Whether `write` goes on with what stands at the path rather than replacing it.
+    reuses = False
+
+    def __init__(
+        self,
+        filepath: str,
+        credentials: dict[str, Any] | None = None,
+        fs_args: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ):
+        """`credentials` and `fs_args` are those of the URL's fsspec file system."""
+        options = {**(credentials or {}), **(fs_args or {})}
+        self._remote = RemoteCopy(filepath, options) if is_remote(filepath) else None
+        self._filepath = self._remote.local if self._remote else Path(filepath)
         self.metadata = metadata
 
     @abstractmethod
@@ -36,23 +53,34 @@ class HandleDataset(AbstractDataset[Any, Any]):
 
     def save(self, data: Any) -> None:
         """Write `data`."""
+        # Not over unfinished work of an interrupted run, which the writer goes on with.
+        if self._remote and self.reuses and self._remote.unused and self._remote.exists():
+            self._remote.pull()
         self.write(self._filepath, data)
+        if self._remote:
+            self._remote.push()
 
     def load(self) -> Any:
         """Open what was written."""
+        if self._remote:
+            return self.open(self._remote.pull())
         recover_directory(self._filepath)
         return self.open(self._filepath)
 
     def _exists(self) -> bool:
+        if self._remote:
+            return self._remote.exists()
         recover_directory(self._filepath)
         return self._filepath.exists()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+        return {"filepath": self._remote.url if self._remote else str(self._filepath)}
 
 
 class CorpusDataset(HandleDataset):
     """Saves a stream of documents as Parquet; loads a handle on it."""
+
+    reuses = True
 
     def write(self, path: Path, data: CorpusStream) -> None:
         """Read the source into the cache."""
@@ -77,6 +105,8 @@ class TokenizerDataset(HandleDataset):
 
 class TokenStoreDataset(HandleDataset):
     """Saves a plan by tokenizing it; loads a handle whose every byte was checked."""
+
+    reuses = True
 
     def write(self, path: Path, data: TokenizationPlan) -> None:
         """Tokenize and write the store, or go on with it."""

@@ -7,6 +7,7 @@ import pandas as pd
 from ergokedro.cleaning import clean_documents as clean
 from ergokedro.corpus.cache import Corpus
 from ergokedro.corpus.sources import CorpusStream, corpus_stream
+from ergokedro.near_duplicates import find_near_duplicates, none_found
 from ergokedro.parameters import CorpusParameters, TokenizerParameters
 from ergokedro.tokenize import TokenizationPlan
 from ergokedro.tokenizer import Tokenizer, TokenizerDefinition, define_tokenizer
@@ -17,9 +18,13 @@ def fetch_corpus(params: CorpusParameters) -> CorpusStream:
     return corpus_stream(params)
 
 
-def clean_documents(corpus: Corpus) -> pd.DataFrame:
-    """Decide for each document whether it is used, and if not, why."""
-    return clean(corpus)
+def clean_documents(corpus: Corpus, params: CorpusParameters) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Decide for each document whether it is used, and if not, why; list near-duplicates."""
+    documents = clean(corpus)
+    if params.near_duplicates == "off":
+        return documents, none_found()
+    drop = params.near_duplicates == "drop"
+    return find_near_duplicates(corpus, documents, params.near_duplicate_threshold, drop)
 
 
 def prepare_tokenizer(

@@ -10,7 +10,12 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(nodes.fetch_corpus, "params:corpus", "corpus", name="fetch_corpus"),
-            node(nodes.clean_documents, "corpus", "documents", name="clean_documents"),
+            node(
+                nodes.clean_documents,
+                ["corpus", "params:corpus"],
+                ["documents", "near_duplicates"],
+                name="clean_documents",
+            ),
             node(
                 nodes.prepare_tokenizer,
                 ["corpus", "documents", "params:tokenizer"],

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ergokedro import mixture
+from ergokedro.accounting import token_accounting
 from ergokedro.mixture import Design, Manifest
 from ergokedro.parameters import ControlParameters, EvaluationParameters, MixtureParameters
 from ergokedro.runs import parse_k, plan_runs
@@ -19,7 +20,7 @@ from ergokedro.tokenizer import Tokenizer
 
 def account_tokens(token_store: TokenStore) -> pd.DataFrame:
     """Documents and tokens per split and category, before and after cleaning."""
-    return mixture.token_accounting(token_store)
+    return token_accounting(token_store)
 
 
 def plot_token_accounting(accounting: pd.DataFrame, design: Design) -> Any:
@@ -38,6 +39,11 @@ def design_mixtures(
     """Choose the components, their order and the budget that every K shares."""
     mixture.check_tokenizer(token_store, tokenizer)
     return mixture.design_mixtures(token_store, accounting, params)
+
+
+def tabulate_budgets(design: Design) -> pd.DataFrame:
+    """What every K up to the number of components would train on."""
+    return mixture.tabulate_budgets(design)
 
 
 def make_manifests(

@@ -23,6 +23,7 @@ def create_pipeline(runs: list[Run]) -> Pipeline:
                 "token_accounting_figure",
                 name="plot_token_accounting",
             ),
+            node(nodes.tabulate_budgets, "design", "budgets", name="tabulate_budgets"),
             node(
                 nodes.make_manifests,
                 ["token_store", "design", "params:k", "params:controls"],

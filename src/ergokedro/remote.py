@@ -1,0 +1,148 @@
+"""Files and directories at an fsspec URL (S3, GCS, …), each with a copy on this machine.
+
+The copy is what is mapped and written. It stands in the cache folder, under a name that depends on
+the URL alone. A note beside it holds the checksums (an object store's ETags) of what was copied,
+so that data travel only when they have changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ergokedro.errors import ErgokedroError
+from ergokedro.files import atomic_directory, canonical_json, fingerprint, write_atomic
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is a URL of anything but the local file system."""
+    protocol, separator, _ = path.partition("://")
+    return bool(separator) and protocol not in ("file", "local")
+
+
+def open_filesystem(url: str, options: dict[str, Any]) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the path in it.
+
+    Raises
+    ------
+    ErgokedroError
+        If the protocol is unknown, or its package is not installed.
+    """
+    from fsspec.core import url_to_fs
+
+    try:
+        filesystem, path = url_to_fs(url, **options)
+    except (ImportError, ValueError) as error:
+        raise ErgokedroError(
+            f"{url} cannot be opened: {error}. For s3:// URLs install the extra `s3` "
+            "(`pip install 'ergokedro[s3]'`), for others the fsspec package of the protocol."
+        ) from error
+    return filesystem, str(path).rstrip("/")
+
+
+def list_checksums(filesystem: Any, path: str) -> dict[str, str]:
+    """Checksum of every file at or below a path, by its path; nothing if there is none."""
+    filesystem.invalidate_cache()  # what others wrote meanwhile counts
+    return {file: str(filesystem.checksum(file)) for file in sorted(filesystem.find(path))}
+
+
+def cache_folder() -> Path:
+    """ERGOKEDRO_CACHE, else `ergokedro` in the user's cache folder."""
+    if folder := os.environ.get("ERGOKEDRO_CACHE"):
+        return Path(folder).expanduser().resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ergokedro"
+
+
+class RemoteCopy:
+    """What stands at a URL, a file or a directory, and its local copy.
+
+    Parameters
+    ----------
+    url : fsspec URL.
+    options : of the file system: credentials, endpoint and the like.
+    """
+
+    def __init__(self, url: str, options: dict[str, Any]):
+        self.url = url
+        self._options = options
+        folder = cache_folder() / fingerprint(url)
+        self._data, self._note = folder / "data", folder / "note.json"
+        self.local = self._data / PurePosixPath(url.rstrip("/")).name
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        return open_filesystem(self.url, self._options)
+
+    @property
+    def unused(self) -> bool:
+        """Whether nothing was ever copied or written here."""
+        return not self._data.exists()
+
+    def exists(self) -> bool:
+        """Whether there is anything at the URL."""
+        return bool(self._checksums())
+
+    def pull(self) -> Path:
+        """Bring the local copy up to date, and give its path.
+
+        Raises
+        ------
+        ErgokedroError
+            If there is nothing at the URL.
+        """
+        filesystem, path = self._opened
+        remote = self._checksums()
+        if not remote:
+            raise ErgokedroError(f"There is nothing at {self.url}.")
+        if self._agrees(remote):
+            return self.local
+        with atomic_directory(self._data) as work:
+            for file in remote:
+                target = work / self.local.name / PurePosixPath(file).relative_to(path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                filesystem.get_file(file, str(target))
+        self._write_note(remote)
+        return self.local
+
+    def push(self) -> None:
+        """Make what is at the URL equal to the local copy, and to the files beside that.
+
+        What is there goes first, and JSON files, which complete a corpus or a store, come last:
+        an interrupted upload leaves something that is seen to be incomplete.
+        """
+        if self._agrees(self._checksums()):
+            return
+        filesystem, path = self._opened
+        if filesystem.exists(path):
+            filesystem.rm(path, recursive=True)
+        files = [file for file in sorted(self._data.rglob("*")) if file.is_file()]
+        for file in sorted(files, key=lambda file: file.suffix == ".json"):
+            target = f"{PurePosixPath(path).parent}/{file.relative_to(self._data).as_posix()}"
+            filesystem.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
+            filesystem.put_file(str(file), target)
+        self._write_note(self._checksums())
+
+    def _checksums(self) -> dict[str, str]:
+        return list_checksums(*self._opened)
+
+    def _agrees(self, remote: dict[str, str]) -> bool:
+        """Whether neither side has changed since they were made equal."""
+        try:
+            note = json.loads(self._note.read_bytes())
+        except (OSError, ValueError):
+            return False
+        return bool(remote) and note == {"remote": remote, "local": self._local_state()}
+
+    def _write_note(self, remote: dict[str, str]) -> None:
+        note = {"remote": remote, "local": self._local_state()}
+        write_atomic(self._note, canonical_json(note))
+
+    def _local_state(self) -> dict[str, list[int]]:
+        files = [file for file in sorted(self._data.rglob("*")) if file.is_file()]
+        return {
+            file.relative_to(self._data).as_posix(): [file.stat().st_size, file.stat().st_mtime_ns]
+            for file in files
+        }
