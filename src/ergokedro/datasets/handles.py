@@ -134,7 +134,14 @@ class ModelDataset(HandleDataset):
 
 
 class FolderDataset(HandleDataset):
-    """A folder, which may not exist yet, in which nodes keep work to go on from."""
+    """A folder, which may not exist yet, in which nodes keep work to go on from.
+
+    Of a URL it is the local copy: work to go on from stays on the machine that does it.
+    """
+
+    def load(self) -> Path:
+        """The folder's path."""
+        return self.open(self._filepath)
 
     def write(self, path: Path, data: Any) -> None:
         """Refuse: nodes write into the folder themselves."""
