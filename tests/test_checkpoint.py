@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def run(
     **kwargs: Any,
 ) -> TrainingResult:
     """Train nine steps on random windows; raises after so many `batches`."""
-    identity = run_identity("manifest", seed, CONFIG.to_dict(), training, "windows")
+    identity = run_identity("manifest", seed, asdict(CONFIG), training, "windows")
     checkpoints = Checkpoints(folder, "k1", identity, params, repeat) if folder else None
     windows = FailingWindows(batches)
     settings = {"name": "k1", "validation": VALIDATION, "checkpoints": checkpoints, **kwargs}

@@ -27,7 +27,6 @@ from ergokedro.training import (
     make_optimizer,
     stability,
     train,
-    window_loss,
 )
 from ergokedro.windows import TrainingWindows
 
@@ -95,7 +94,7 @@ def test_the_loop_equals_a_plain_one() -> None:
     for step in range(9):
         rows = tokens[:: -1 if step // 3 % 2 else 1][step % 3 * 4 : step % 3 * 4 + 4]
         batch = torch.from_numpy(rows.copy())
-        log_p = model(input_ids=batch).logits[:, :-1].log_softmax(-1)
+        log_p = model(batch)[:, :-1].log_softmax(-1)
         loss = -log_p.gather(-1, batch[:, 1:, None]).mean()
         model.zero_grad()
         loss.backward()
@@ -316,14 +315,6 @@ def test_decay_is_for_matrices_only() -> None:
     assert all("norm" in names[id(p)] or "bias" in names[id(p)] for p in others["params"])
     assert not any("norm" in names[id(p)] or "bias" in names[id(p)] for p in decayed["params"])
     assert len(decayed["params"]) + len(others["params"]) == len(names)
-
-
-def test_window_loss_is_the_mean_nll() -> None:
-    tokens = random_windows()
-    model = build_model(CONFIG, 0)
-    expected = token_nll(model, tokens, 10).mean(dtype=np.float64)
-    loss = window_loss(model, torch.from_numpy(tokens))
-    assert loss.item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_stability_measures() -> None:

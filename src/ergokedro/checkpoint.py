@@ -29,8 +29,8 @@ from ergokedro.parameters import CheckpointParameters, TrainingParameters
 log = logging.getLogger(__name__)
 
 # Other versions of these libraries and modules may give other bits.
-_LIBRARIES = ("numpy", "torch", "transformers")
-_MODULES = ("evaluation", "machine", "model", "training", "windows")
+_LIBRARIES = ("numpy", "torch")
+_MODULES = ("evaluation", "gpt_neox", "machine", "model", "training", "windows")
 # Settings without a part in what a run ends in.
 _NO_PROTOCOL = {"device", "threads", "checkpoints", "repeat"}
 # By default: at least so many seconds between checkpoints, which take this share of the time.

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from torch.nn import functional
+
+from ergokedro.gpt_neox import GPTNeoX
 
 
-def token_nll(model: torch.nn.Module, tokens: np.ndarray, batch_size: int) -> np.ndarray:
+def token_nll(model: GPTNeoX, tokens: np.ndarray, batch_size: int) -> np.ndarray:
     """NLL of tokens 2..W of every window given the tokens before.
 
     Parameters
@@ -27,23 +28,16 @@ def token_nll(model: torch.nn.Module, tokens: np.ndarray, batch_size: int) -> np
     return np.concatenate([_batch_nll(model, batch) for batch in batches])
 
 
-def _batch_nll(model: torch.nn.Module, tokens: np.ndarray) -> np.ndarray:
+def _batch_nll(model: GPTNeoX, tokens: np.ndarray) -> np.ndarray:
     # In float32 on every device: bfloat16 logits have three digits, too few to measure with.
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
     with torch.inference_mode():
         batch = torch.from_numpy(tokens.astype(np.int64)).to(device)
-        logits = model(input_ids=batch[:, :-1]).logits.float()
-        nll = functional.cross_entropy(
-            logits.flatten(0, 1), batch[:, 1:].flatten(), reduction="none"
-        )
-    model.train(was_training)
-    return nll.view(len(tokens), -1).cpu().numpy()
+        return model.nll(batch).cpu().numpy()
 
 
 def evaluate(
-    model: torch.nn.Module,
+    model: GPTNeoX,
     tokens: np.ndarray,
     windows: pd.DataFrame,
     window_length: int,

@@ -120,7 +120,7 @@ def _fit_all(
     start = np.array([curves[0, -1], curves[0, 0] - curves[0, -1], np.log(form.start)])
     fits: list[np.ndarray] = []
     for each in curves:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             found = least_squares(residuals, start, method="lm", max_nfev=300, args=(each,))
         if found.success and np.isfinite(found.x).all():
             fits.append(found.x)

@@ -7,13 +7,18 @@ corpus; no hub is needed for any of them.
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from ergokedro.errors import ErgokedroError
-from ergokedro.files import atomic_directory
+from ergokedro.files import atomic_directory, canonical_json
+from ergokedro.gpt_neox import GPTNeoX, GPTNeoXConfig
 from ergokedro.parameters import ModelParameters
 
 _PYTHIA = {"rotary_pct": 0.25, "use_parallel_residual": True, "initializer_range": 0.02}
@@ -61,12 +66,27 @@ _OVERRIDES = {
     "parallel_residual": "use_parallel_residual",
     "initializer_range": "initializer_range",
 }
+# What this architecture has no settings for, in transformers' configuration.
+_FIXED: dict[str, Any] = {
+    "attention_bias": True,
+    "attention_dropout": 0.0,
+    "bos_token_id": 0,
+    "classifier_dropout": 0.0,
+    "eos_token_id": 0,
+    "hidden_act": "gelu",
+    "hidden_dropout": 0.0,
+    "tie_word_embeddings": False,
+    "use_cache": False,
+}
+# Those of them that change the function.
+_DECISIVE = {"attention_bias", "hidden_act", "model_type", "tie_word_embeddings"}
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 # Pythia pads 50,277 tokens to 50,304: matrix products like multiples of 128.
 _VOCABULARY_MULTIPLE = 128
 
 
-def model_config(params: ModelParameters, vocab_size: int) -> Any:
-    """The `transformers.GPTNeoXConfig` of a preset with its overrides.
+def model_config(params: ModelParameters, vocab_size: int) -> GPTNeoXConfig:
+    """The shape of a preset with its overrides.
 
     Parameters
     ----------
@@ -77,50 +97,14 @@ def model_config(params: ModelParameters, vocab_size: int) -> Any:
     ErgokedroError
         If the settings do not fit together.
     """
-    from transformers import GPTNeoXConfig
-
     settings = dict(PRESETS[params.preset])
     for ours, theirs in _OVERRIDES.items():
         if (value := getattr(params, ours)) is not None:
             settings[theirs] = value
     settings.setdefault("intermediate_size", 4 * settings["hidden_size"])
     _check_heads(settings)
-    rotary_pct = settings.pop("rotary_pct")
     padded = -(-vocab_size // _VOCABULARY_MULTIPLE) * _VOCABULARY_MULTIPLE
-    config = GPTNeoXConfig(
-        **settings,
-        vocab_size=padded,
-        max_position_embeddings=2048,
-        rope_parameters={
-            "rope_type": "default",
-            "rope_theta": 10_000.0,
-            "partial_rotary_factor": rotary_pct,
-        },
-        hidden_act="gelu",
-        layer_norm_eps=1e-5,
-        attention_dropout=0.0,
-        hidden_dropout=0.0,
-        classifier_dropout=0.0,
-        tie_word_embeddings=False,
-        use_cache=False,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    config._attn_implementation = _causal_attention()
-    return config
-
-
-def _causal_attention() -> str:
-    """Name under which transformers' SDPA attention runs without making masks.
-
-    Under its own name, every forward pass asks the device whether windows are packed, and waits
-    for the answer. Without a mask the attention is causal, which is what whole windows need.
-    """
-    from transformers import AttentionInterface
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    AttentionInterface.register("causal_sdpa", sdpa_attention_forward)
-    return "causal_sdpa"
+    return GPTNeoXConfig(vocab_size=padded, **settings)
 
 
 def _check_heads(settings: dict[str, Any]) -> None:
@@ -137,14 +121,12 @@ def _check_heads(settings: dict[str, Any]) -> None:
         )
 
 
-def build_model(config: Any, seed: int) -> torch.nn.Module:
+def build_model(config: GPTNeoXConfig, seed: int) -> GPTNeoX:
     """A model whose weights depend on `config` and `seed` alone; torch's own seed is untouched."""
-    from transformers import GPTNeoXForCausalLM
-
-    with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would also seed the accelerators, which fork_rng leaves out here.
-        torch.default_generator.manual_seed(seed)
-        model: torch.nn.Module = GPTNeoXForCausalLM(config)
+    with torch.device("meta"):  # without the weights that torch would draw only to be replaced
+        model = GPTNeoX(config)
+    model = model.to_empty(device="cpu")
+    model.initialize(torch.Generator().manual_seed(seed))
     return model
 
 
@@ -162,40 +144,83 @@ def weights_fingerprint(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def save_model(path: Path, model: Any) -> None:
-    """Write a directory that `transformers` loads: config.json and safetensors."""
-    _no_transformers_bars()
+def save_model(path: Path, model: GPTNeoX) -> None:
+    """Write a directory that transformers loads: config.json and safetensors."""
     with atomic_directory(Path(path)) as work:
-        model.save_pretrained(work)
+        save_pretrained(work, model)
 
 
-def load_model(path: Path) -> torch.nn.Module:
-    """Read a directory that :func:`save_model` wrote.
+def save_pretrained(directory: Path, model: GPTNeoX) -> None:
+    """Write transformers' files into a directory."""
+    (directory / _CONFIG).write_bytes(canonical_json(transformers_config(model.config)))
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, directory / _WEIGHTS, metadata={"format": "pt"})
+
+
+def load_model(path: Path) -> GPTNeoX:
+    """Read a directory of transformers' files, such as :func:`save_model` or a Pythia hub copy.
 
     Raises
     ------
     ErgokedroError
-        If there is none.
+        If there is none, or it holds no GPT-NeoX of this kind.
     """
-    from transformers import GPTNeoXForCausalLM
-
-    _no_transformers_bars()
     try:
-        model: torch.nn.Module = GPTNeoXForCausalLM.from_pretrained(
-            path, attn_implementation=_causal_attention(), local_files_only=True
-        )
-    except OSError as error:
+        config = _read_config(json.loads((Path(path) / _CONFIG).read_bytes()))
+        weights = load_file(Path(path) / _WEIGHTS)
+        names = {"embed_out.weight": "lm_head.weight"}  # before transformers 5
+        weights = {names.get(name, name): weights[name] for name in weights}
+        with torch.device("meta"):
+            model = GPTNeoX(config)
+        wanted = model.state_dict()
+        # Copies on the hub hold masks and frequencies, too, which are no weights.
+        model.load_state_dict({n: weights[n].float() for n in wanted}, strict=True, assign=True)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ErgokedroError(
             f"{path} holds no model ({error}); run `kedro run --pipelines training`."
         ) from error
+    model.gpt_neox.reset_rotary()
     return model
 
 
-def _no_transformers_bars() -> None:
-    """Its progress bars for reading and writing a single file would tear the log."""
-    from transformers.utils import logging as transformers_logging
+def transformers_config(config: GPTNeoXConfig) -> dict[str, Any]:
+    """`config.json` as transformers' GPTNeoXConfig reads it."""
+    own = {field.name: getattr(config, field.name) for field in fields(config)}
+    rope = {
+        "rope_type": "default",
+        "rope_theta": own.pop("rotary_emb_base"),
+        "partial_rotary_factor": own.pop("rotary_pct"),
+    }
+    return {
+        **own,
+        "architectures": ["GPTNeoXForCausalLM"],
+        "model_type": "gpt_neox",
+        "rope_parameters": rope,
+        "dtype": "float32",
+        **_FIXED,
+    }
 
-    transformers_logging.disable_progress_bar()
+
+def _read_config(raw: dict[str, Any]) -> GPTNeoXConfig:
+    """The other way round; also of `config.json` files from before transformers 5.
+
+    Raises
+    ------
+    ValueError
+        If the file describes what this model is not.
+    """
+    rope = raw.get("rope_parameters") or {}
+    own = {field.name: raw[field.name] for field in fields(GPTNeoXConfig) if field.name in raw}
+    own["rotary_pct"] = rope.get("partial_rotary_factor", raw.get("rotary_pct", 0.25))
+    own["rotary_emb_base"] = rope.get("rope_theta", raw.get("rotary_emb_base", 10_000))
+    other = [
+        f"{key} = {raw[key]!r}"
+        for key, value in {**_FIXED, "model_type": "gpt_neox"}.items()
+        if key in _DECISIVE and raw.get(key, value) != value
+    ]
+    if other or rope.get("rope_type", "default") != "default":
+        raise ValueError(f"not supported: {', '.join(other) or rope}")
+    return GPTNeoXConfig(**own)
 
 
 def check_weights(model: torch.nn.Module, summary: dict[str, Any], manifest: str) -> None:

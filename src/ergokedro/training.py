@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn import functional
 
 from ergokedro.checkpoint import Checkpoint, Checkpoints, capture, restore
 from ergokedro.errors import ErgokedroError
 from ergokedro.evaluation import token_nll
+from ergokedro.gpt_neox import GPTNeoX, GPTNeoXConfig
 from ergokedro.machine import autocast, choose_device, cpu_threads, keep_freed_memory
 from ergokedro.model import build_model, n_parameters, weights_fingerprint
 from ergokedro.parameters import TrainingParameters
@@ -58,7 +58,7 @@ class TrainingResult:
     summary : sizes, fingerprints, stability and speed; JSON-able.
     """
 
-    model: torch.nn.Module
+    model: GPTNeoX
     history: pd.DataFrame
     summary: dict[str, Any]
 
@@ -89,14 +89,8 @@ def make_optimizer(model: torch.nn.Module, params: TrainingParameters) -> torch.
     )
 
 
-def window_loss(model: torch.nn.Module, windows: torch.Tensor) -> torch.Tensor:
-    """Mean NLL over tokens 2..W of int64 (b, W) windows, a scalar in nats."""
-    logits = model(input_ids=windows[:, :-1]).logits
-    return functional.cross_entropy(logits.flatten(0, 1).float(), windows[:, 1:].flatten())
-
-
 def train(
-    config: Any,
+    config: GPTNeoXConfig,
     windows: TrainingWindows,
     params: TrainingParameters,
     seed: int,
@@ -158,7 +152,7 @@ def train(
 class _Loop:
     """The state of a run and the steps that move it on."""
 
-    model: torch.nn.Module
+    model: GPTNeoX
     optimizer: torch.optim.AdamW
     windows: TrainingWindows
     params: TrainingParameters
@@ -267,8 +261,8 @@ class _Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.steps, self.params)
         with autocast(device):
-            loss = window_loss(self.model, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+            loss = self.model.loss(batch)
+        loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.params.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

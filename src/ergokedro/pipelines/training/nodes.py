@@ -7,6 +7,7 @@ of which must therefore be importable: a torch module is `Any` here.
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def train_model(
     identity = run_identity(
         manifest.fingerprint,
         seed,
-        config.to_dict(),
+        asdict(config),
         training,
         windows_fingerprint(evaluation_windows),
     )
