@@ -17,7 +17,9 @@ from kedro.pipeline.node import Node
 
 from ergokedro import tracking
 from ergokedro.cleaning import KEPT, REASONS
+from ergokedro.datasets.handles import HandleDataset
 from ergokedro.errors import ErgokedroError
+from ergokedro.remote import RemoteCopy, is_remote
 
 log = logging.getLogger(__name__)
 _ORDER = ("data_processing", "mixture_design", "training", "analysis")
@@ -109,7 +111,7 @@ class ProjectHooks:
         files = reporting_files(pipeline, catalog)
         if self._tracker is not None:
             self._tracker.leave()
-            for path in files:
+            for path in files.values():
                 self._tracker.log_file(path)
             self._tracker.finish("FINISHED")
             tracking.activate(None)
@@ -117,9 +119,9 @@ class ProjectHooks:
             from ergokedro.report import format_table
 
             print(format_table(catalog.load("xe_table")))
-        for path in files:
+        for url, path in files.items():
             if path.suffix in {".html", ".md", ".png"}:
-                print(f"  {path}")
+                print(f"  {url}")
 
 
 def check_inputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -226,11 +228,21 @@ def run_params(manifest: Any, store: Any, summary: dict[str, Any]) -> dict[str, 
     }
 
 
-def reporting_files(pipeline: Pipeline, catalog: DataCatalog) -> list[Path]:
-    """Files of the reporting layer that the pipeline wrote."""
-    files = []
+def reporting_files(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, Path]:
+    """Files of the reporting layer that the pipeline wrote: where they stand, as a path or a URL,
+    and where they can be read on this machine."""
+    files = {}
     for name in sorted(pipeline.all_outputs()):
-        path = getattr(catalog.get(name), "_filepath", None)
-        if path is not None and "08_reporting" in Path(str(path)).parts:
-            files.append(Path(str(path)))
-    return [path for path in files if path.is_file()]
+        dataset: Any = catalog.get(name)
+        place = dataset._describe() if hasattr(dataset, "_filepath") else {}
+        path, protocol = str(place.get("filepath", "")), place.get("protocol", "file")
+        if "08_reporting" not in Path(path).parts:
+            continue
+        url = path if protocol == "file" else f"{protocol}://{path}"
+        if not is_remote(url):
+            files[url] = Path(url)
+        elif catalog.exists(name):
+            own = isinstance(dataset, HandleDataset)
+            options = dataset.storage_options if own else dataset._fs.storage_options
+            files[url] = RemoteCopy(url, options).pull()
+    return {url: path for url, path in files.items() if path.is_file()}

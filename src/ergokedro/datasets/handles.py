@@ -37,8 +37,8 @@ class HandleDataset(AbstractDataset[Any, Any]):
         metadata: dict[str, Any] | None = None,
     ):
         """`credentials` and `fs_args` are those of the URL's fsspec file system."""
-        options = {**(credentials or {}), **(fs_args or {})}
-        self._remote = RemoteCopy(filepath, options) if is_remote(filepath) else None
+        self.storage_options = {**(credentials or {}), **(fs_args or {})}
+        self._remote = RemoteCopy(filepath, self.storage_options) if is_remote(filepath) else None
         self._filepath = self._remote.local if self._remote else Path(filepath)
         self.metadata = metadata
 
