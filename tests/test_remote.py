@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,17 @@ def test_a_figure_takes_its_twin_along(bucket: Any) -> None:
         "ergokedro-test/figures/one.png", "ergokedro-test/figures/one.svg",
     ]  # fmt: skip
     assert dataset.load().startswith(b"\x89PNG")
+
+
+def test_credentials_of_a_catalog_entry(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = {"key": "test", "secret": "test"}
+    endpoint = {"client_kwargs": {"endpoint_url": os.environ["AWS_ENDPOINT_URL"]}}
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    bucket.pipe(f"{BUCKET}/secret/one.png", b"picture")
+    dataset = FigureDataset(f"{BUCKET}/secret/one.png", credentials=secret, fs_args=endpoint)
+    assert dataset.exists()
+    assert dataset.load() == b"picture"
 
 
 def test_nothing_there_is_one_clear_error(bucket: Any) -> None:

@@ -16,8 +16,6 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from ergokedro import tracking
-from ergokedro.cleaning import KEPT, REASONS
-from ergokedro.datasets.handles import HandleDataset
 from ergokedro.errors import ErgokedroError
 from ergokedro.remote import RemoteCopy, is_remote
 
@@ -188,6 +186,8 @@ def log_run(tracker: tracking.Tracker, data: dict[str, Any]) -> None:
 
 def cleaning_metrics(documents: Any, near_duplicates: Any) -> dict[str, float]:
     """Documents kept and dropped for each reason; near-duplicates that were only listed."""
+    from ergokedro.cleaning import KEPT, REASONS
+
     statuses = documents.status.value_counts()
     counts = {name: float(statuses.get(name, 0)) for name in (KEPT, *REASONS)}
     listed = near_duplicates.reason[~near_duplicates.dropped.astype(bool)].value_counts()
@@ -242,7 +242,7 @@ def reporting_files(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, Path]
         if not is_remote(url):
             files[url] = Path(url)
         elif catalog.exists(name):
-            own = isinstance(dataset, HandleDataset)
+            own = hasattr(dataset, "storage_options")
             options = dataset.storage_options if own else dataset._fs.storage_options
             files[url] = RemoteCopy(url, options).pull()
     return {url: path for url, path in files.items() if path.is_file()}
