@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,17 @@ def test_a_figure_takes_its_twin_along(bucket: Any) -> None:
     assert dataset.load().startswith(b"\x89PNG")
 
 
+def test_credentials_of_a_catalog_entry(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = {"key": "test", "secret": "test"}
+    endpoint = {"client_kwargs": {"endpoint_url": os.environ["AWS_ENDPOINT_URL"]}}
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    bucket.pipe(f"{BUCKET}/secret/one.png", b"picture")
+    dataset = FigureDataset(f"{BUCKET}/secret/one.png", credentials=secret, fs_args=endpoint)
+    assert dataset.exists()
+    assert dataset.load() == b"picture"
+
+
 def test_nothing_there_is_one_clear_error(bucket: Any) -> None:
     with pytest.raises(ErgokedroError, match="nothing at s3://ergokedro-test/none"):
         RemoteCopy(f"{BUCKET}/none", {}).pull()
@@ -201,8 +213,8 @@ def test_every_layer_in_the_object_store(bucket: Any, tmp_path: Path) -> None:
     project = Project.create(tmp_path / "project")
     settings = f"experiment: synthetic\ndata_root: {BUCKET}/run\n"
     (project.root / "conf" / "small" / "globals.yml").write_text(settings)
-    (project.root / "conf" / "small" / "tracking.yml").write_text("enabled: false\n")
-    project.run("--params", "k=1")
+    output = project.run("--params", "k=1")
+    assert f"{BUCKET}/run/08_reporting/synthetic/report.html" in output
     assert not (project.root / "data").exists()
     store: TokenStore = TokenStoreDataset(f"{BUCKET}/run/03_primary/synthetic/token_store").load()
     with bucket.open(f"{BUCKET}/run/05_model_input/synthetic/manifests/k1.json") as file:
@@ -211,3 +223,6 @@ def test_every_layer_in_the_object_store(bucket: Any, tmp_path: Path) -> None:
         assert pd.read_csv(file).k.to_list() == [1]
     names = {Path(f).name for f in bucket.find(f"{BUCKET}/run/08_reporting")}
     assert {"report.html", "xe_by_k.png", "xe_by_k.svg", "budgets.csv"} <= names
+    artifacts = {path.name: path for path in (project.root / "mlruns").rglob("*.*")}
+    assert {"report.html", "xe_by_k.png", "budgets.csv"} <= artifacts.keys()
+    assert artifacts["xe_by_k.png"].read_bytes().startswith(b"\x89PNG")

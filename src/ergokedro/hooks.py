@@ -17,8 +17,8 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from ergokedro import tracking
-from ergokedro.cleaning import KEPT, REASONS
 from ergokedro.errors import ErgokedroError
+from ergokedro.remote import RemoteCopy, is_remote
 
 log = logging.getLogger(__name__)
 _ORDER = ("data_processing", "mixture_design", "training", "analysis")
@@ -110,7 +110,7 @@ class ProjectHooks:
         files = reporting_files(pipeline, catalog)
         if self._tracker is not None:
             self._tracker.leave()
-            for path in files:
+            for path in files.values():
                 self._tracker.log_file(path)
             self._tracker.finish("FINISHED")
             tracking.activate(None)
@@ -118,9 +118,9 @@ class ProjectHooks:
             from ergokedro.report import format_table
 
             print(format_table(catalog.load("xe_table")))
-        for path in files:
+        for url, path in files.items():
             if path.suffix in {".html", ".md", ".png"}:
-                print(f"  {path}")
+                print(f"  {url}")
 
 
 def check_inputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -186,6 +186,8 @@ def log_run(tracker: tracking.Tracker, data: dict[str, Any]) -> None:
 
 def cleaning_metrics(documents: Any, near_duplicates: Any) -> dict[str, float]:
     """Documents kept and dropped for each reason; near-duplicates that were only listed."""
+    from ergokedro.cleaning import KEPT, REASONS
+
     statuses = documents.status.value_counts()
     counts = {name: float(statuses.get(name, 0)) for name in (KEPT, *REASONS)}
     listed = near_duplicates.reason[~near_duplicates.dropped.astype(bool)].value_counts()
@@ -226,11 +228,21 @@ def run_params(manifest: Any, store: Any, summary: dict[str, Any]) -> dict[str, 
     }
 
 
-def reporting_files(pipeline: Pipeline, catalog: DataCatalog) -> list[Path]:
-    """Files of the reporting layer that the pipeline wrote."""
-    files = []
+def reporting_files(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, Path]:
+    """Files of the reporting layer that the pipeline wrote: where they stand, as a path or a URL,
+    and where they can be read on this machine."""
+    files = {}
     for name in sorted(pipeline.all_outputs()):
-        path = getattr(catalog.get(name), "_filepath", None)
-        if path is not None and "08_reporting" in Path(str(path)).parts:
-            files.append(Path(str(path)))
-    return [path for path in files if path.is_file()]
+        dataset: Any = catalog.get(name)
+        place = dataset._describe() if hasattr(dataset, "_filepath") else {}
+        path, protocol = str(place.get("filepath", "")), place.get("protocol", "file")
+        if "08_reporting" not in Path(path).parts:
+            continue
+        url = path if protocol == "file" else f"{protocol}://{path}"
+        if not is_remote(url):
+            files[url] = Path(url)
+        elif catalog.exists(name):
+            own = hasattr(dataset, "storage_options")
+            options = dataset.storage_options if own else dataset._fs.storage_options
+            files[url] = RemoteCopy(url, options).pull()
+    return {url: path for url, path in files.items() if path.is_file()}

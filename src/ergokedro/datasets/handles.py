@@ -38,8 +38,8 @@ class HandleDataset(AbstractDataset[Any, Any]):
         metadata: dict[str, Any] | None = None,
     ):
         """`credentials` and `fs_args` are those of the URL's fsspec file system."""
-        options = {**(credentials or {}), **(fs_args or {})}
-        self._remote = RemoteCopy(filepath, options) if is_remote(filepath) else None
+        self.storage_options = {**(credentials or {}), **(fs_args or {})}
+        self._remote = RemoteCopy(filepath, self.storage_options) if is_remote(filepath) else None
         self._filepath = self._remote.local if self._remote else Path(filepath)
         self.metadata = metadata
 
@@ -175,6 +175,7 @@ class FigureDataset(HandleDataset):
         from matplotlib import rc_context
 
         path.parent.mkdir(parents=True, exist_ok=True)
+        _round_layout(data)
         data.savefig(path, dpi=150)
         with rc_context({"svg.hashsalt": "ergokedro"}):
             data.savefig(path.with_suffix(".svg"), metadata={"Date": None})
@@ -186,3 +187,15 @@ class FigureDataset(HandleDataset):
     def preview(self) -> ImagePreview:
         """The picture, for Kedro-Viz."""
         return ImagePreview(base64.b64encode(self.load()).decode())
+
+
+def _round_layout(figure: Any) -> None:
+    """Fix the places of all axes to a millionth of the figure.
+
+    The solver of the constrained layout differs in the last bits from process to process, and an
+    SVG file names its clip paths by a hash of all bits.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(value, 6) for value in axes.get_position(original=True).bounds])
