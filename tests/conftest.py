@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.logging import RichHandler
 
 from ergokedro.store import TOKEN_DTYPE, TOKENS, TokenStore, open_store, seal_store
 
 # Test processes run side by side. OpenMP's threads spin while they wait for each other, which
 # keeps the one that they wait for off a shared processor. Must be set before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> None:
+    """Importing Kedro sets up logging for the whole process: undo it, so that order is nothing."""
+    for name, level in (("", logging.WARNING), ("kedro", 0), ("ergokedro", 0)):
+        logger = logging.getLogger(name)
+        logger.setLevel(level)
+        kept = [h for h in logger.handlers if not isinstance(h, RichHandler)]
+        logger.handlers[:] = kept
+
 
 Lengths = dict[tuple[str, str], list[int]]
 StoreMaker = Callable[[Lengths], TokenStore]

@@ -193,7 +193,7 @@ def linear_cross_entropy(
     -------
     float32 scalar, nats.
     """
-    loss: torch.Tensor = _LinearCrossEntropy.apply(hidden, weight, targets)
+    loss: torch.Tensor = _LinearCrossEntropy.apply(hidden, weight, targets)  # type: ignore[no-untyped-call]
     return loss
 
 
