@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import statistics
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+
+_PAUSE = 1.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ def compare(peers: Sequence[Peer], unit: str, repeats: int) -> dict[str, float]:
     speeds: dict[str, list[float]] = {peer.name: [] for peer in peers}
     for _ in range(repeats):
         for peer in peers:
+            gc.collect()
+            time.sleep(_PAUSE)  # threads of the peer before may still be reading ahead
             speeds[peer.name].append(peer.run())
     medians = {name: statistics.median(each) for name, each in speeds.items()}
     first = medians[peers[0].name]

@@ -184,6 +184,23 @@ def test_any_step_can_be_had_alone(make_store: StoreMaker) -> None:
         np.testing.assert_array_equal(fresh.batch(step, 7), run[step])
 
 
+@pytest.mark.parametrize("block_shuffle", [False, True])
+@pytest.mark.parametrize("ahead", [1, 20, 10_000])
+def test_batches_in_a_row_are_those_of_single_steps(
+    make_store: StoreMaker, monkeypatch: pytest.MonkeyPatch, ahead: int, block_shuffle: bool
+) -> None:
+    monkeypatch.setattr(windows_module, "_AHEAD_WINDOWS", ahead)
+    store = make_store(LENGTHS)
+    windows = TrainingWindows(store, manifest_of(store, 2), 5, block_shuffle=block_shuffle)
+    alone = TrainingWindows(store, manifest_of(store, 2), 5, block_shuffle=block_shuffle)
+    per_epoch = windows.steps_per_epoch(7)
+    for first in (0, 2, per_epoch, 2 * per_epoch + 1, 3 * per_epoch):
+        found = list(windows.batches(7, 3, first))
+        assert len(found) == 3 * per_epoch - first
+        for step, batch in enumerate(found, start=first):
+            np.testing.assert_array_equal(batch, alone.batch(step, 7))
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_loaders_keep_the_order(make_store: StoreMaker, workers: int, ranks: int) -> None:

@@ -48,6 +48,7 @@ class WindowBatches(IterableDataset[torch.Tensor]):
         self._windows = windows
         self._batch_size = batch_size
         self._first_step = first_step
+        self._epochs = epochs
         self._last_step = epochs * windows.steps_per_epoch(batch_size)
         self._rank = rank
         self._ranks = ranks
@@ -55,6 +56,10 @@ class WindowBatches(IterableDataset[torch.Tensor]):
     def __iter__(self) -> Iterator[torch.Tensor]:
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        for step in range(self._first_step + number, self._last_step, workers):
-            batch = self._windows.batch(step, self._batch_size)
+        if workers == 1:  # the fastest form: PyTorch's workers only slow it down
+            batches = self._windows.batches(self._batch_size, self._epochs, self._first_step)
+        else:
+            steps = range(self._first_step + number, self._last_step, workers)
+            batches = (self._windows.batch(step, self._batch_size) for step in steps)
+        for batch in batches:
             yield torch.from_numpy(batch[self._rank :: self._ranks])

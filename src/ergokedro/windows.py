@@ -8,6 +8,9 @@ together: over the whole epoch, or, for stores larger than memory, block by bloc
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +23,8 @@ from ergokedro.store import TokenStore
 # With windows of 100 tokens a block is 0.8 MB and a group, which is held in memory, 52 MB.
 BLOCK_WINDOWS = 4096
 GROUP_BLOCKS = 64
+# What `TrainingWindows.batches` reads at a time: few enough to stay in the processor's cache.
+_AHEAD_WINDOWS = 2048
 
 
 class TrainingWindows:
@@ -41,7 +46,7 @@ class TrainingWindows:
         self._manifest = manifest
         self._seed = seed
         self._block_shuffle = block_shuffle
-        self._cached: tuple[int, np.ndarray, np.ndarray] | None = None
+        self._cached: tuple[int, np.ndarray, list[int]] | None = None
         self._ahead: tuple[int, int, np.ndarray] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -71,20 +76,25 @@ class TrainingWindows:
         """
         return self._epoch(epoch)[0]
 
-    def _epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """First tokens in order, and the places of the windows that wrap around."""
+    def _epoch(self, epoch: int) -> tuple[np.ndarray, list[int]]:
+        """First tokens in order, and the ascending places of the windows that wrap around."""
         if self._cached is None or self._cached[0] != epoch:
-            starts = self._order(epoch)
-            self._cached = epoch, starts, np.flatnonzero(self._wraps(starts))
+            self._cached = epoch, *self._order(epoch)
         return self._cached[1:]
 
-    def _order(self, epoch: int) -> np.ndarray:
+    def _order(self, epoch: int) -> tuple[np.ndarray, list[int]]:
         manifest = self._manifest
         rng = np.random.default_rng([self._seed, epoch, manifest.order_key])
         parts = [self._cut(component, rng) for component in manifest.components]
         if self._block_shuffle:
-            return shuffle_blocks(parts, rng, BLOCK_WINDOWS, GROUP_BLOCKS)
-        return rng.permutation(np.concatenate(parts))
+            starts = shuffle_blocks(parts, rng, BLOCK_WINDOWS, GROUP_BLOCKS)
+        else:
+            starts = np.concatenate(parts)
+            starts = starts[rng.permutation(len(starts))]
+        # Only the last window of a component can wrap around.
+        last = np.array([part[-1] for part in parts])
+        wraps = np.flatnonzero(np.isin(starts, last[self._wraps(last)]))
+        return starts, wraps.tolist()
 
     def _cut(self, component: Component, rng: np.random.Generator) -> np.ndarray:
         """First tokens of one component's windows in one epoch, in the order of the text."""
@@ -92,8 +102,7 @@ class TrainingWindows:
         if self._manifest.within_documents:
             return self._cut_documents(component, rng)
         phase = rng.integers(length)
-        span = component.stop - component.start
-        return component.start + (phase + length * np.arange(component.windows)) % span
+        return component.start + phase + length * np.arange(component.windows)
 
     def _cut_documents(self, component: Component, rng: np.random.Generator) -> np.ndarray:
         """As `_cut`, with a phase for each document, drawn from the tokens that it leaves over."""
@@ -109,7 +118,7 @@ class TrainingWindows:
 
     def gather(self, starts: np.ndarray) -> np.ndarray:
         """Windows from their first tokens: int64 (len(starts), window_length)."""
-        wraps = np.flatnonzero(self._wraps(starts))
+        wraps = np.flatnonzero(self._wraps(starts)).tolist()
         return self._gather(starts, wraps).astype(np.int64)
 
     def batch(self, step: int, batch_size: int) -> np.ndarray:
@@ -119,19 +128,42 @@ class TrainingWindows:
         """
         epoch, place = divmod(step, self.steps_per_epoch(batch_size))
         first = place * batch_size
-        stop = min(first + batch_size, self.n_windows)
+        return self._rows(epoch, first, min(first + batch_size, self.n_windows))
+
+    def batches(self, batch_size: int, epochs: int, first_step: int = 0) -> Iterator[np.ndarray]:
+        """The batches of all steps from `first_step` on, int64 (b, window_length).
+
+        The same as `batch` gives, faster: several are read at a time, each a view of them, and the
+        order of the next epoch is made meanwhile.
+        """
+        start, place = divmod(first_step, self.steps_per_epoch(batch_size))
+        ahead = max(1, _AHEAD_WINDOWS // batch_size) * batch_size
+        with ThreadPoolExecutor(1) as pool:
+            for epoch in range(start, epochs):
+                self._epoch(epoch)
+                following = pool.submit(self._order, epoch + 1) if epoch + 1 < epochs else None
+                for first in range(place * batch_size, self.n_windows, ahead):
+                    rows = self._rows(epoch, first, min(first + ahead, self.n_windows))
+                    for row in range(0, len(rows), batch_size):
+                        yield rows[row : row + batch_size]
+                place = 0
+                if following is not None:
+                    self._cached = epoch + 1, *following.result()
+
+    def _rows(self, epoch: int, first: int, stop: int) -> np.ndarray:
+        """Windows first..stop of an epoch's order, int64."""
         if self._block_shuffle:
             return self._read_ahead(epoch, first, stop)
         return self._read(epoch, first, stop).astype(np.int64)
 
     def _read(self, epoch: int, first: int, stop: int) -> np.ndarray:
-        """Windows first..stop of an epoch's order, uint16."""
+        """As `_rows`, uint16."""
         starts, wraps = self._epoch(epoch)
-        inside = wraps[(wraps >= first) & (wraps < stop)] - first
-        return self._gather(starts[first:stop], inside)
+        inside = wraps[bisect_left(wraps, first) : bisect_left(wraps, stop)]
+        return self._gather(starts[first:stop], [place - first for place in inside])
 
     def _read_ahead(self, epoch: int, first: int, stop: int) -> np.ndarray:
-        """As `_read`, int64, out of stretches of a group's length that are read in the order of the
+        """As `_rows`, out of stretches of a group's length that are read in the order of the
         store: a disk gives neighbours together, and a window in the middle of nowhere slowly."""
         length = BLOCK_WINDOWS * GROUP_BLOCKS
         parts = []
@@ -151,7 +183,8 @@ class TrainingWindows:
         order = np.argsort(starts)
         for i in range(0, len(order), BLOCK_WINDOWS):
             rows = order[i : i + BLOCK_WINDOWS]
-            windows[rows] = self._gather(starts[rows], np.flatnonzero(self._wraps(starts[rows])))
+            wraps = np.flatnonzero(self._wraps(starts[rows])).tolist()
+            windows[rows] = self._gather(starts[rows], wraps)
         return windows
 
     @cached_property
@@ -167,14 +200,14 @@ class TrainingWindows:
             (len(tokens) - length + 1,), f"V{length * item}", buffer=tokens, strides=(item,)
         )
 
-    def _gather(self, starts: np.ndarray, wraps: np.ndarray) -> np.ndarray:
+    def _gather(self, starts: np.ndarray, wraps: list[int]) -> np.ndarray:
         """As `gather`, uint16, where the rows `wraps` are those that wrap around."""
         tokens, length = self._store.tokens, self.window_length
-        if len(wraps) == 0:
+        if not wraps:
             return self._records[starts].view(tokens.dtype).reshape(-1, length)
         inside = starts.copy()
         inside[wraps] = 0
-        batch = self._gather(inside, wraps[:0])
+        batch = self._gather(inside, [])
         for row in wraps:
             component = self._component(starts[row])
             ring = np.arange(starts[row], starts[row] + length)
