@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xxhash
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from ergokedro import cleaning
 from ergokedro.cleaning import clean_documents, content_hash, leaked_heldout
 from ergokedro.corpus import cache
 from ergokedro.corpus.cache import Corpus, write_corpus
@@ -76,6 +81,19 @@ def test_cleaning_counts_every_reason(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert (documents.status[6:] == "kept").all()
     assert leaked_heldout(documents) == {"test": 1, "validation": 0}
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(st.sampled_from(" ab\u0301\u00e9e\u1e9b\u0323\n\u2002\u212b"), max_size=30),
+    st.integers(1, 7),
+)
+def test_content_hash_of_pieces_is_that_of_the_whole(text: str, piece: int) -> None:
+    normal = " ".join(unicodedata.normalize("NFC", text).split())
+    expected = xxhash.xxh3_128_hexdigest(normal.encode()) if normal else ""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cleaning, "_PIECE", piece)
+        assert content_hash(text) == expected
 
 
 def test_content_hash_ignores_white_space_and_unicode_form() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import unicodedata
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -14,14 +15,34 @@ from ergokedro.corpus.cache import Corpus
 log = logging.getLogger(__name__)
 
 KEPT = "kept"
+_PIECE = 2**20  # characters
 # Why a document can be left out, in the order of the tests.
 REASONS = ("unknown_label", "empty", "in_heldout", "duplicate", "near_heldout", "near_duplicate")
 
 
 def content_hash(text: str) -> str:
     """128-bit XXH3 (hex) of the text after NFC and white space normalisation; "" if it is blank."""
-    normal = " ".join(unicodedata.normalize("NFC", text).split())
-    return xxhash.xxh3_128_hexdigest(normal.encode()) if normal else ""
+    digest, blank = xxhash.xxh3_128(), True
+    for piece in _pieces(text):
+        if words := unicodedata.normalize("NFC", piece).split():
+            digest.update((("" if blank else " ") + " ".join(words)).encode())
+            blank = False
+    return "" if blank else digest.hexdigest()
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text in pieces, so that the words of a long one are never all in memory.
+
+    A piece ends after a space, which neither belongs to a word nor composes with what follows.
+    """
+    start = 0
+    while len(text) - start > _PIECE:
+        stop = text.rfind(" ", start, start + _PIECE) + 1 or text.find(" ", start + _PIECE) + 1
+        if stop == 0:
+            break
+        yield text[start:stop]
+        start = stop
+    yield text[start:] if start else text
 
 
 def clean_documents(corpus: Corpus) -> pd.DataFrame:
