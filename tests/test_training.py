@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import platform
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,14 +21,16 @@ from hypothesis import strategies as st
 
 from ergokedro.errors import ErgokedroError
 from ergokedro.evaluation import token_nll
+from ergokedro.gpt_neox import GPTNeoX
 from ergokedro.model import build_model, model_config, weights_fingerprint
 from ergokedro.parameters import ModelParameters, TrainingParameters
+from ergokedro.schedule import learning_rate
+from ergokedro.stability import stability
 from ergokedro.training import (
     Measurement,
     TrainingResult,
-    learning_rate,
+    accumulate,
     make_optimizer,
-    stability,
     train,
 )
 from ergokedro.windows import TrainingWindows
@@ -304,6 +309,91 @@ def test_schedule(steps: int, warmup: float, floor: float, peak: float) -> None:
         middle = rates[rising + (steps - 1 - rising) // 2]
         if (steps - 1 - rising) % 2 == 0:
             assert middle == pytest.approx(peak * (1 + floor) / 2)
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.1])
+def test_warm_up_stable_decay(floor: float) -> None:
+    params = TrainingParameters(
+        schedule="wsd", warmup_fraction=0.1, decay_fraction=0.2, min_learning_rate=floor,
+        learning_rate=1.0,
+    )  # fmt: skip
+    rates = np.array([learning_rate(step, 100, params) for step in range(100)])
+    np.testing.assert_allclose(rates[:10], np.arange(1, 11) / 10)
+    assert (rates[10:80] == 1).all()
+    np.testing.assert_allclose(rates[79:], np.linspace(1, floor, 21), atol=1e-12)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3, 4, 7])
+def test_micro_batches_give_the_gradient_of_the_batch(micro_batch: int) -> None:
+    batch = torch.from_numpy(random_windows(7))
+    whole, parts = build_model(CONFIG, 0), build_model(CONFIG, 0)
+    expected = accumulate(whole, batch, 7)
+    loss = accumulate(parts, batch, micro_batch)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        assert one.grad is not None
+        assert other.grad is not None
+        np.testing.assert_allclose(other.grad, one.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_out_of_memory_halves_the_micro_batch_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A device that takes two windows at most ends where an unlimited one does."""
+    expected = run(random_windows())
+    original = GPTNeoX.loss
+    sizes: list[int] = []
+
+    def limited(self: GPTNeoX, windows: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(windows))
+        if len(windows) > 2:
+            raise torch.OutOfMemoryError
+        return original(self, windows)
+
+    monkeypatch.setattr(GPTNeoX, "loss", limited)
+    found = run(random_windows())
+    assert "micro-batches of 2 windows" in caplog.text
+    assert sizes[:3] == [4, 2, 2]
+    assert max(sizes[1:]) == 2
+    assert found.summary["steps"] == expected.summary["steps"]
+    losses = [points(each.history, "train_loss").value.to_numpy() for each in (found, expected)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    monkeypatch.setattr(GPTNeoX, "loss", lambda self, windows: limited(self, windows.repeat(3, 1)))
+    with pytest.raises(ErgokedroError, match="A single window does not fit"):
+        run(random_windows())
+
+
+GOLDEN = Path(__file__).parent / "golden" / "losses.json"
+
+
+def _processor() -> str:
+    """Its name, where the system tells it: matrix products differ in bits between makers."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
+
+
+def test_a_hundred_losses_are_golden() -> None:
+    """Bit for bit on the machine type and torch that made them; closely elsewhere.
+
+    Made anew by running this file with ERGOKEDRO_WRITE_GOLDEN=1.
+    """
+    params = PARAMS.model_copy(update={"epochs": 20, "batch_size": 2, "log_points": 100})
+    found = points(run(random_windows(), params).history, "train_loss").value.to_list()
+    machine = [torch.__version__, torch.backends.cpu.get_cpu_capability(), _processor()]
+    if os.environ.get("ERGOKEDRO_WRITE_GOLDEN"):
+        text = json.dumps({"machine": machine, "losses": [v.hex() for v in found]}, indent=1)
+        GOLDEN.write_text(text + "\n")
+    kept = json.loads(GOLDEN.read_text())
+    expected = [float.fromhex(value) for value in kept["losses"]]
+    assert len(found) == 100
+    assert expected[-1] < expected[0] - 0.3
+    if machine == kept["machine"]:
+        assert found == expected
+    else:
+        np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
 def test_decay_is_for_matrices_only() -> None:

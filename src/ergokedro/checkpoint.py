@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 
 # Other versions of these libraries and modules may give other bits.
 _LIBRARIES = ("numpy", "torch")
-_MODULES = ("evaluation", "gpt_neox", "machine", "model", "training", "windows")
+_MODULES = ("evaluation", "gpt_neox", "machine", "model", "schedule", "training", "windows")
 # Settings without a part in what a run ends in.
-_NO_PROTOCOL = {"device", "threads", "checkpoints", "repeat"}
+_NO_PROTOCOL = {"device", "threads", "micro_batch", "checkpoints", "repeat"}
 # By default: at least so many seconds between checkpoints, which take this share of the time.
 _PAUSE, _SHARE = 10.0, 0.02
 _HEADER = "ergokedro"  # one key: safetensors writes several in an order that varies

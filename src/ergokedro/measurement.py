@@ -245,7 +245,7 @@ def is_reference(parameters: Parameters) -> bool:
 _REFERENCE = ("corpus", "tokenizer", "mixture", "model")
 _NOT_PROTOCOL = {
     "log_points", "validation_points", "validation_windows", "device", "threads", "checkpoints",
-    "repeat",
+    "micro_batch", "repeat",
 }  # fmt: skip
 
 

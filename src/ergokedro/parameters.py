@@ -198,6 +198,13 @@ class TrainingParameters(_Model):
         ),
     )
     learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate of AdamW.")
+    schedule: Literal["cosine", "wsd"] = Field(
+        "cosine",
+        description=(
+            "After the warm-up: a cosine to the end, or the peak and then a linear decay (WSD)."
+        ),
+    )
+    decay_fraction: Fraction = Field(0.2, description="Share of steps that decay, with 'wsd'.")
     min_learning_rate: Fraction = Field(
         0.0, description="Final learning rate as a fraction of the peak."
     )
@@ -206,6 +213,14 @@ class TrainingParameters(_Model):
     beta2: float = Field(0.98, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0, description="Decoupled; on matrices only.")
     gradient_clip: float = Field(1.0, gt=0, description="Largest global gradient norm.")
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description=(
+            "Windows that pass through the model at a time; gradients add up to the batch's. "
+            "Default: the whole batch, halved until it fits in memory."
+        ),
+    )
     log_points: int = Field(200, ge=1, description="Points of the training curves in a run.")
     validation_points: int = Field(10, ge=1, description="Validation measurements in a run.")
     validation_windows: int = Field(

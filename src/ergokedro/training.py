@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,13 +27,11 @@ from ergokedro.machine import autocast, choose_device, cpu_threads, keep_freed_m
 from ergokedro.model import build_model, n_parameters, weights_fingerprint
 from ergokedro.parameters import TrainingParameters
 from ergokedro.progress import ProgressBar, progress_bar
+from ergokedro.schedule import learning_rate, points
+from ergokedro.stability import stability
 from ergokedro.windows import TrainingWindows
 
 log = logging.getLogger(__name__)
-
-# A loss spike: above the running median by so many median absolute deviations.
-_SPIKE_MADS = 6
-_SPIKE_WINDOW = 100
 
 
 class Measurement(NamedTuple):
@@ -63,17 +60,6 @@ class TrainingResult:
     summary: dict[str, Any]
 
 
-def learning_rate(step: int, steps: int, params: TrainingParameters) -> float:
-    """Linear warm-up, then a cosine to `min_learning_rate` of the peak at the last step."""
-    warmup = round(params.warmup_fraction * steps)
-    if step < warmup:
-        return params.learning_rate * (step + 1) / warmup
-    progress = (step - warmup) / max(1, steps - 1 - warmup)
-    cosine = 0.5 * (1 + math.cos(math.pi * progress))
-    floor = params.min_learning_rate
-    return params.learning_rate * (floor + (1 - floor) * cosine)
-
-
 def make_optimizer(model: torch.nn.Module, params: TrainingParameters) -> torch.optim.AdamW:
     """AdamW with decay on matrices only: biases and layer norms are not pulled towards zero."""
     matrices = [p for p in model.parameters() if p.ndim >= 2]
@@ -87,6 +73,21 @@ def make_optimizer(model: torch.nn.Module, params: TrainingParameters) -> torch.
         betas=(params.beta1, params.beta2),
         fused=True,
     )
+
+
+def accumulate(model: GPTNeoX, batch: torch.Tensor, micro_batch: int) -> torch.Tensor:
+    """Add the gradients of the batch's mean NLL, `micro_batch` windows at a time; give that mean.
+
+    Every window has as many predictions, so a micro-batch weighs by its number of windows: by its
+    tokens, that is, and not by one over the number of micro-batches.
+    """
+    total = torch.zeros((), device=batch.device)
+    for part in batch.split(micro_batch):
+        with autocast(batch.device):
+            loss = model.loss(part) * (len(part) / len(batch))
+        loss.backward()
+        total += loss.detach()
+    return total
 
 
 def train(
@@ -172,6 +173,9 @@ class _Loop:
     _since: tuple[float, int] = (0.0, 0)
     _checkpoints: Checkpoints | None = None
 
+    def __post_init__(self) -> None:
+        self.micro_batch = self.params.micro_batch or self.params.batch_size
+
     @property
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
@@ -213,8 +217,8 @@ class _Loop:
         if self.step == self.steps:
             return
         start = time.perf_counter() - self.seconds
-        log_at = _points(self.steps, self.params.log_points)
-        validate_at = _points(self.steps, self.params.validation_points)
+        log_at = points(self.steps, self.params.log_points)
+        validate_at = points(self.steps, self.params.validation_points)
         if self.step == 0:
             self._validate()
         self._since = time.perf_counter(), self.tokens
@@ -260,9 +264,7 @@ class _Loop:
         batch = batch.to(device, non_blocking=True)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.steps, self.params)
-        with autocast(device):
-            loss = self.model.loss(batch)
-        loss.backward()
+        loss = self._backward(batch)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.params.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -270,6 +272,26 @@ class _Loop:
         self.batches.append(len(batch))
         self.tokens += batch.numel()
         self.step += 1
+
+    def _backward(self, batch: torch.Tensor) -> torch.Tensor:
+        """Loss and gradients of the batch, in smaller micro-batches if memory is too small."""
+        while True:
+            try:
+                return accumulate(self.model, batch, self.micro_batch)
+            except torch.OutOfMemoryError:
+                self.optimizer.zero_grad(set_to_none=True)
+                if self.micro_batch == 1:
+                    raise ErgokedroError(
+                        "A single window does not fit in the device's memory. Choose a smaller "
+                        "model.preset or mixture.window_length."
+                    ) from None
+            self.micro_batch = -(-min(self.micro_batch, len(batch)) // 2)
+            torch.cuda.empty_cache()
+            log.warning(
+                "Out of memory: micro-batches of %d windows from here on; the batch stays %d",
+                self.micro_batch,
+                self.params.batch_size,
+            )
 
     def _log(self) -> dict[str, str]:
         """Fetch the losses since the last point; give what the progress shows."""
@@ -335,40 +357,9 @@ class _Loop:
         self._since = self._since[0] + time.perf_counter() - start, self._since[1]
 
     def _record(self, values: dict[tuple[str, str], float]) -> None:
-        points = [
+        new = [
             Measurement(self.step, self.tokens, metric, component, value)
             for (metric, component), value in values.items()
         ]
-        self.history += points
-        self.on_metrics(points)
-
-
-def _points(steps: int, n: int) -> set[int]:
-    """`n` evenly spread steps of 1..steps, the last among them."""
-    return set(np.linspace(0, steps, min(n, steps) + 1).round().astype(int)[1:].tolist())
-
-
-def stability(losses: np.ndarray, norms: np.ndarray) -> dict[str, float | int]:
-    """How smoothly a run went, from the loss and gradient norm of every step, float64 (steps,).
-
-    A spike is a step whose loss lies above the median of the 100 steps before it (early on, of at
-    least 50) by more than six of their median absolute deviations. The final loss is the mean over
-    the last 2 % of steps.
-    """
-    recent = pd.Series(losses).rolling(_SPIKE_WINDOW, min_periods=_SPIKE_WINDOW // 2)
-    # Shifted after rolling: a step is judged by those before it alone.
-    median = recent.median().shift(1).to_numpy()
-    deviation = recent.apply(_median_deviation, raw=True).shift(1).to_numpy()
-    tail = losses[-max(1, len(losses) // 50) :]
-    return {
-        "final_train_loss": float(tail.mean()),
-        "loss_spikes": int((losses > median + _SPIKE_MADS * deviation).sum()),
-        "nonfinite_steps": int((~np.isfinite(losses) | ~np.isfinite(norms)).sum()),
-        "gradient_norm_median": float(np.median(norms)),
-        "gradient_norm_max": float(norms.max()),
-    }
-
-
-def _median_deviation(values: np.ndarray) -> float:
-    """Median absolute deviation from the median."""
-    return float(np.median(np.abs(values - np.median(values))))
+        self.history += new
+        self.on_metrics(new)

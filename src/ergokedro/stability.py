@@ -1,0 +1,36 @@
+"""How smoothly a training run went."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+# A loss spike: above the running median by so many median absolute deviations.
+_SPIKE_MADS = 6
+_SPIKE_WINDOW = 100
+
+
+def stability(losses: np.ndarray, norms: np.ndarray) -> dict[str, float | int]:
+    """How smoothly a run went, from the loss and gradient norm of every step, float64 (steps,).
+
+    A spike is a step whose loss lies above the median of the 100 steps before it (early on, of at
+    least 50) by more than six of their median absolute deviations. The final loss is the mean over
+    the last 2 % of steps.
+    """
+    recent = pd.Series(losses).rolling(_SPIKE_WINDOW, min_periods=_SPIKE_WINDOW // 2)
+    # Shifted after rolling: a step is judged by those before it alone.
+    median = recent.median().shift(1).to_numpy()
+    deviation = recent.apply(_median_deviation, raw=True).shift(1).to_numpy()
+    tail = losses[-max(1, len(losses) // 50) :]
+    return {
+        "final_train_loss": float(tail.mean()),
+        "loss_spikes": int((losses > median + _SPIKE_MADS * deviation).sum()),
+        "nonfinite_steps": int((~np.isfinite(losses) | ~np.isfinite(norms)).sum()),
+        "gradient_norm_median": float(np.median(norms)),
+        "gradient_norm_max": float(norms.max()),
+    }
+
+
+def _median_deviation(values: np.ndarray) -> float:
+    """Median absolute deviation from the median."""
+    return float(np.median(np.abs(values - np.median(values))))
