@@ -130,6 +130,29 @@ def test_a_killed_run_goes_on_and_a_finished_one_is_not_repeated(
     ]  # fmt: skip
 
 
+def test_controls_are_runs_of_the_same_template(project: Project) -> None:
+    """Every control at once, on top of a finished chain, which is not trained again."""
+    names = ("specialists", "subsets", "growing", "pseudo")
+    settings = ",".join(["k=1-2", "mixture.top_n=2", *(f"controls.{n}=true" for n in names)])
+    output = project.run("--params", f"{settings},controls.seeds=2")
+    trained = {path.parent.name for path in project.root.rglob("summary.json")}
+    assert {"k1", "k2", "c2_of1", "c1_of2", "c2_of2", "k2_seed1"} <= trained
+    assert trained.isdisjoint({"c1_of1", "c1_c2"})  # the chain's own
+    results = pd.read_parquet(project.file("08_reporting", "results.parquet"))
+    cost = results[(results.series == "chain") & (results.position == 0)]
+    value = cost[cost.split == "test"].set_index("quantity").value
+    terms = value.starvation + value.identification + value.interference
+    assert terms == pytest.approx(value.cost, abs=1e-9)
+    assert value.identification <= value.identification_bound
+    assert {"balanced", "growing", "pseudo", "seeds"} <= set(results.series)
+    for figure in ("decomposition.png", "controls.png"):
+        assert project.file("08_reporting", figure).is_file()
+        assert figure in output
+    report = project.file("08_reporting", "report.html").read_text()
+    assert "Where the cost of K comes from" in report
+    assert "pseudo-components" in report
+
+
 def test_one_k_alone(project: Project) -> None:
     for k in (1, 2, 3):
         project.file("07_model_output", f"k{k}/nll.npz").unlink()
