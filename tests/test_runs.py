@@ -66,6 +66,7 @@ def test_all_controls_train_nothing_twice() -> None:
     content = [replace(run, name="") for run in runs]
     assert len(set(content)) == len(runs)
     assert len({run.name for run in runs}) == len(runs)
+    assert [run.name for run in runs[:4]] == ["k1", "k2", "k3", "specialists.c2_of1"]
     names = {run.name for run in runs}
     # K = 1 is the specialist of component 1, {1, 2} the chain's, growing at its largest K too.
     assert not {"specialists.c1_of1", "subsets.c1_c2", "growing.k3", "pseudo.k1"} & names

@@ -118,7 +118,10 @@ def plan_runs(ks: list[int], n_components: int, controls: ControlParameters) -> 
         for k in ks
     ]
     # A run that would train on the same as an earlier one is not made twice.
-    return list({replace(run, name=""): run for run in reversed(runs)}.values())[::-1]
+    distinct: dict[Run, Run] = {}
+    for run in runs:
+        distinct.setdefault(replace(run, name=""), run)
+    return list(distinct.values())
 
 
 def _specialists(ks: list[int], match_steps: bool) -> list[Run]:
