@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,20 @@ def test_chunked_loss_and_gradients_equal_float64(
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     for found, wanted in zip((hidden, weight), double, strict=True):
         assert relative_error(found.grad, wanted.grad) < 1e-6
+
+
+def test_probabilities_too_small_for_float32() -> None:
+    """Evaluation is exact, and so is the gradient; the training loss stops at 87 nats a token."""
+    hidden = torch.tensor([[300.0], [1.0]], requires_grad=True)
+    weight = torch.tensor([[1.0], [0.0]])
+    targets = torch.tensor([1, 1])
+    exact = functional.cross_entropy(hidden.double() @ weight.double().T, targets, reduction="none")
+    found = gpt_neox._surprise((hidden @ weight.T).detach(), targets)
+    torch.testing.assert_close(found, exact.float())
+    loss = linear_cross_entropy(hidden, weight, targets)
+    loss.backward()
+    assert loss.item() == pytest.approx((87.3365 + exact[1].item()) / 2)
+    torch.testing.assert_close(hidden.grad, torch.tensor([[0.5], [0.5 / (1 + math.exp(-1))]]))
 
 
 def test_loss_is_the_mean_nll() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -32,6 +33,7 @@ from ergokedro.training import (
     accumulate,
     make_optimizer,
     train,
+    training_loss,
 )
 from ergokedro.windows import TrainingWindows
 
@@ -327,13 +329,26 @@ def test_warm_up_stable_decay(floor: float) -> None:
 def test_micro_batches_give_the_gradient_of_the_batch(micro_batch: int) -> None:
     batch = torch.from_numpy(random_windows(7))
     whole, parts = build_model(CONFIG, 0), build_model(CONFIG, 0)
-    expected = accumulate(whole, batch, 7)
-    loss = accumulate(parts, batch, micro_batch)
+    expected = accumulate(whole.loss, batch, 7)
+    loss = accumulate(parts.loss, batch, micro_batch)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
         assert one.grad is not None
         assert other.grad is not None
         np.testing.assert_allclose(other.grad, one.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_a_compiled_step_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced as on CUDA, where it is the default; the generated code alone is left out here."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    batch = torch.from_numpy(random_windows(4))
+    plain, compiled = build_model(CONFIG, 0), build_model(CONFIG, 0)
+    expected = accumulate(plain.loss, batch, 3)
+    loss = accumulate(training_loss(compiled, torch.device("cpu"), compiled=True), batch, 3)
+    torch.testing.assert_close(loss, expected)
+    assert training_loss(plain, torch.device("cpu"), compiled=None) == plain.loss
+    for one, other in zip(plain.parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad)
 
 
 def test_out_of_memory_halves_the_micro_batch_and_loses_nothing(

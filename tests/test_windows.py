@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from ergokedro.mixture import Manifest, design_mixtures, make_manifest
 from ergokedro.parameters import MixtureParameters
 from ergokedro.runs import chain
 from ergokedro.store import TokenStore
+from ergokedro.torch_data import DeviceWindows
 from ergokedro.windows import TrainingWindows, shuffle_blocks
 
 SPLITS = ("train", "validation", "test")
@@ -87,6 +89,27 @@ def test_coverage_for_any_corpus(
             offsets = store.index["offset"].to_numpy()
             document = np.searchsorted(offsets, batch, side="right")
             assert (document == document[:, :1]).all()
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_windows_gathered_on_a_device_are_the_same(make_store: StoreMaker, within: bool) -> None:
+    store = make_store(LENGTHS)
+    windows = TrainingWindows(store, manifest_of(store, 2, within_documents=within), seed=3)
+    device = DeviceWindows(windows, torch.device("cpu"))
+    for step in range(3 * windows.steps_per_epoch(7)):
+        expected = torch.from_numpy(windows.batch(step, 7))
+        torch.testing.assert_close(device.batch(step, 7), expected, rtol=0, atol=0)
+
+
+def test_large_token_numbers_survive_the_device(make_store: StoreMaker) -> None:
+    """PyTorch gathers them as signed 16-bit integers."""
+    store = make_store(LENGTHS)
+    windows = TrainingWindows(store, manifest_of(store, 1), seed=0)
+    rings = {start: ring + np.uint16(62_000) for start, ring in windows.rings().items()}
+    windows.rings = lambda: rings  # type: ignore[method-assign]
+    batch = DeviceWindows(windows, torch.device("cpu")).batch(0, 7)
+    assert int(batch.min()) >= 62_000
+    assert batch.dtype == torch.int64
 
 
 @settings(max_examples=60, deadline=None)

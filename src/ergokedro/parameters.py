@@ -227,6 +227,9 @@ class TrainingParameters(_Model):
         50, ge=1, description="Windows per component in each of those measurements."
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto")
+    compile: bool | None = Field(
+        None, description="Compile the training step; default: on CUDA, where it pays."
+    )
     threads: int | None = Field(None, ge=1, description="CPU threads; default: torch's choice.")
     checkpoints: CheckpointParameters = CheckpointParameters()
     repeat: bool = Field(False, description="Train and evaluate again what is finished.")

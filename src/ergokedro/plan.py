@@ -61,7 +61,7 @@ def probe_speed(
         while steps < 1 or time.perf_counter() - start < _PROBE_SECONDS:
             if steps == 0:
                 start = time.perf_counter()
-            accumulate(network, windows, training.micro_batch or training.batch_size)
+            accumulate(network.loss, windows, training.micro_batch or training.batch_size)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             if device.type == "cuda":

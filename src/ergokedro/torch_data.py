@@ -1,13 +1,76 @@
-"""Views of the training windows for people who use PyTorch's own loaders."""
+"""The training windows as tensors: on a GPU, and for people who use PyTorch's own loaders."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from ergokedro.windows import TrainingWindows
+
+
+def batches_on(
+    device: torch.device, windows: TrainingWindows, batch_size: int
+) -> Callable[[int], torch.Tensor]:
+    """A function from the step to its batch on the device, int64 (b, window_length).
+
+    On CUDA the tokens live on the device, if they take less than half of its free memory.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if 2 * windows.n_windows * windows.window_length < free / 2:
+            resident = DeviceWindows(windows, device)
+            return lambda step: resident.batch(step, batch_size)
+
+    def send(step: int) -> torch.Tensor:
+        batch = torch.from_numpy(windows.batch(step, batch_size))
+        if device.type == "cuda":
+            batch = batch.pin_memory()
+        return batch.to(device, non_blocking=True)
+
+    return send
+
+
+class DeviceWindows:
+    """The batches of a run, gathered on the device, where the tokens are copied once.
+
+    A step then sends nothing to the device and waits for nothing; an epoch sends its order.
+
+    Parameters
+    ----------
+    windows : the run's windows.
+    device : where to keep their tokens, two bytes each.
+    """
+
+    def __init__(self, windows: TrainingWindows, device: torch.device):
+        self._windows = windows
+        rings = windows.rings()
+        self._starts = np.array(sorted(rings))
+        tokens = [rings[start] for start in self._starts]
+        # What leads from an offset in the store to the place in the joint copy of all rings.
+        lengths = np.array([len(part) for part in tokens])
+        self._shift = np.cumsum(lengths) - lengths - self._starts
+        joint = np.concatenate(tokens)
+        # PyTorch has few operations on uint16: the same bytes as int16, masked after the gather.
+        self._tokens = torch.from_numpy(joint.view(np.int16)).to(device)
+        self._epoch: tuple[int, torch.Tensor] | None = None
+
+    def batch(self, step: int, batch_size: int) -> torch.Tensor:
+        """As :meth:`TrainingWindows.batch`, on the device."""
+        epoch, place = divmod(step, self._windows.steps_per_epoch(batch_size))
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = epoch, self._order(epoch)
+        starts = self._epoch[1][place * batch_size : (place + 1) * batch_size]
+        view = self._tokens.unfold(0, self._windows.window_length, 1)
+        return view[starts].long() & 0xFFFF
+
+    def _order(self, epoch: int) -> torch.Tensor:
+        """Places of the epoch's windows in the joint copy."""
+        starts = self._windows.epoch(epoch)
+        span = np.searchsorted(self._starts, starts, side="right") - 1
+        return torch.from_numpy(starts + self._shift[span]).to(self._tokens.device)
 
 
 class WindowDataset(Dataset[torch.Tensor]):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -29,9 +29,11 @@ from ergokedro.parameters import TrainingParameters
 from ergokedro.progress import ProgressBar, progress_bar
 from ergokedro.schedule import learning_rate, points
 from ergokedro.stability import stability
+from ergokedro.torch_data import batches_on
 from ergokedro.windows import TrainingWindows
 
 log = logging.getLogger(__name__)
+Loss = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Measurement(NamedTuple):
@@ -75,19 +77,28 @@ def make_optimizer(model: torch.nn.Module, params: TrainingParameters) -> torch.
     )
 
 
-def accumulate(model: GPTNeoX, batch: torch.Tensor, micro_batch: int) -> torch.Tensor:
+def accumulate(loss_of: Loss, batch: torch.Tensor, micro_batch: int) -> torch.Tensor:
     """Add the gradients of the batch's mean NLL, `micro_batch` windows at a time; give that mean.
 
-    Every window has as many predictions, so a micro-batch weighs by its number of windows: by its
-    tokens, that is, and not by one over the number of micro-batches.
+    `loss_of` gives the mean NLL of windows. Every window has as many predictions, so a micro-batch
+    weighs by its number of windows: by its tokens, not by one over the number of micro-batches.
     """
     total = torch.zeros((), device=batch.device)
     for part in batch.split(micro_batch):
         with autocast(batch.device):
-            loss = model.loss(part) * (len(part) / len(batch))
+            loss = loss_of(part) * (len(part) / len(batch))
         loss.backward()
         total += loss.detach()
     return total
+
+
+def training_loss(model: GPTNeoX, device: torch.device, compiled: bool | None) -> Loss:
+    """The model's loss, compiled if asked for; by default on CUDA, where launching the many small
+    kernels costs more than their work. Evaluation keeps the model as it is."""
+    if not (device.type == "cuda" if compiled is None else compiled):
+        return model.loss
+    # The last batch of an epoch may be smaller: two graphs of fixed shapes.
+    return cast(Loss, torch.compile(model.loss, dynamic=False))
 
 
 def train(
@@ -175,6 +186,9 @@ class _Loop:
 
     def __post_init__(self) -> None:
         self.micro_batch = self.params.micro_batch or self.params.batch_size
+        device = next(self.model.parameters()).device
+        self.batch = batches_on(device, self.windows, self.params.batch_size)
+        self.loss_of = training_loss(self.model, device, self.params.compile)
 
     @property
     def steps(self) -> int:
@@ -257,11 +271,7 @@ class _Loop:
 
     def _advance(self) -> None:
         """One optimizer step; waits for nothing on the device."""
-        device = next(self.model.parameters()).device
-        batch = torch.from_numpy(self.windows.batch(self.step, self.params.batch_size))
-        if device.type == "cuda":
-            batch = batch.pin_memory()
-        batch = batch.to(device, non_blocking=True)
+        batch = self.batch(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.steps, self.params)
         loss = self._backward(batch)
@@ -277,7 +287,7 @@ class _Loop:
         """Loss and gradients of the batch, in smaller micro-batches if memory is too small."""
         while True:
             try:
-                return accumulate(self.model, batch, self.micro_batch)
+                return accumulate(self.loss_of, batch, self.micro_batch)
             except torch.OutOfMemoryError:
                 self.optimizer.zero_grad(set_to_none=True)
                 if self.micro_batch == 1:

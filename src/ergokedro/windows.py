@@ -116,6 +116,15 @@ class TrainingWindows:
         starts = np.repeat(first, n) + place * self.window_length
         return starts[: component.windows]
 
+    def rings(self) -> dict[int, np.ndarray]:
+        """All that is trained on: a component's first token -> its tokens, and then the first of
+        them again, where a window may go on: uint16 (n + window_length - 1,)."""
+        tokens, more = self._store.tokens, self.window_length - 1
+        return {
+            c.start: np.concatenate([tokens[c.start : c.stop], tokens[c.start : c.start + more]])
+            for c in self._manifest.components
+        }
+
     def gather(self, starts: np.ndarray) -> np.ndarray:
         """Windows from their first tokens: int64 (len(starts), window_length)."""
         wraps = np.flatnonzero(self._wraps(starts)).tolist()
