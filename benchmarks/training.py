@@ -236,10 +236,9 @@ def main() -> None:
         medians = compare(
             [peer(work, shape, args.seconds) for work in WORKS], "tokens/s", args.repeats
         )
-        from ergokedro.model import build_model, model_config, n_parameters
+        from ergokedro.model import model_config
 
-        model = build_model(model_config(params, vocabulary), 0)
-        n = n_parameters(model) - model.gpt_neox.embed_in.weight.numel()  # which is looked up
+        n = model_config(params, vocabulary).multiplied_weights
         share = medians["ergokedro"] * 6 * n / rate
         print(
             f"\nN = {n:,} multiplied weights: 6 N operations a token are {share:.0%} of that rate"

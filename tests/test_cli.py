@@ -111,7 +111,7 @@ def test_a_killed_run_goes_on_and_a_finished_one_is_not_repeated(
     for layer in ("06_models", "07_model_output"):
         shutil.rmtree(project.root / "data" / layer)
     command = "run", "--env", "small", "--pipeline", "training", "--params"
-    settings = "k=1-2,training.checkpoints.every=1"
+    settings = "k=1-2,training.checkpoints.every=1,training.parallel_runs=1"
     process = project.start(*command, settings)
     checkpoints = project.file("06_models", "k2.checkpoints")
     deadline = time.monotonic() + 60
@@ -321,7 +321,7 @@ def test_a_terminated_run_is_marked_killed(project: Project) -> None:
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode != 0
-    assert len(running) == 2
+    assert len(running) >= 2  # the parent and the runs that are trained side by side
     assert {client.get_run(run).info.status for run in running} == {"KILLED"}
 
 

@@ -7,8 +7,16 @@ import ctypes
 import pytest
 import torch
 
+from ergokedro import machine
 from ergokedro.errors import ErgokedroError
-from ergokedro.machine import autocast, choose_device, cpu_threads, keep_freed_memory
+from ergokedro.machine import (
+    autocast,
+    choose_device,
+    choose_machine,
+    cpu_threads,
+    keep_freed_memory,
+)
+from ergokedro.parameters import TrainingParameters
 
 
 def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,11 +39,34 @@ def test_a_cpu_computes_in_float32() -> None:
 
 def test_threads_are_set_and_given_back() -> None:
     before = torch.get_num_threads()
-    with cpu_threads(before + 1) as threads:
-        assert threads == torch.get_num_threads() == before + 1
+    with cpu_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
-    with cpu_threads(None) as threads:
-        assert threads == before
+
+
+@pytest.mark.parametrize("cores", [1, 2, 8])
+def test_threads_and_parallel_runs(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    """Small models leave the cores to each other, large ones take them all; settings win."""
+    monkeypatch.setattr(machine, "_CORES", cores)
+    params = TrainingParameters(device="cpu")
+    small = choose_machine(params, 460_000, 800)
+    assert (small.threads, small.parallel_runs) == (1, cores)
+    large = choose_machine(params, 7_600_000, 3200)
+    assert (large.threads, large.parallel_runs) == (cores, 1)
+    asked = params.model_copy(update={"threads": 2})
+    assert choose_machine(asked, 460_000, 800).threads == 2
+    assert choose_machine(asked, 460_000, 800).parallel_runs == max(1, cores // 2)
+    asked = params.model_copy(update={"parallel_runs": 3})
+    assert choose_machine(asked, 7_600_000, 3200).parallel_runs == 3
+    assert "2.2 G operations: small" in small.describe()
+    assert "float32" in large.describe()
+
+
+def test_a_gpu_trains_one_run_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    chosen = choose_machine(TrainingParameters(), 460_000, 800)
+    assert (chosen.device.type, chosen.parallel_runs) == ("cuda", 1)
+    assert "cuda, one run at a time, in bfloat16 over float32 weights" in chosen.describe()
 
 
 def test_a_c_library_without_mallopt_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,15 +24,13 @@ from safetensors.torch import save_file
 
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_file, canonical_json, fingerprint
-from ergokedro.parameters import CheckpointParameters, TrainingParameters
+from ergokedro.parameters import MACHINE_SETTINGS, CheckpointParameters, TrainingParameters
 
 log = logging.getLogger(__name__)
 
 # Other versions of these libraries and modules may give other bits.
 _LIBRARIES = ("numpy", "torch")
 _MODULES = ("evaluation", "gpt_neox", "machine", "model", "schedule", "training", "windows")
-# Settings without a part in what a run ends in.
-_NO_PROTOCOL = {"device", "threads", "micro_batch", "checkpoints", "repeat"}
 # By default: at least so many seconds between checkpoints, which take this share of the time.
 _PAUSE, _SHARE = 10.0, 0.02
 _HEADER = "ergokedro"  # one key: safetensors writes several in an order that varies
@@ -70,7 +68,7 @@ def run_identity(
         "manifest": manifest,
         "seed": seed,
         "model": model,
-        "training": training.model_dump(mode="json", exclude=_NO_PROTOCOL),
+        "training": training.model_dump(mode="json", exclude=MACHINE_SETTINGS),
         "validation": validation,
         "versions": versions(),
     }

@@ -40,6 +40,13 @@ class GPTNeoXConfig:
         """Dimensions of a head that the rotary embedding turns."""
         return int(self.hidden_size // self.num_attention_heads * self.rotary_pct)
 
+    @property
+    def multiplied_weights(self) -> int:
+        """Weights of the matrix products: a training step takes six operations a token of each."""
+        width, inner = self.hidden_size, self.intermediate_size
+        layer = 4 * width**2 + 2 * width * inner
+        return self.num_hidden_layers * layer + self.vocab_size * width
+
 
 class GPTNeoX(nn.Module):
     """A causal language model with untied embeddings."""

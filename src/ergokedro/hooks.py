@@ -31,7 +31,6 @@ class ProjectHooks:
         self._tracker: tracking.Tracker | None = None
         self._context: Any = None
         self._commit = ""
-        self._to_train: list[str] = []
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
@@ -44,13 +43,6 @@ class ProjectHooks:
     ) -> None:
         """Check the inputs, then open the parent run."""
         check_inputs(pipeline, catalog)
-        self._to_train = [
-            name
-            for node in pipeline.nodes
-            if node.name.endswith("train_model")
-            for name in node.inputs
-            if name.endswith(".manifest")
-        ]
         self._start_tracking(run_params)
 
     def _start_tracking(self, run_params: dict[str, Any]) -> None:
@@ -79,16 +71,8 @@ class ProjectHooks:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
     @hook_impl
-    def before_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any]) -> None:
-        """Before the first training, say what all of it will cost; nodes in a namespace belong to
-        the child run of its name."""
-        if self._to_train and node.name.endswith("train_model"):
-            from ergokedro.plan import describe_plan
-
-            manifests = [catalog.load(name) for name in self._to_train]
-            self._to_train = []
-            settings = inputs["params:model"], inputs["params:training"]
-            log.info(describe_plan(manifests, *settings, inputs["tokenizer"].vocab_size))
+    def before_node_run(self, node: Node) -> None:
+        """Nodes in a namespace belong to the child run of its name."""
         if self._tracker is not None and node.namespace:
             self._tracker.enter(node.namespace)
 

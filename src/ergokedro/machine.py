@@ -6,12 +6,19 @@ import ctypes
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 
 import torch
 
 from ergokedro.errors import ErgokedroError
+from ergokedro.parameters import TrainingParameters
 
 log = logging.getLogger(__name__)
+
+# A training step of fewer float32 operations gains little from further cores, on which other runs
+# can be trained meanwhile: see docs/performance.md.
+_SMALL_STEP = 1e10
+_CORES = torch.get_num_threads()  # torch's choice, before anything else is asked for
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -47,13 +54,72 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
+@dataclass(frozen=True)
+class Machine:
+    """What a sweep is computed with.
+
+    Attributes
+    ----------
+    device : of models and windows.
+    threads : torch threads of one run.
+    parallel_runs : runs that are trained at a time.
+    operations : float32 operations of one training step.
+    """
+
+    device: torch.device
+    threads: int
+    parallel_runs: int
+    operations: float
+
+    def describe(self) -> str:
+        """One line: what was chosen, and why."""
+        if self.device.type != "cpu":
+            return (
+                f"Training on {self.device}, one run at a time, in {_PRECISION[self.device.type]}"
+            )
+        step = f"a step is {self.operations / 1e9:,.1f} G operations"
+        size = "small" if self.operations < _SMALL_STEP else "large"
+        return (
+            f"Training on the CPU in float32, whose matrix products are the fastest there: "
+            f"{self.threads} of {_CORES} threads a run ({step}: {size}), runs at a time: "
+            f"{self.parallel_runs}"
+        )
+
+
+_PRECISION = {"cuda": "bfloat16 over float32 weights", "mps": "float32"}
+
+
+def choose_machine(params: TrainingParameters, multiplied_weights: int, tokens: int) -> Machine:
+    """What `params` ask for, and where they leave it open the best of what is there.
+
+    A run gets one thread where its step is small, else all cores; as many runs as there are cores
+    for are trained at a time, and one on a GPU. The threads depend on the run alone and never on
+    what runs beside it, since sums in another order differ in their last bits.
+
+    Parameters
+    ----------
+    multiplied_weights : of the model's matrix products.
+    tokens : of one training step.
+
+    Raises
+    ------
+    ErgokedroError
+        If the device that is asked for is not there.
+    """
+    device = choose_device(params.device)
+    operations = 6.0 * multiplied_weights * tokens  # forward 2, backward 4 a weight and token
+    threads = params.threads or (1 if operations < _SMALL_STEP else _CORES)
+    at_once = max(1, _CORES // threads) if device.type == "cpu" else 1
+    return Machine(device, threads, params.parallel_runs or at_once, operations)
+
+
 @contextmanager
-def cpu_threads(threads: int | None) -> Iterator[int]:
-    """Run the block with so many torch threads (None: as it is); gives the number."""
+def cpu_threads(threads: int) -> Iterator[None]:
+    """Run the block with so many torch threads."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
+    torch.set_num_threads(threads)
     try:
-        yield torch.get_num_threads()
+        yield
     finally:
         torch.set_num_threads(before)
 

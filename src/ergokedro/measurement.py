@@ -18,7 +18,7 @@ import xxhash
 from ergokedro.errors import ErgokedroError
 from ergokedro.mixture import Design, Manifest
 from ergokedro.nll import NLLArrays
-from ergokedro.parameters import AnalysisParameters, Parameters
+from ergokedro.parameters import MACHINE_SETTINGS, AnalysisParameters, Parameters
 from ergokedro.runs import Run
 from ergokedro.selection import RESULT_COLUMNS, Selection, selections
 from ergokedro.statistics import Interval, intervals
@@ -243,10 +243,7 @@ def is_reference(parameters: Parameters) -> bool:
 
 
 _REFERENCE = ("corpus", "tokenizer", "mixture", "model")
-_NOT_PROTOCOL = {
-    "log_points", "validation_points", "validation_windows", "device", "threads", "checkpoints",
-    "micro_batch", "repeat",
-}  # fmt: skip
+_NOT_PROTOCOL = {*MACHINE_SETTINGS, "log_points", "validation_points", "validation_windows"}
 
 
 def acceptance(results: pd.DataFrame, reference: bool) -> pd.DataFrame:

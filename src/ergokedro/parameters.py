@@ -185,6 +185,12 @@ class CheckpointParameters(_Model):
     )
 
 
+# Training settings that decide where and how fast a run is computed, and not what it ends in.
+MACHINE_SETTINGS = {
+    "device", "compile", "threads", "parallel_runs", "micro_batch", "checkpoints", "repeat",
+}  # fmt: skip
+
+
 class TrainingParameters(_Model):
     """The training protocol; identical for every K."""
 
@@ -230,7 +236,18 @@ class TrainingParameters(_Model):
     compile: bool | None = Field(
         None, description="Compile the training step; default: on CUDA, where it pays."
     )
-    threads: int | None = Field(None, ge=1, description="CPU threads; default: torch's choice.")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="CPU threads of a run; default: one for small models, else all cores.",
+    )
+    parallel_runs: int | None = Field(
+        None,
+        ge=1,
+        description=(
+            "Runs trained at a time; default: as many as the cores give threads to, one on a GPU."
+        ),
+    )
     checkpoints: CheckpointParameters = CheckpointParameters()
     repeat: bool = Field(False, description="Train and evaluate again what is finished.")
 

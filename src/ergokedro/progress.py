@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +21,39 @@ _LINES = 10
 _SILENCE = 60.0
 
 
+_stopped = threading.Event()
+
+
+class Stopped(BaseException):
+    """Raised in work whose result nobody waits for any more."""
+
+
+def stop() -> None:
+    """End all work that reports progress, in every thread, when it next does."""
+    _stopped.set()
+
+
+def is_stopped() -> bool:
+    """Has :func:`stop` been called?"""
+    return _stopped.is_set()
+
+
+def resume() -> None:
+    """Let work go on after :func:`stop`."""
+    _stopped.clear()
+
+
 class ProgressBar(Protocol):
     """What long work reports to."""
 
     def update(self, amount: float, **fields: str) -> None:
-        """Count `amount` more units as done and show the fields, such as loss='2.61'."""
+        """Count `amount` more units as done and show the fields, such as loss='2.61'.
+
+        Raises
+        ------
+        Stopped
+            After :func:`stop`.
+        """
 
 
 @contextmanager
@@ -43,19 +72,47 @@ def progress_bar(
     if not sys.stderr.isatty():
         yield _PlainLines(description, total, unit, done)
         return
-    progress = Progress(
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[done]}"),
-        TextColumn("{task.fields[shown]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        # Log lines on the same terminal go above the bar; those sent to a file stay there.
-        redirect_stdout=sys.stdout.isatty(),
-    )
-    with progress:
+    with _display() as progress:
         task = progress.add_task(description, total=total, completed=int(done), done="", shown="")
-        yield _LiveBar(progress, task, unit)
+        try:
+            yield _LiveBar(progress, task, unit, total, done)
+        finally:
+            if len(progress.task_ids) > 1:  # the last one stays to be seen
+                progress.remove_task(task)
+
+
+_lock = threading.Lock()
+_shared: Progress | None = None
+_bars = 0
+
+
+@contextmanager
+def _display() -> Iterator[Progress]:
+    """The one live display of the process, while any thread has a bar in it."""
+    global _shared, _bars
+    with _lock:
+        if _shared is None:
+            _shared = Progress(
+                TextColumn("[bold]{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[done]}"),
+                TextColumn("{task.fields[shown]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                # Log lines on the same terminal go above the bar; those sent to a file stay there.
+                redirect_stdout=sys.stdout.isatty(),
+            )
+            _shared.start()
+        _bars += 1
+        display = _shared
+    try:
+        yield display
+    finally:
+        with _lock:
+            _bars -= 1
+            if _bars == 0:
+                display.stop()
+                _shared = None
 
 
 def _count(value: float) -> str:
@@ -67,17 +124,20 @@ def _count(value: float) -> str:
 
 
 class _LiveBar:
-    def __init__(self, progress: Progress, task: TaskID, unit: str):
+    def __init__(self, progress: Progress, task: TaskID, unit: str, total: float, done: float):
         self._progress = progress
         self._task = task
         self._unit = unit
+        self._total = total
+        self._done = done
+        self._shown = ""
 
     def update(self, amount: float, **fields: str) -> None:
-        state = self._progress.tasks[0]
-        done = state.completed + amount
-        shown = _fields(fields) or state.fields["shown"]
-        text = f"{_count(done)}/{_count(state.total or 0)} {self._unit}"
-        self._progress.update(self._task, advance=amount, done=text, shown=shown)
+        _check_stopped()
+        self._done += amount
+        self._shown = _fields(fields) or self._shown
+        text = f"{_count(self._done)}/{_count(self._total)} {self._unit}"
+        self._progress.update(self._task, advance=amount, done=text, shown=self._shown)
 
 
 class _PlainLines:
@@ -91,6 +151,7 @@ class _PlainLines:
         self._shown = ""
 
     def update(self, amount: float, **fields: str) -> None:
+        _check_stopped()
         self._done += amount
         self._shown = _fields(fields) or self._shown
         now = time.monotonic()
@@ -112,6 +173,11 @@ class _PlainLines:
 
     def _tenths(self) -> int:
         return int(_LINES * self._done / self._total) if self._total else _LINES
+
+
+def _check_stopped() -> None:
+    if is_stopped():
+        raise Stopped
 
 
 def _fields(fields: dict[str, str]) -> str:

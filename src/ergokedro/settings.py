@@ -4,8 +4,10 @@ import warnings
 
 from ergokedro.configuration import ConfigLoader
 from ergokedro.hooks import ProjectHooks
+from ergokedro.sweep import SweepSession
 
 HOOKS = (ProjectHooks(),)
+SESSION_CLASS = SweepSession
 # The project tracks its runs itself (see docs/architecture.md); both would log twice.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-mlflow", "kedro_mlflow")
 CONFIG_LOADER_CLASS = ConfigLoader

@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -34,13 +35,16 @@ def _never_raises(method: Callable[P, None]) -> Callable[P, None]:
     @wraps(method)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         tracker: Any = args[0]
-        if tracker.broken:
-            return
-        try:
-            method(*args, **kwargs)
-        except Exception as error:  # whatever a store or a network can raise
-            tracker.broken = True
-            log.warning("MLflow tracking stopped (%s); the experiment goes on without it.", error)
+        with tracker.lock:
+            if tracker.broken:
+                return
+            try:
+                method(*args, **kwargs)
+            except Exception as error:  # whatever a store or a network can raise
+                tracker.broken = True
+                log.warning(
+                    "MLflow tracking stopped (%s); the experiment goes on without it.", error
+                )
 
     return guarded
 
@@ -56,6 +60,8 @@ def _check_database(uri: str) -> None:
 class Tracker:
     """The runs of one `kedro run` in an MLflow store.
 
+    Each thread has a current run of its own, so that runs can be trained side by side.
+
     Parameters
     ----------
     uri : tracking URI.
@@ -66,10 +72,11 @@ class Tracker:
 
     def __init__(self, uri: str, experiment: str, artifacts: Path | None):
         self.broken = False
+        self.lock = threading.RLock()
         self._client: MlflowClient | None = None
         self._parent: str | None = None
         self._children: dict[str, str] = {}
-        self._current: str | None = None
+        self._current = threading.local()
         self._experiment = ""
         self._connect(uri, experiment, artifacts)
 
@@ -100,11 +107,11 @@ class Tracker:
             assert self._parent is not None
             tags = {"mlflow.parentRunId": self._parent}
             self._children[name] = self._create(name, tags)
-        self._current = self._children[name]
+        self._current.run = self._children[name]
 
     def leave(self) -> None:
         """Make the parent the current run."""
-        self._current = self._parent
+        self._current.run = self._parent
 
     @_never_raises
     def log_params(self, params: dict[str, Any]) -> None:
@@ -147,12 +154,12 @@ class Tracker:
         assert self._client is not None
         for run in [*self._children.values(), *([self._parent] if self._parent else [])]:
             self._client.set_terminated(run, status)
-        self._children, self._parent, self._current = {}, None, None
+        self._children, self._parent = {}, None
+        self._current = threading.local()
 
     @property
     def _run(self) -> str:
-        assert self._current is not None
-        return self._current
+        return str(self._current.run)
 
     def _create(self, name: str, tags: dict[str, str]) -> str:
         assert self._client is not None

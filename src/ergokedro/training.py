@@ -23,7 +23,7 @@ from ergokedro.checkpoint import Checkpoint, Checkpoints, capture, restore
 from ergokedro.errors import ErgokedroError
 from ergokedro.evaluation import token_nll
 from ergokedro.gpt_neox import GPTNeoX, GPTNeoXConfig
-from ergokedro.machine import autocast, choose_device, cpu_threads, keep_freed_memory
+from ergokedro.machine import autocast, choose_machine, cpu_threads, keep_freed_memory
 from ergokedro.model import build_model, n_parameters, weights_fingerprint
 from ergokedro.parameters import TrainingParameters
 from ergokedro.progress import ProgressBar, progress_bar
@@ -130,13 +130,14 @@ def train(
         If a loss or a gradient norm is not finite.
     """
     keep_freed_memory()
-    device = choose_device(params.device)
-    with cpu_threads(params.threads) as threads:
+    tokens_a_step = params.batch_size * windows.window_length
+    machine = choose_machine(params, config.multiplied_weights, tokens_a_step)
+    with cpu_threads(machine.threads):
         model = build_model(config, seed)
         initial = weights_fingerprint(model)
-        model.to(device).train()
+        model.to(machine.device).train()
         loop = _Loop(model, make_optimizer(model, params), windows, params, validation, on_metrics)
-        loop.machine = {"device": str(device), "threads": threads}
+        loop.machine = {"device": str(machine.device), "threads": machine.threads}
         loop.go_on(checkpoints, name)
         total = loop.steps * loop.tokens_a_step
         with progress_bar(name, total=total, unit="tokens", done=loop.tokens) as bar:

@@ -81,7 +81,7 @@ def train_model(
         "total_tokens": manifest.total_tokens,
         "settings": {
             "model": model.model_dump(),
-            "training": training.model_dump(exclude={"checkpoints", "repeat"}),
+            "training": training.model_dump(exclude={"checkpoints", "parallel_runs", "repeat"}),
         },
         **result.summary,
     }
@@ -132,7 +132,7 @@ def evaluate_model(
         return earlier
     keep_freed_memory()
     with (
-        cpu_threads(training.threads),
+        cpu_threads(summary["threads"]),
         progress_bar(
             f"{manifest.run} evaluation", total=len(evaluation_windows), unit="windows"
         ) as bar,
