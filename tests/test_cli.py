@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import time
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -323,6 +325,46 @@ def test_a_terminated_run_is_marked_killed(project: Project) -> None:
     assert process.returncode != 0
     assert len(running) >= 2  # the parent and the runs that are trained side by side
     assert {client.get_run(run).info.status for run in running} == {"KILLED"}
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(project: Project) -> None:
+    """The same command then goes on, in every run that was under way."""
+    command = "run", "--env", "small", "--pipeline", "training", "--params", "training.epochs=90"
+    process = project.start(*command)
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    before = [line for line in takewhile(lambda line: ", loss " not in line, lines)]
+    process.send_signal(signal.SIGINT)
+    output = "".join([*before, *lines])
+    assert process.wait() == 130
+    saved = re.findall(r"(k\d): stopped after step (\d+) of 540, which is kept", output)
+    assert saved
+    assert "goes on from there:\n  kedro run --env small --pipeline training --params" in output
+    assert "Traceback" not in output
+    output = project.kedro(*command)
+    for run, step in saved:
+        assert f"{run} goes on after step {step} of 540" in output
+
+
+def test_the_plan_alone(project: Project) -> None:
+    before = project.files()
+    settings = "k=3,plan=true"
+    output = project.run("--pipeline", "training", "--params", settings)
+    rows = [line.split() for line in output.splitlines()]
+    manifest = json.loads(before["data/05_model_input/synthetic/manifests/k3.json"])
+    tokens = sum(c["windows"] for c in manifest["components"]) * 100
+    assert ["k3", "3", f"{tokens:,}", "6"] in rows
+    for name in ("Model:", "Memory:", "Disk:", "Time:"):
+        assert any(row[:1] == [name] for row in rows)
+    assert project.files() == before
+
+
+def test_quiet_and_verbose(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = "--pipeline", "mixture_design"
+    monkeypatch.setenv("ERGOKEDRO_LOG", "quiet")
+    assert "INFO" not in project.run(*arguments)
+    monkeypatch.setenv("ERGOKEDRO_LOG", "verbose")
+    assert "Completed node: design_mixtures" in project.run(*arguments)
 
 
 def test_an_unreachable_tracking_server_does_not_stop_the_experiment(project: Project) -> None:

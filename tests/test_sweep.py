@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,7 +33,8 @@ def runs(count: int, function: Any) -> Pipeline:
 
 
 def run(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, at_once: int) -> int:
-    monkeypatch.setattr(sweep, "announce", lambda parts, catalog: at_once)
+    plan = SimpleNamespace(tokens=100, machine=SimpleNamespace(parallel_runs=at_once))
+    monkeypatch.setattr(sweep, "announce", lambda parts, catalog: plan)
     catalog = DataCatalog({"input": MemoryDataset(1)})
     output = SweepRunner().run(pipeline, catalog)
     total: int = output["sum"].load()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import atexit
 import logging
 import re
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +45,7 @@ class ProjectHooks:
 
     def _start_tracking(self, run_params: dict[str, Any]) -> None:
         config = self._context.config_loader["tracking"]
-        if not config["enabled"]:
+        if not config["enabled"] or self._context.config_loader["parameters"]["plan"]:
             return
         project = Path(self._context.project_path)
         uri = tracking.tracking_uri(config["tracking_uri"], project)
@@ -68,7 +66,6 @@ class ProjectHooks:
         # An interrupted run would stay RUNNING for ever: a signal ends the process by way of
         # an exception, and the process's end closes what is still open.
         atexit.register(self._tracker.finish, "KILLED")
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -107,6 +104,8 @@ class ProjectHooks:
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Attach figures and report to the parent run, and say where the results are."""
+        if self._context.config_loader["parameters"]["plan"]:
+            return
         files = reporting_files(pipeline, catalog)
         if self._tracker is not None:
             self._tracker.leave()

@@ -315,6 +315,7 @@ class Parameters(_Model):
         description="Which K to run: 'all', 3, '2-4' or '1+3'. Raises mixture.top_n if need be.",
     )
     seed: int = Field(0, ge=0, description="Seed of initial weights and data order.")
+    plan: bool = Field(False, description="Say what training would cost, and train nothing.")
     experiment: str | None = Field(
         None,
         pattern=r"^[\w.-]+$",

@@ -1,49 +1,117 @@
-"""What a sweep will cost, before it starts: runs, tokens and time, from a short probe."""
+"""What a sweep will cost, before it starts: tokens, time, memory and disk, from a short probe."""
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 import torch
 
 from ergokedro.gpt_neox import GPTNeoXConfig
-from ergokedro.machine import Machine, cpu_threads, keep_freed_memory
+from ergokedro.machine import Machine, choose_machine, cpu_threads, keep_freed_memory
 from ergokedro.mixture import Manifest
-from ergokedro.model import build_model
-from ergokedro.parameters import TrainingParameters
+from ergokedro.model import build_model, model_config
+from ergokedro.parameters import Parameters, TrainingParameters
 from ergokedro.training import accumulate, make_optimizer
 
 _PROBE_SECONDS = 1.0
+_FLOAT = 4  # bytes
 
 
-def tokens_to_train(manifests: list[Manifest], training: TrainingParameters) -> int:
-    """Tokens that all runs together see."""
-    return sum(m.total_tokens * m.repeats * training.epochs for m in manifests)
+@dataclass(frozen=True)
+class Plan:
+    """Runs that are to be trained, and with what."""
+
+    manifests: list[Manifest]
+    config: GPTNeoXConfig
+    training: TrainingParameters
+    machine: Machine
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that all runs together see."""
+        return sum(self._seen(manifest) for manifest in self.manifests)
+
+    def describe(self) -> str:
+        """One line: how many runs, how much, how long on this machine."""
+        runs = "1 run" if len(self.manifests) == 1 else f"{len(self.manifests)} runs"
+        return (
+            f"Plan: {runs} over {self.tokens / 1e6:,.1f} M tokens, about {self._left} of training "
+            f"here (a short probe gave {self._probe.rate:,.0f} tokens/s a run); finished runs are "
+            "not repeated"
+        )
+
+    def table(self) -> str:
+        """The runs, a line each, and what all of them take."""
+        lines = [f"{'run':24s} {'K':>2s} {'tokens seen':>14s} {'steps':>9s}"]
+        for manifest in self.manifests:
+            seen = self._seen(manifest)
+            epoch = -(-manifest.total_windows // self.training.batch_size)
+            steps = epoch * self.training.epochs * manifest.repeats
+            lines.append(f"{manifest.run:24s} {manifest.k:2d} {seen:14,d} {steps:9,d}")
+        weights = self._probe.parameters
+        # Kept: the model, and checkpoints with both moments of AdamW while a run goes on.
+        disk = len(self.manifests) * _FLOAT * weights * 2
+        disk += self.machine.parallel_runs * 3 * _FLOAT * weights
+        at_once = max(1, min(self.machine.parallel_runs, len(self.manifests)))
+        lines += [
+            "",
+            self.machine.describe(),
+            f"Model: {weights:,} parameters",
+            f"Memory: about {at_once * self._probe.memory / 1e9:.2f} GB for training",
+            f"Disk: about {disk / 1e9:.2f} GB for models and checkpoints",
+            f"Time: about {self._left} of training for {self.tokens:,} tokens at "
+            f"{self._probe.rate:,.0f} tokens/s a run, less what is finished already; evaluation "
+            "comes on top",
+        ]
+        return "\n".join(lines)
+
+    def _seen(self, manifest: Manifest) -> int:
+        return manifest.total_tokens * manifest.repeats * self.training.epochs
+
+    @property
+    def _left(self) -> timedelta:
+        at_once = max(1, min(self.machine.parallel_runs, len(self.manifests)))
+        return timedelta(seconds=round(self.tokens / self._probe.rate / at_once))
+
+    @cached_property
+    def _probe(self) -> Probe:
+        length = self.manifests[0].window_length
+        return probe(self.config, self.training, self.machine, length)
 
 
-def describe_plan(
-    manifests: list[Manifest],
-    config: GPTNeoXConfig,
-    training: TrainingParameters,
-    machine: Machine,
-) -> str:
-    """One line: how many runs, how much, how long on this machine."""
-    tokens = tokens_to_train(manifests, training)
-    rate = probe_speed(config, training, machine, manifests[0].window_length)
-    left = timedelta(seconds=round(tokens / rate / min(machine.parallel_runs, len(manifests))))
-    runs = "1 run" if len(manifests) == 1 else f"{len(manifests)} runs"
-    return (
-        f"Plan: {runs} over {tokens / 1e6:,.1f} M tokens, about {left} of training here (a short "
-        f"probe gave {rate:,.0f} tokens/s a run); finished runs are not repeated"
-    )
+def make_plan(manifests: list[Manifest], params: Parameters, vocab_size: int) -> Plan:
+    """The plan of training on `manifests`.
+
+    Parameters
+    ----------
+    vocab_size : of the tokenizer.
+    """
+    config = model_config(params.model, vocab_size)
+    tokens = params.training.batch_size * params.mixture.window_length
+    machine = choose_machine(params.training, config.multiplied_weights, tokens)
+    return Plan(manifests, config, params.training, machine)
 
 
-def probe_speed(
+@dataclass(frozen=True)
+class Probe:
+    """What some training steps took: tokens a second, bytes of memory, weights."""
+
+    rate: float
+    memory: float
+    parameters: int
+
+
+def probe(
     config: GPTNeoXConfig, training: TrainingParameters, machine: Machine, window_length: int
-) -> float:
-    """Tokens a second of real training steps on random windows, over about a second."""
+) -> Probe:
+    """Make real training steps on random windows for about a second."""
     keep_freed_memory()
+    before = _peak_memory(machine.device)
     with cpu_threads(machine.threads):
         model = build_model(config, 0).to(machine.device)
         optimizer = make_optimizer(model, training)
@@ -60,4 +128,16 @@ def probe_speed(
             if machine.device.type == "cuda":
                 torch.cuda.synchronize()
             steps += 1
-        return steps * windows.numel() / (time.perf_counter() - start)
+        rate = steps * windows.numel() / (time.perf_counter() - start)
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    # A process that was larger before tells nothing; four floats a weight are needed in any case.
+    memory = max(_peak_memory(machine.device) - before, 4 * _FLOAT * weights)
+    return Probe(rate, memory, weights)
+
+
+def _peak_memory(device: torch.device) -> float:
+    """Bytes: of the device, or of the process on the CPU."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)

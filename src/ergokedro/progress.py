@@ -43,6 +43,45 @@ def resume() -> None:
     _stopped.clear()
 
 
+class _Whole:
+    """Work that several bars share, such as the tokens of all runs of a sweep."""
+
+    def __init__(self, total: float, unit: str):
+        self.unit = unit
+        self._total = total
+        self._done = self._new = 0.0
+        self._start = time.monotonic()
+        self._lock = threading.Lock()
+
+    def add(self, amount: float, *, new: bool = True) -> None:
+        """Count work as done; what was done before says nothing of the speed."""
+        with self._lock:
+            self._done += amount
+            self._new += amount if new else 0
+
+    @property
+    def left(self) -> str:
+        """Time left, such as '0:02:10'; '?' before anything is done."""
+        if not self._new:
+            return "?"
+        seconds = (time.monotonic() - self._start) * (self._total - self._done) / self._new
+        return str(timedelta(seconds=max(0, round(seconds))))
+
+
+_whole: _Whole | None = None
+
+
+@contextmanager
+def whole(total: float, unit: str) -> Iterator[None]:
+    """In the block, bars that count `unit` also show the time left for `total` of them."""
+    global _whole
+    _whole = _Whole(total, unit)
+    try:
+        yield
+    finally:
+        _whole = None
+
+
 class ProgressBar(Protocol):
     """What long work reports to."""
 
@@ -69,13 +108,16 @@ def progress_bar(
     unit : their name in the plural, such as 'tokens'.
     done : units that were done before; the time left is judged by the others.
     """
-    if not sys.stderr.isatty():
-        yield _PlainLines(description, total, unit, done)
+    shared = _whole if _whole and _whole.unit == unit else None
+    if shared:
+        shared.add(done, new=False)
+    if not sys.stderr.isatty() or logging.getLogger("ergokedro").level > logging.INFO:
+        yield _PlainLines(description, total, unit, done, shared)
         return
     with _display() as progress:
         task = progress.add_task(description, total=total, completed=int(done), done="", shown="")
         try:
-            yield _LiveBar(progress, task, unit, total, done)
+            yield _LiveBar(progress, task, unit, total, done, shared)
         finally:
             if len(progress.task_ids) > 1:  # the last one stays to be seen
                 progress.remove_task(task)
@@ -124,7 +166,16 @@ def _count(value: float) -> str:
 
 
 class _LiveBar:
-    def __init__(self, progress: Progress, task: TaskID, unit: str, total: float, done: float):
+    def __init__(
+        self,
+        progress: Progress,
+        task: TaskID,
+        unit: str,
+        total: float,
+        done: float,
+        shared: _Whole | None,
+    ):
+        self._shared = shared
         self._progress = progress
         self._task = task
         self._unit = unit
@@ -136,12 +187,19 @@ class _LiveBar:
         _check_stopped()
         self._done += amount
         self._shown = _fields(fields) or self._shown
+        shown = self._shown
+        if self._shared:
+            self._shared.add(amount)
+            shown += f", all runs {self._shared.left}"
         text = f"{_count(self._done)}/{_count(self._total)} {self._unit}"
-        self._progress.update(self._task, advance=amount, done=text, shown=self._shown)
+        self._progress.update(self._task, advance=amount, done=text, shown=shown)
 
 
 class _PlainLines:
-    def __init__(self, description: str, total: float, unit: str, done: float):
+    def __init__(
+        self, description: str, total: float, unit: str, done: float, shared: _Whole | None
+    ):
+        self._shared = shared
         self._description = description
         self._total = total
         self._unit = unit
@@ -152,6 +210,8 @@ class _PlainLines:
 
     def update(self, amount: float, **fields: str) -> None:
         _check_stopped()
+        if self._shared:
+            self._shared.add(amount)
         self._done += amount
         self._shown = _fields(fields) or self._shown
         now = time.monotonic()
@@ -162,13 +222,14 @@ class _PlainLines:
         new = self._done - self._before
         left = (now - self._start) * (self._total - self._done) / new if new else 0
         log.info(
-            "%s: %s/%s %s, %s%s left",
+            "%s: %s/%s %s, %s%s left%s",
             self._description,
             _count(self._done),
             _count(self._total),
             self._unit,
             f"{self._shown}, " if self._shown else "",
             timedelta(seconds=round(left)),
+            f", all runs {self._shared.left}" if self._shared else "",
         )
 
     def _tenths(self) -> int:

@@ -1,5 +1,7 @@
 """Kedro settings: https://docs.kedro.org/en/stable/configure/project_settings/."""
 
+import logging
+import os
 import warnings
 
 from ergokedro.configuration import ConfigLoader
@@ -18,8 +20,23 @@ CONFIG_LOADER_ARGS = {
     "config_patterns": {"tracking": ["tracking*"]},
 }
 
+# How much is said: ERGOKEDRO_LOG is quiet (warnings and the result), normal, or verbose (each node
+# and dataset). conf/logging.yml has the handlers.
+_LEVELS = {
+    "quiet": {"ergokedro": "WARNING"},
+    "normal": {},
+    "verbose": {"ergokedro": "DEBUG", "kedro": "INFO"},
+}
+_asked = os.environ.get("ERGOKEDRO_LOG", "normal")
+if _asked not in _LEVELS:
+    warnings.warn(f"ERGOKEDRO_LOG = {_asked!r} is none of {', '.join(_LEVELS)}", stacklevel=1)
+for _name, _level in _LEVELS.get(_asked, {}).items():
+    logging.getLogger(_name).setLevel(_level)
+
 # Kedro calls a deprecated function of omegaconf; nobody who reads the warning can mend it.
 warnings.filterwarnings("ignore", message=".*register_new_resolver", category=UserWarning)
+# `--pipeline` is a form that people know and that works.
+warnings.filterwarnings("ignore", message="Option '--pipeline' is deprecated")
 # Design and analysis read and write datasets of the K namespaces from outside, which is their
 # purpose; Kedro warns that such names are usually a mistake.
 warnings.filterwarnings("ignore", message="One or more dataset names contain '.'")

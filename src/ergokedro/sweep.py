@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.framework.session import KedroSession
 from kedro.io import CatalogProtocol
@@ -20,6 +20,10 @@ from pluggy import PluginManager
 
 from ergokedro import progress
 from ergokedro.configuration import current_parameters
+from ergokedro.interruption import interruptible
+
+if TYPE_CHECKING:
+    from ergokedro.plan import Plan
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +35,8 @@ class SweepSession(KedroSession):
         """As Kedro's; the runner that `--runner` names keeps its place."""
         if runner is None or type(runner) is SequentialRunner:
             runner = SweepRunner()
-        return super().run(*args, runner=runner, **kwargs)
+        with interruptible():
+            return super().run(*args, runner=runner, **kwargs)
 
 
 class SweepRunner(SequentialRunner):
@@ -39,6 +44,9 @@ class SweepRunner(SequentialRunner):
 
     :func:`ergokedro.machine.choose_machine` says how many at a time.
     """
+
+    # Kedro names a runner's log after its module; its lines are Kedro's all the same.
+    _logger = logging.getLogger("kedro.runner")
 
     def _run(
         self,
@@ -59,28 +67,30 @@ class SweepRunner(SequentialRunner):
         if sweep:
             names = dict.fromkeys(node.namespace for node in sweep)
             parts = [Pipeline([n for n in sweep if n.namespace == name]) for name in names]
-            at_once = announce(parts, catalog)
-            _side_by_side(run, parts, at_once)
+            plan = announce(parts, catalog)
+            if plan is None:
+                return
+            with progress.whole(plan.tokens, "tokens"):
+                _side_by_side(run, parts, plan.machine.parallel_runs)
         if last:
             run(Pipeline(last))
 
 
-def announce(sweep: list[Pipeline], catalog: CatalogProtocol) -> int:
-    """Say what the sweep is computed with and what it will cost; give the runs at a time."""
-    from ergokedro.machine import choose_machine
-    from ergokedro.model import model_config
-    from ergokedro.plan import describe_plan
+def announce(sweep: list[Pipeline], catalog: CatalogProtocol) -> Plan | None:
+    """Say what the sweep is computed with and what it will cost; None if that was all to do."""
+    from ergokedro.plan import make_plan
 
     params = current_parameters()
-    config = model_config(params.model, catalog.load("tokenizer").vocab_size)
-    tokens = params.training.batch_size * params.mixture.window_length
-    machine = choose_machine(params.training, config.multiplied_weights, tokens)
     to_train = [node for part in sweep for node in part.nodes if node.name.endswith("train_model")]
-    if to_train:
-        manifests = [catalog.load(f"{node.namespace}.manifest") for node in to_train]
-        log.info(machine.describe())
-        log.info(describe_plan(manifests, config, params.training, machine))
-    return machine.parallel_runs
+    manifests = [catalog.load(f"{node.namespace}.manifest") for node in to_train]
+    plan = make_plan(manifests, params, catalog.load("tokenizer").vocab_size)
+    if params.plan:
+        print(plan.table() if manifests else "Nothing to train")
+        return None
+    if manifests:
+        log.info(plan.machine.describe())
+        log.info(plan.describe())
+    return plan
 
 
 def _side_by_side(run: Callable[[Pipeline], None], parts: list[Pipeline], at_once: int) -> None:
@@ -108,5 +118,7 @@ def _side_by_side(run: Callable[[Pipeline], None], parts: list[Pipeline], at_onc
             except BaseException:
                 progress.stop()
                 raise
+        if progress.is_stopped():  # by a signal
+            raise progress.Stopped
     finally:
         progress.resume()

@@ -26,7 +26,7 @@ from ergokedro.gpt_neox import GPTNeoX, GPTNeoXConfig
 from ergokedro.machine import autocast, choose_machine, cpu_threads, keep_freed_memory
 from ergokedro.model import build_model, n_parameters, weights_fingerprint
 from ergokedro.parameters import TrainingParameters
-from ergokedro.progress import ProgressBar, progress_bar
+from ergokedro.progress import ProgressBar, Stopped, progress_bar
 from ergokedro.schedule import learning_rate, points
 from ergokedro.stability import stability
 from ergokedro.torch_data import batches_on
@@ -141,7 +141,7 @@ def train(
         loop.go_on(checkpoints, name)
         total = loop.steps * loop.tokens_a_step
         with progress_bar(name, total=total, unit="tokens", done=loop.tokens) as bar:
-            loop.run(bar)
+            loop.run(bar, name)
     schedule = [learning_rate(step, loop.steps, params) for step in range(loop.steps)]
     summary = {
         "seed": seed,
@@ -227,8 +227,8 @@ class _Loop:
         self.history = [Measurement(*point) for point in found.state["history"]]
         self.on_metrics(self.history)
 
-    def run(self, bar: ProgressBar) -> None:
-        """The steps that are left."""
+    def run(self, bar: ProgressBar, name: str) -> None:
+        """The steps that are left. Whoever stops them finds a checkpoint."""
         if self.step == self.steps:
             return
         start = time.perf_counter() - self.seconds
@@ -245,7 +245,11 @@ class _Loop:
                 self._validate()
             self.seconds = time.perf_counter() - start
             self._save()
-            bar.update(self.tokens - before, **shown)
+            try:
+                bar.update(self.tokens - before, **shown)
+            except Stopped:
+                self._save_at_once(name)
+                raise
 
     def _save(self) -> None:
         """A checkpoint, if one is due."""
@@ -253,6 +257,11 @@ class _Loop:
             return
         with self._clock_stopped():
             self._checkpoints.save(self._state(), self.steps)
+
+    def _save_at_once(self, name: str) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.save(self._state(), self.steps)
+            log.info("%s: stopped after step %d of %d, which is kept", name, self.step, self.steps)
 
     def _state(self) -> Checkpoint:
         self._fetch()
