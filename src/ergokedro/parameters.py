@@ -68,8 +68,16 @@ class CorpusParameters(_Model):
         min_length=1,
         description=(
             "'synthetic'; a hub name such as 'ccdv/arxiv-classification'; a local directory in "
-            "the hub's layout; or a Parquet, JSONL or CSV file (or glob of files), also at an "
-            "fsspec URL such as s3://bucket/folder."
+            "the hub's layout, or with a folder of text files per category; or a Parquet, JSONL "
+            "or CSV file (or glob of files), also at an fsspec URL such as s3://bucket/folder."
+        ),
+    )
+    text_files: str | None = Field(
+        None,
+        min_length=1,
+        description=(
+            "Glob of the text files, such as '**/*.py', where the source is a directory with a "
+            "folder per category; default: all files there, if none is Parquet, JSONL or CSV."
         ),
     )
     config: str | None = Field(None, description="Configuration of the hub data set.")

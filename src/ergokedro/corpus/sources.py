@@ -18,6 +18,7 @@ import pyarrow as pa
 import xxhash
 
 from ergokedro.corpus import synthetic
+from ergokedro.corpus.folders import find_text_files, read_text_files
 from ergokedro.corpus.label_names import delete_names
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters
@@ -85,7 +86,24 @@ def corpus_stream(params: CorpusParameters) -> CorpusStream:
             f"corpus.source = {params.source!r}: no such file or directory, seen from "
             f"{Path.cwd()}. Give an existing path, a hub name, or 'synthetic'."
         )
+    if (pattern := _text_files(params, files)) is not None:
+        return CorpusStream(key, lambda: _open_folders(params, Path(files[0]), pattern))
     return CorpusStream(key, lambda: _open_datasets(params, files))
+
+
+def _text_files(params: CorpusParameters, files: list[str]) -> str | None:
+    """The glob of text files where the source has a folder of them per category, else None."""
+    root = Path(files[0]) if len(files) == 1 else Path()
+    if params.text_files is not None:
+        if len(files) != 1 or not root.is_dir():
+            raise ErgokedroError(
+                f"corpus.text_files = {params.text_files!r} is for a directory with a folder per "
+                f"category, and corpus.source = {params.source!r} is none."
+            )
+        return params.text_files
+    tables = {".zip", *_BUILDERS}  # which `datasets` reads
+    found = {p.suffix for p in _data_files(root)} if len(files) == 1 and root.is_dir() else tables
+    return None if found & tables else "**/*"
 
 
 def _remote_files(source: str) -> dict[str, str]:
@@ -141,6 +159,22 @@ def _open_synthetic(params: CorpusParameters) -> OpenCorpus:
 
     names = synthetic.component_names(params.synthetic.components)
     return OpenCorpus(None, names, batches())
+
+
+def _open_folders(params: CorpusParameters, root: Path, pattern: str) -> OpenCorpus:
+    """Open a directory with a folder of text files per category."""
+    files = find_text_files(root, pattern)
+
+    def read() -> Iterator[tuple[str, pa.RecordBatch]]:
+        for split, members in files.items():
+            for batch in read_text_files(members, SCHEMA):
+                yield split, batch
+
+    labels = sorted({label for members in files.values() for label, _ in members})
+    batches = delete_names(read(), labels) if params.delete_label_names else read()
+    if missing := [split for split in SPLITS[1:] if split not in files]:
+        batches = _carve(batches, missing, params.heldout_fraction)
+    return OpenCorpus(None, labels, batches)
 
 
 def _open_datasets(params: CorpusParameters, files: list[str]) -> OpenCorpus:
