@@ -1,0 +1,99 @@
+"""A hook of mkdocs: tables of parameters and catalog entries, made from what the program reads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from ergokedro.parameters import Parameters
+
+ROOT = Path(__file__).parents[2]
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put the tables in the place of their markers."""
+    for marker, make in (("parameters", parameter_tables), ("catalog", catalog_table)):
+        if f"<!-- {marker} -->" in markdown:
+            markdown = markdown.replace(f"<!-- {marker} -->", make())
+    return markdown
+
+
+def parameter_tables() -> str:
+    """One table per group of settings."""
+    top = {n: f for n, f in Parameters.model_fields.items() if not _model(f)}
+    parts = [_table("", top, "At the top")]
+    groups = [(n, _model(f)) for n, f in Parameters.model_fields.items()]
+    while groups:
+        prefix, model = groups.pop(0)
+        if model is None:
+            continue
+        fields = {n: f for n, f in model.model_fields.items() if not _model(f)}
+        parts.append(_table(f"{prefix}.", fields, f"`{prefix}`", (model.__doc__ or "").strip()))
+        inner = [(f"{prefix}.{n}", _model(f)) for n, f in model.model_fields.items()]
+        groups = [pair for pair in inner if pair[1]] + groups
+    return "\n\n".join(parts)
+
+
+def catalog_table() -> str:
+    """Every entry of the catalog: name, kind, layer and place."""
+    text = (ROOT / "conf" / "base" / "catalog.yml").read_text()
+    entries = yaml.safe_load(text)
+    lines = ["| name | kind | layer | file in `data/` |", "|---|---|---|---|"]
+    for name, entry in entries.items():
+        if name.startswith("_"):
+            continue
+        layer = entry["metadata"]["kedro-viz"]["layer"]
+        place = re.sub(r"\$\{(_\w+)\}", lambda m: _place(entries, m[1]), entry["filepath"])
+        place = place.replace("${_root}/", "")
+        lines.append(f"| `{name}` | {entry['type'].split('.')[-1]} | {layer} | `{place}` |")
+    return "\n".join(lines)
+
+
+def _place(entries: dict[str, Any], name: str) -> str:
+    folder: str = entries[name]
+    return folder.replace("${_root}/", "").replace("${_experiment}", "<experiment>")
+
+
+def _model(field: FieldInfo) -> type[BaseModel] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _table(prefix: str, fields: dict[str, FieldInfo], title: str, text: str = "") -> str:
+    lines = [f"## {title}", "", text, ""] if text else [f"## {title}", ""]
+    lines += ["| setting | type and bounds | default | meaning |", "|---|---|---|---|"]
+    for name, field in fields.items():
+        bounds = ", ".join(str(m) for m in field.metadata)
+        kind = _kind(field.annotation) + (f"; {_bounds(bounds)}" if bounds else "")
+        default = "" if field.default is None else f"`{field.default}`"
+        meaning = (field.description or "").replace("|", "\\|")
+        lines.append(f"| `{prefix}{name}` | {kind} | {default} | {meaning} |")
+    return "\n".join(lines)
+
+
+def _kind(kind: Any) -> str:
+    arguments = get_args(kind)
+    if not arguments:
+        names = {"NoneType": "nothing", "str": "text", "int": "integer", "float": "number"}
+        name = getattr(kind, "__name__", str(kind))
+        return names.get(name, "true or false" if name == "bool" else name)
+    if "Literal" in str(get_origin(kind)):
+        return ", ".join(f"`{value}`" for value in arguments)
+    if get_origin(kind) is list:
+        return f"list of {_kind(arguments[0])}"
+    if "Annotated" in str(type(kind)):
+        return _kind(arguments[0])
+    return " or ".join(_kind(argument) for argument in arguments if argument is not type(None))
+
+
+def _bounds(text: str) -> str:
+    """'Ge(ge=1)' becomes '≥ 1'."""
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    found = re.findall(r"\b(ge|gt|le|lt)=([\d.]+)", text)
+    numbers = ", ".join(f"{signs[sign]} {value}" for sign, value in found)
+    return numbers or ("letters, digits, `_`, `.`, `-`" if "pattern" in text else "not empty")

@@ -1,0 +1,95 @@
+"""What the documentation shows is true: its code runs, its settings exist."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kedro.framework.cli.utils import _split_params
+
+from ergokedro.parameters import Parameters, validate_parameters
+from project import ROOT, Project
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"```(\w*)([^\n]*)\n(.*?)```", re.DOTALL)
+
+
+def blocks(language: str) -> list[tuple[str, str, str]]:
+    """(page, what stands after the language, code) of every block."""
+    found = []
+    for page in PAGES:
+        for kind, title, code in BLOCK.findall(page.read_text()):
+            if kind == language:
+                found.append((page.name, title, code))
+    return found
+
+
+def test_every_setting_of_a_command_exists() -> None:
+    commands = [
+        line
+        for page in PAGES
+        for line in re.findall(r"kedro run[^`\n|#(]*", page.read_text())
+        if "--params" in line
+    ]
+    assert len(commands) > 20
+    for command in commands:
+        text = re.search(r"--params (\S+)", command)
+        if text is None or "NAME" in text[1] or "COMMIT" in text[1] or "…" in text[1]:
+            continue
+        given = _split_params(None, None, text[1])
+        if "--env" in command:  # another corpus, with as many categories as you like
+            given.setdefault("corpus", {}).setdefault("source", "someone/corpus")
+        validate_parameters(given)  # raises, with the name of what it does not know
+
+
+def test_every_settings_file_is_valid() -> None:
+    shown = 0
+    for _, title, code in blocks("yaml"):
+        content = yaml.safe_load(code)
+        if "corpus" in content:
+            validate_parameters(content)
+            shown += 1
+        else:
+            assert content.keys() & {"experiment", "tracking_uri"}, title
+    assert shown >= 4
+
+
+def test_the_reference_has_every_setting() -> None:
+    generate = runpy.run_path(str(ROOT / "docs" / "reference" / "generate.py"))
+    tables = generate["parameter_tables"]()
+
+    def leaves(model: Any, prefix: str = "") -> list[str]:
+        inner = {n: f.annotation for n, f in model.model_fields.items()}
+        return [
+            leaf
+            for name, kind in inner.items()
+            for leaf in (
+                leaves(kind, f"{prefix}{name}.")
+                if hasattr(kind, "model_fields")
+                else [prefix + name]
+            )
+        ]
+
+    names = leaves(Parameters)
+    assert "training.checkpoints.every" in names
+    for name in names:
+        assert f"`{name}`" in tables, name
+    assert "`k{k:d}.nll` | NLLDataset | model_output" in generate["catalog_table"]()
+
+
+def test_the_examples_run_without_kedro(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = Project.create(tmp_path / "project")
+    project.run("--params", "controls.specialists=true")
+    monkeypatch.chdir(project.root)
+    examples = [code for page, _, code in blocks("python") if page == "api.md"]
+    assert len(examples) == 5
+    names: dict[str, Any] = {}
+    for code in examples:
+        exec(compile(code, "api.md", "exec"), names)
+    terms = names["terms"]
+    total = terms.starvation + terms.identification + terms.interference
+    assert abs(terms.cost - total).max() < 1e-9
