@@ -16,13 +16,6 @@ from ergokedro.nll import load_nll
 from project import Project
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
-    """A project in which everything was run once, and what that printed."""
-    project = Project.create(tmp_path_factory.mktemp("finished") / "project")
-    return project, project.run()
-
-
 @pytest.fixture
 def project(finished: tuple[Project, str], tmp_path: Path) -> Project:
     """A copy of the finished project, to be changed at will."""
