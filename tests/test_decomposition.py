@@ -12,7 +12,6 @@ from ergokedro.decomposition import (
     TERMS,
     decompose,
     decomposition_table,
-    distinguishability,
 )
 from ergokedro.nll import NLLArrays
 from ergokedro.parameters import ControlParameters
@@ -115,17 +114,6 @@ def test_without_specialists_there_is_nothing(
     some = {run: arrays for run, arrays in nll.items() if run.name != "specialists.c2_of3"}
     found = decomposition_table(some, windows, make_design(), exact, PARAMS)
     assert sorted(found.k.unique()) == [2, 4, 5]
-
-
-def test_distinguishability(nll: dict[Run, NLLArrays], windows: pd.DataFrame) -> None:
-    found = distinguishability(nll, windows, make_design())
-    assert len(found) == 16 + 9  # K = 1 is the specialist of the first component
-    own = found[found.component == found.specialist]
-    # The model of K = 1 reads text that it was not trained on worse than the others do their own.
-    assert (own.value == 0).all()
-    others = found[(found.component != found.specialist) & (found.specialist != NAMES[0])]
-    assert (others.value[others.component != NAMES[0]] > 0.1).all()
-    assert distinguishability({}, windows, make_design()).empty
 
 
 @settings(max_examples=50, deadline=None)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from conftest import StoreMaker
-from ergokedro import figures
+from ergokedro import figures, figures_plotly
 from ergokedro.accounting import token_accounting
 from ergokedro.figures_corpus import plot_accounting
 from ergokedro.mixture import design_mixtures
@@ -101,7 +101,7 @@ def test_without_an_optimum_no_figure_speaks_of_it() -> None:
     results = make_results(known=False, ks=(1, 2))
     for plot in (figures.plot_xe_by_k, figures.plot_in_context_xe, figures.plot_component_heatmap):
         assert b"optimum" not in drawn(plot(results))
-    assert "optimum" not in str(figures.plotly_xe_by_k(results).to_dict())
+    assert "optimum" not in str(figures_plotly.plotly_xe_by_k(results).to_dict())
 
 
 def test_equal_results_draw_equal_bytes(results: pd.DataFrame) -> None:
@@ -109,7 +109,7 @@ def test_equal_results_draw_equal_bytes(results: pd.DataFrame) -> None:
 
 
 def test_plotly_shows_the_same_numbers(results: pd.DataFrame) -> None:
-    figure = figures.plotly_xe_by_k(results)
+    figure = figures_plotly.plotly_xe_by_k(results)
     trained = [trace for trace in figure.data if trace.name == "trained model"]
     for trace, series in zip(trained, ("chain", "smallest", "all"), strict=True):
         xe = results[
