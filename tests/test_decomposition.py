@@ -14,22 +14,19 @@ from ergokedro.decomposition import (
     decomposition_table,
 )
 from ergokedro.nll import NLLArrays
-from ergokedro.parameters import ControlParameters
-from ergokedro.runs import Run, plan_runs
+from ergokedro.runs import Run
 from synthetic_results import (
     EXCESS,
     NAMES,
     PARAMS,
+    STARVED,
     make_design,
     make_exact,
-    make_manifests,
-    make_runs,
+    make_specialists,
     make_windows,
 )
 
 KS = [1, 2, 3, 4, 5]
-# What a specialist with less text is worse by, nats.
-STARVED = {1: 0.0, 2: 0.002, 3: 0.003, 4: 0.004, 5: 0.005}
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +41,7 @@ def exact(windows: pd.DataFrame) -> NLLArrays:
 
 @pytest.fixture(scope="module")
 def nll(windows: pd.DataFrame, exact: NLLArrays) -> dict[Run, NLLArrays]:
-    """Specialists are the exact sources, shifted by STARVED; models of K the exact mixtures."""
-    runs = plan_runs(KS, 5, ControlParameters(specialists=True))
-    models = make_runs(windows, exact, make_manifests())
-    arrays = {}
-    for run in runs:
-        if run.in_chain and run.k > 1:  # K = 1 is the specialist of the first component
-            arrays[run] = models[run.k - 1]
-            continue
-        name = NAMES[run.components[0] - 1]
-        own = {s: exact.nll[f"{s}/{name}"] + STARVED[run.divisor] for s in ("validation", "test")}
-        arrays[run] = NLLArrays(own, {"run": run.name, "k": 1, "seed": 0})
-    return arrays
+    return make_specialists(windows, exact)
 
 
 @pytest.fixture(scope="module")

@@ -92,8 +92,8 @@ def _draw_own(axis: Axes, results: pd.DataFrame, split: str) -> None:
             }
             error_bars(axis, worth, name, **style)
     axis.axhline(0, color="0.6", lw=0.8, ls=":", label="no difference")
-    axis.set_title("what the others' text is worth, by component", fontsize=10)
-    axis.set_ylabel("specialist at D / K less model of K, nats a token")
+    axis.set_title("what the others' text is worth beside a specialist at D / K", fontsize=10)
+    axis.set_ylabel("specialist less model of K, nats a token")
 
 
 def _draw_cumulative(axis: Axes, results: pd.DataFrame, split: str) -> None:

@@ -44,24 +44,24 @@ def plot_specialists(results: pd.DataFrame, total_tokens: int, split: str = "tes
             error_bars(axis, each, f"model of K = {k}", x="tokens", color=colour, marker="D")
         axis.set_title(name, fontsize=10)
         axis.set_xscale("log")
-        ticks = sorted(own.tokens.unique())
-        axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+        ks = sorted(own.k)
+        axis.set_xticks([total_tokens / k for k in ks], [f"D/{k}" if k > 1 else "D" for k in ks])
         axis.minorticks_off()
-        axis.set_xlabel("training tokens of the component, millions (log scale)")
+        axis.set_xlabel("training tokens of the component (log scale)")
         axis.set_ylabel("cross entropy, nats a token")
         axis.legend(frameon=False, fontsize=8)
     for axis in axes[len(components) :]:
         axis.set_axis_off()
     figure.suptitle(
-        f"Specialists and models of K with the same text of a component, on {split} text "
-        "(bars: document bootstrap)",
+        f"Specialists and models of K with equally much text of a component, on {split} text "
+        f"(D = {total_tokens:,} tokens; bars: document bootstrap)",
         fontsize=11,
     )
     return figure
 
 
 def _by_tokens(rows: pd.DataFrame, total_tokens: int) -> pd.DataFrame:
-    return rows.assign(tokens=total_tokens / rows.k / 1e6).sort_values("tokens")
+    return rows.assign(tokens=total_tokens / rows.k).sort_values("tokens")
 
 
 def plot_distinguishability(results: pd.DataFrame, split: str = "test") -> Figure:

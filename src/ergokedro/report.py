@@ -17,7 +17,7 @@ import pandas as pd
 from ergokedro.mixture import Design, Manifest
 from ergokedro.parameters import Parameters
 from ergokedro.report_decomposition import decomposition_insights, decomposition_table
-from ergokedro.report_tables import Table, detail_insights, detail_tables, interval_text
+from ergokedro.report_tables import Table, detail_insights, detail_tables, interval_text, p_text
 
 _TITLE = "Cross entropy and the number of ergodic components"
 _LIBRARIES = ("ergokedro", "torch", "transformers", "numpy", "kedro")
@@ -142,7 +142,7 @@ def insights(results: pd.DataFrame, design: Design, split: str = "test") -> list
     sentences = [
         f"At K = {row.k} the cross entropy on the smallest component ({design.components[0]}) is "
         f"{_compare(row)} at K = 1: difference {interval_text(row, '+.4f')} nats a token"
-        + (f" (p = {corrected[row.k]:.2g} after Holm)." if row.k in corrected.index else ".")
+        + (f" ({p_text(corrected[row.k])} after Holm)." if row.k in corrected.index else ".")
         for row in smallest.itertuples()
     ]
     gains = here[(here.quantity == "in_context_gain") & (here.series == "smallest")]

@@ -26,13 +26,18 @@ def interval_text(row: Any, spec: str) -> str:
     return f"{row.value:{spec}} [{row.low:{spec}}, {row.high:{spec}}]"
 
 
+def p_text(p: float) -> str:
+    """A p-value; no digits are worth printing below 0.0001."""
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+
+
 def detail_tables(results: pd.DataFrame, split: str = "test") -> dict[str, Table]:
     """The tables that have rows, by title."""
     tables = {
         "Contrasts with K = 1": Table(
             "The smallest component on test text: XE of K less that of K = 1, nats a token, paired "
-            "by window. p: two-sided, normal, from the bootstrap's standard error; Holm: corrected "
-            "for the family of all K.",
+            "by window. raw: two-sided, Student's t on the documents, from the bootstrap's "
+            "standard error; Holm: corrected for the family of all K.",
             contrast_table(results, split),
         ),
         "How far components can be told apart": Table(
@@ -71,8 +76,7 @@ def contrast_table(results: pd.DataFrame, split: str) -> pd.DataFrame:
     text = [interval_text(row, "+.4f") for row in differences.itertuples()]
     table = pd.DataFrame({"k": differences.k.to_numpy(), "difference to K = 1": text})
     return table.assign(
-        p=p.p_value.map("{:.2g}".format).to_numpy(),
-        Holm=p.p_value_holm.map("{:.2g}".format).to_numpy(),
+        raw=p.p_value.map(p_text).to_numpy(), Holm=p.p_value_holm.map(p_text).to_numpy()
     )
 
 
