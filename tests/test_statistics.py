@@ -10,7 +10,7 @@ import pytest
 from ergokedro import statistics
 from ergokedro.parameters import AnalysisParameters
 from ergokedro.selection import Selection
-from ergokedro.statistics import bootstrap_means, cluster, intervals, pooled
+from ergokedro.statistics import bootstrap_means, cluster, intervals
 
 
 def test_means_are_over_tokens_and_strata_weigh_the_same() -> None:
@@ -19,7 +19,10 @@ def test_means_are_over_tokens_and_strata_weigh_the_same() -> None:
     np.testing.assert_allclose(clusters.sums, [[4, 6], [5, 6], [9, 9]])
     np.testing.assert_allclose(clusters.counts, [2, 1, 1])
     np.testing.assert_allclose(bootstrap_means(clusters, 100, 0)[0], [(3 + 9) / 2, (4 + 9) / 2])
-    np.testing.assert_allclose(bootstrap_means(pooled(clusters), 100, 0)[0], [(3.5 + 9) / 2])
+    selection = Selection(
+        "all", "", np.arange(4), np.array([7, 7, 8, 9]), np.array([0, 0, 0, 1]), True
+    )
+    assert selection.mean(values, AnalysisParameters(bootstrap=100)).value == (3.5 + 9) / 2
 
 
 def test_equal_documents_have_no_spread() -> None:
