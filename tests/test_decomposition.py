@@ -85,6 +85,9 @@ def test_curves(table: pd.DataFrame) -> None:
     total = pick(here, quantity="identification").value.item()
     assert cumulative[100] == pytest.approx(99 * total, rel=1e-9)
     assert cumulative.max() <= np.log(4)
+    excess = pick(here, quantity="cumulative_excess").set_index("position").value
+    interference = pick(here, quantity="interference", position=0).value.item()
+    assert excess[100] == pytest.approx(cumulative[100] + 99 * interference)
     accuracy = pick(here, quantity="naming_accuracy")
     assert set(accuracy.unit) == {"share"}
     value = accuracy.set_index("position").value

@@ -133,6 +133,8 @@ def decomposition_table(
     - others_worth, the specialist at D / K less the model of K: what the others' text is worth;
     - identification_bound, log K / (W - 1), the most that identification can be on any text;
     - cumulative_identification, its sum up to a position, nats (series chain; at most log K);
+    - cumulative_excess, of the model of K over the right specialist at D / K, summed up likewise:
+      what exceeds log K is not identification;
     - naming_accuracy, share of windows whose component has the largest posterior weight before a
       position (series chain, unit 'share');
     - exact_identification, of the exact sources, where they are known: their mixture less the
@@ -216,6 +218,9 @@ def _curves(
     cumulative = np.cumsum(terms.identification, axis=1)
     means = selection.replicates(cumulative, params)
     yield "cumulative_identification", "nats", intervals(means, params.confidence)
+    excess = np.cumsum(terms.identification + terms.interference, axis=1)
+    means = selection.replicates(excess, params)
+    yield "cumulative_excess", "nats", intervals(means, params.confidence)
     named = (terms.posterior[:, :, :-1].argmax(axis=0) == terms.truth[:, None]).astype(np.float64)
     means = selection.replicates(named, params)
     yield "naming_accuracy", "share", intervals(means, params.confidence)

@@ -65,6 +65,9 @@ def plot_xe_by_k(results: pd.DataFrame, split: str = "test") -> Figure:
         error_bars(axis, xe, "trained model", color=colour, marker=marker)
         axis.set_title(title, fontsize=10)
         axis.set_ylabel(XE_LABEL)
+    seeds = pick_rows(results, "xe", "seeds", split)
+    if not seeds.empty:
+        axes[0].plot(seeds.k + 0.12, seeds.value, "x", color="0.3", label="each seed")
     _draw_paired(axes[3], results, split)
     ks = sorted(results.k.unique())
     for axis in axes:
@@ -72,6 +75,9 @@ def plot_xe_by_k(results: pd.DataFrame, split: str = "test") -> Figure:
         axis.set_xlim(ks[0] - 0.4, ks[-1] + 0.4)
         axis.set_xlabel(K_LABEL)
         axis.legend(frameon=False, fontsize=8)
+    low, high = axes[3].get_ylim()
+    axes[3].set_ylim(low, high + 0.3 * (high - low))  # room for the legend
+    axes[3].legend(frameon=False, fontsize=8, loc="upper left")
     figure.suptitle(
         f"Cross entropy on {split} text, at equal totals of training tokens "
         "(bars: document bootstrap; each panel has its own scale)",

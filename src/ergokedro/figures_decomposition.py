@@ -101,8 +101,13 @@ def _draw_cumulative(axis: Axes, results: pd.DataFrame, split: str) -> None:
     for k in curves.k.unique():
         _band(axis, curves[curves.k == k], f"K = {k}", colour_of(k, n_components(results)))
         axis.axhline(np.log(k), color=colour_of(k, n_components(results)), lw=1, ls="--")
+    excess = pick_rows(results, "cumulative_excess", "chain", split)
+    for k, curve in excess.groupby("k"):
+        colour = colour_of(k, n_components(results))
+        axis.plot(curve.position, curve.value, color=colour, lw=1.2, ls=":")
     axis.plot([], [], color="0.3", lw=1, ls="--", label="log K")
-    axis.set_title("identification, summed up to t", fontsize=10)
+    axis.plot([], [], color="0.3", lw=1.2, ls=":", label="model of K less specialist")
+    axis.set_title("mixture of specialists less the right one, summed up to t", fontsize=10)
     axis.set_ylabel("nats")
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS = 3
+# Models of K are drawn a little to the right of the specialist with as many tokens.
+_ASIDE = 1.03
 
 
 def plot_specialists(results: pd.DataFrame, total_tokens: int, split: str = "test") -> Figure:
@@ -39,7 +41,7 @@ def plot_specialists(results: pd.DataFrame, total_tokens: int, split: str = "tes
         own = _by_tokens(alone[alone.component == name], total_tokens)
         error_bars(axis, own, "specialist", x="tokens", color="0.2", marker="o")
         of_k = shared[(shared.component == name) & shared.trained.astype(bool)]
-        for k, each in _by_tokens(of_k, total_tokens).groupby("k"):
+        for k, each in _by_tokens(of_k, _ASIDE * total_tokens).groupby("k"):
             colour = colour_of(k, n_components(results))
             error_bars(axis, each, f"model of K = {k}", x="tokens", color=colour, marker="D")
         axis.set_title(name, fontsize=10)
@@ -47,20 +49,27 @@ def plot_specialists(results: pd.DataFrame, total_tokens: int, split: str = "tes
         ks = sorted(own.k)
         axis.set_xticks([total_tokens / k for k in ks], [f"D/{k}" if k > 1 else "D" for k in ks])
         axis.minorticks_off()
-        axis.set_xlabel("training tokens of the component (log scale)")
+        axis.set_xlabel("its training tokens (log scale)")
         axis.set_ylabel("cross entropy, nats a token")
-        axis.legend(frameon=False, fontsize=8)
+    shown = {
+        label: handle
+        for axis in axes
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        shown.values(), shown, loc="outside lower center", ncols=6, frameon=False, fontsize=9
+    )
     for axis in axes[len(components) :]:
         axis.set_axis_off()
     figure.suptitle(
         f"Specialists and models of K with equally much text of a component, on {split} text "
-        f"(D = {total_tokens:,} tokens; bars: document bootstrap)",
+        f"(D = {total_tokens:,} tokens; bars: document bootstrap, not paired)",
         fontsize=11,
     )
     return figure
 
 
-def _by_tokens(rows: pd.DataFrame, total_tokens: int) -> pd.DataFrame:
+def _by_tokens(rows: pd.DataFrame, total_tokens: float) -> pd.DataFrame:
     return rows.assign(tokens=total_tokens / rows.k).sort_values("tokens")
 
 

@@ -151,7 +151,8 @@ def detail_insights(results: pd.DataFrame, split: str = "test") -> Iterator[str]
     for row in gaps[gaps.k.isin([gaps.k.min(), gaps.k.max()])].itertuples():
         yield (
             f"Held-out XE of K = {row.k} less its final training loss is "
-            f"{interval_text(row, '+.4f')} nats a token (interval of the held-out part alone)."
+            f"{interval_text(row, '+.4f')} nats a token (the interval leaves out "
+            "the noise of that loss, a mean over the last 2 % of steps)."
         )
     yield from _distinguishability_insights(results, split)
 
