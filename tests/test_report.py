@@ -145,6 +145,31 @@ def test_no_part_is_called_the_largest_whose_interval_meets_another(
     assert ("No part is clearly the largest" in text) != largest
 
 
+@pytest.mark.parametrize(
+    ("value", "spreads", "words"),
+    [
+        (0.000, {}, "includes zero, as it must"),
+        (0.004, {}, "does NOT include zero. The interval is over documents alone"),
+        (0.004, {1: 0.003, 2: 0.001}, "lies within what two seeds differ by"),
+        (0.004, {1: 0.0003, 2: 0.0001}, "and lies beyond what two seeds differ by"),
+    ],
+)
+def test_pseudo_components_are_judged_by_documents_and_seeds(
+    results: pd.DataFrame, value: float, spreads: dict[int, float], words: str
+) -> None:
+    base = results[results.split == "test"].iloc[0].to_dict()
+    interval = {"value": value, "low": value - 0.001, "high": value + 0.001}
+    pseudo = {"series": "pseudo", "quantity": "difference_to_k1", "k": 2, **interval}
+    rows = [base | pseudo]
+    for k, spread in spreads.items():
+        rows.append(base | {"quantity": "seed_spread", "k": k, "value": spread, "seed": 3})
+    text = " ".join(insights(pd.concat([results, pd.DataFrame(rows)]), make_design()))
+    assert words in text
+    if spreads:  # t with 4 degrees of freedom, of a difference of two runs
+        noise = 2.776 * (2 * (spreads[1] ** 2 + spreads[2] ** 2) / 2) ** 0.5
+        assert f"differ by up to {noise:.4f} nats" in text
+
+
 class _Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()

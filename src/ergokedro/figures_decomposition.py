@@ -132,7 +132,9 @@ def plot_controls(results: pd.DataFrame, split: str = "test") -> Figure:
         for axis, quantity in zip(axes, ("xe", "difference_to_k1"), strict=True):
             rows = pick_rows(results, quantity, series, split)
             if len(rows):
-                error_bars(axis, rows, label, color=colour, marker=marker)
+                # No line over a K that was not run.
+                line = "-" if (rows.k.diff().dropna() == 1).all() else "none"
+                error_bars(axis, rows, label, color=colour, marker=marker, ls=line)
     seeds = pick_rows(results, "xe", "seeds", split)
     if len(seeds):
         axes[0].plot(seeds.k, seeds.value, "x", color="0.3", label="chain, each seed")
@@ -142,6 +144,10 @@ def plot_controls(results: pd.DataFrame, split: str = "test") -> Figure:
     for axis in axes:
         axis.set_xticks(sorted(results.k.unique()))
         axis.set_xlabel(K_LABEL)
-        axis.legend(frameon=False, fontsize=8)
+    shown = [axis.get_legend_handles_labels() for axis in axes]
+    legend = {text: handle for each in shown for handle, text in zip(*each, strict=True)}
+    figure.legend(
+        legend.values(), legend, loc="outside lower center", ncols=3, frameon=False, fontsize=8
+    )
     figure.suptitle(f"Controls on {split} text (bars: document bootstrap)", fontsize=11)
     return figure

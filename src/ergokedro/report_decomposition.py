@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from ergokedro.decomposition import TERMS
@@ -65,21 +66,54 @@ def decomposition_insights(here: pd.DataFrame) -> list[str]:
         )
         sentences.append(f"{_largest(terms)} {_identification(terms, k)}")
         sentences += _naming(here, k)
+    return [*sentences, *_controls(here)]
+
+
+def _controls(here: pd.DataFrame) -> list[str]:
+    """The pseudo-components, which must show nothing, and the seeds."""
+    spread = here[here.quantity == "seed_spread"]
+    noise = _seed_noise(spread)
+    sentences = []
     pseudo = here[(here.series == "pseudo") & (here.quantity == "difference_to_k1")]
     for row in pseudo.itertuples():
-        vanishes = row.low <= 0 <= row.high
+        if row.low <= 0 <= row.high:
+            verdict = "includes zero, as it must"
+        elif noise is None:
+            verdict = (
+                "does NOT include zero. The interval is over documents alone: "
+                "`controls.seeds=3` shows how much two runs differ by chance"
+            )
+        elif abs(row.value) <= noise:
+            verdict = "lies within what two seeds differ by, as it must, though not over documents"
+        else:
+            verdict = "does NOT include zero, and lies beyond what two seeds differ by"
         sentences.append(
             f"Control: with {row.k} random parts of one component as pseudo-components the "
-            f"difference to K = 1 is {interval_text(row, '+.4f')}, and "
-            f"{'includes zero, as it must' if vanishes else 'does NOT include zero'}."
+            f"difference to K = 1 is {interval_text(row, '+.4f')}, and {verdict}."
         )
-    spread = here[here.quantity == "seed_spread"]
     for row in spread.itertuples():
         sentences.append(
             f"Over {row.seed} seeds the cross entropy of K = {row.k} has a standard deviation of "
             f"{row.value:.4f} nats a token, which no interval above includes."
         )
+    if noise is not None:
+        sentences.append(
+            f"Two runs that differ in the seed alone differ by up to {noise:.4f} nats a token "
+            "(95 % of pairs, from the spread over seeds of all K): read smaller differences as "
+            "chance."
+        )
     return sentences
+
+
+def _seed_noise(spread: pd.DataFrame) -> float | None:
+    """What 95 % of pairs of seeds differ by less than, from the spread pooled over K."""
+    from scipy.stats import t
+
+    freedom = spread.seed - 1  # the column holds how many seeds there were
+    if freedom.sum() == 0:
+        return None
+    variance = (freedom * spread.value**2).sum() / freedom.sum()
+    return float(t.ppf(0.975, freedom.sum()) * np.sqrt(2 * variance))
 
 
 def _largest(terms: pd.DataFrame) -> str:
