@@ -175,8 +175,11 @@ def _distinguishability_insights(results: pd.DataFrame, split: str) -> Iterator[
         return
     names = rows[rows.trained.astype(bool)].set_index("run").component
     others = rows[~rows.trained.astype(bool)].sort_values("value")
-    for word, row in zip(("hardest", "easiest"), others.iloc[[0, -1]].itertuples(), strict=True):
-        yield (
-            f"The {word} to tell apart: the specialist of {names[row.run]} reads {row.component} "
-            f"{interval_text(row, '+.4f')} nats a token worse than its own specialist."
-        )
+    least, most = (
+        f"{interval_text(row, '.4f')} ({names[row.run]} on {row.component})"
+        for row in others.iloc[[0, -1]].itertuples()
+    )
+    yield (
+        "A specialist reads another component's text worse than that component's own specialist "
+        f"by {least} to {most} nats a token."
+    )
