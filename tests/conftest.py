@@ -13,6 +13,7 @@ import pytest
 from rich.logging import RichHandler
 
 from ergokedro.store import TOKEN_DTYPE, TOKENS, TokenStore, open_store, seal_store
+from project import Project
 
 # Test processes run side by side. OpenMP's threads spin while they wait for each other, which
 # keeps the one that they wait for off a shared processor. Must be set before torch is imported.
@@ -27,6 +28,13 @@ def _logging_as_it_was() -> None:
         logger.setLevel(level)
         kept = [h for h in logger.handlers if not isinstance(h, RichHandler)]
         logger.handlers[:] = kept
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    """A project in which everything was run once, and what that printed; to be left as it is."""
+    project = Project.create(tmp_path_factory.mktemp("finished") / "project")
+    return project, project.run()
 
 
 Lengths = dict[tuple[str, str], list[int]]

@@ -7,17 +7,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ergokedro.contrasts import contrast_table
+from ergokedro.convergence import convergence_table
 from ergokedro.corpus.synthetic import component_names, make_sources, sample_words
+from ergokedro.decomposition import decomposition_table
+from ergokedro.fits import fit_table
 from ergokedro.measurement import measure, windows_fingerprint
 from ergokedro.mixture import Component, Design, Manifest
 from ergokedro.nll import NLLArrays
 from ergokedro.parameters import (
     AnalysisParameters,
+    ControlParameters,
     ModelParameters,
     SyntheticParameters,
     TrainingParameters,
 )
-from ergokedro.runs import run_name
+from ergokedro.runs import Run, plan_runs, run_name
+from ergokedro.specialists import specialist_table
 from ergokedro.theory import mixture_nll, position_nll
 
 NAMES = component_names(5)
@@ -27,6 +33,8 @@ PARAMS = AnalysisParameters(bootstrap=200)
 # on the others, nats.
 EXCESS = {k: 0.005 * k for k in range(1, 6)}
 UNSEEN = 0.2
+# What a specialist with less text is worse by, nats.
+STARVED = {1: 0.0, 2: 0.002, 3: 0.003, 4: 0.004, 5: 0.005}
 
 
 def make_windows() -> pd.DataFrame:
@@ -192,4 +200,42 @@ def make_results(known: bool = True, ks: tuple[int, ...] = (1, 2, 3, 4, 5)) -> p
         make_design(),
         exact if known else NLLArrays({}, {"available": False}),
         PARAMS,
+    )
+
+
+def make_specialists(windows: pd.DataFrame, exact: NLLArrays) -> dict[Run, NLLArrays]:
+    """All runs: specialists are the exact sources, shifted by STARVED; models of K as made here."""
+    runs = plan_runs([1, 2, 3, 4, 5], 5, ControlParameters(specialists=True))
+    models = make_runs(windows, exact, make_manifests())
+    arrays = {}
+    for run in runs:
+        if run.in_chain and run.k > 1:  # K = 1 is the specialist of the first component
+            arrays[run] = models[run.k - 1]
+            continue
+        name = NAMES[run.components[0] - 1]
+        own = {s: exact.nll[f"{s}/{name}"] + STARVED[run.divisor] for s in ("validation", "test")}
+        meta = {"run": run.name, "k": 1, "seed": 0, "components": [name]}
+        arrays[run] = NLLArrays(own, meta)
+    return arrays
+
+
+def make_all_results() -> pd.DataFrame:
+    """Everything that the analysis measures on the chain and its specialists."""
+    windows, design = make_windows(), make_design()
+    exact = make_exact(windows)
+    runs = make_specialists(windows, exact)
+    in_chain = [nll for run, nll in runs.items() if run.in_chain]
+    results = measure(in_chain, windows, design, exact, PARAMS)
+    summaries = {m.run: make_summary(m) for m in make_manifests()}
+    histories = {m.run: make_history(m.k) for m in make_manifests()}
+    return pd.concat(
+        [
+            results,
+            convergence_table(results, histories, summaries, NAMES[0]),
+            fit_table(in_chain[:2], windows, design, PARAMS),
+            contrast_table(in_chain, windows, design, PARAMS),
+            decomposition_table(runs, windows, design, exact, PARAMS),
+            specialist_table(runs, windows, design, PARAMS),
+        ],
+        ignore_index=True,
     )

@@ -18,13 +18,6 @@ from ergokedro.nll import load_nll
 from project import Project
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
-    """A project in which everything was run once, and what that printed."""
-    project = Project.create(tmp_path_factory.mktemp("finished") / "project")
-    return project, project.run()
-
-
 @pytest.fixture
 def project(finished: tuple[Project, str], tmp_path: Path) -> Project:
     """A copy of the finished project, to be changed at will."""
@@ -147,9 +140,11 @@ def test_controls_are_runs_of_the_same_template(project: Project) -> None:
     assert terms == pytest.approx(value.cost, abs=1e-9)
     assert value.identification <= value.identification_bound
     assert {"balanced", "growing", "pseudo", "seeds"} <= set(results.series)
-    for figure in ("decomposition.png", "controls.png"):
-        assert project.file("08_reporting", figure).is_file()
-        assert figure in output
+    for figure in ("decomposition", "controls", "specialists", "distinguishability"):
+        assert project.file("08_reporting", f"{figure}.svg").is_file()
+        assert f"{figure}.png" in output
+    for figure in ("xe_by_k", "in_context_xe", "component_heatmap", "decomposition"):
+        assert "data" in json.loads(project.file("08_reporting", f"{figure}.json").read_text())
     report = project.file("08_reporting", "report.html").read_text()
     assert "Where the cost of K comes from" in report
     assert "pseudo-components" in report

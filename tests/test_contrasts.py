@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from ergokedro.contrasts import contrast_table
 from ergokedro.fits import exponential, fit_curves, power_law
@@ -30,11 +31,23 @@ def test_a_difference_is_found_and_none_is_not_invented() -> None:
     runs = [run_of(3, 0.1), run_of(1, 0.0), run_of(2, 0.0)]
     table = contrast_table(runs, WINDOWS, make_design(), PARAMS)
     test = table[table.split == "test"].set_index(["quantity", "k"]).value
-    assert test["p_value", 3] < 1e-10
+    assert test["p_value", 3] < 1e-8
     assert test["p_value", 2] > 0.01
     # Holm: the smallest of two is doubled, the other stands.
     assert test["p_value_holm", 3] == pytest.approx(2 * test["p_value", 3])
     assert test["p_value_holm", 2] == pytest.approx(test["p_value", 2])
+
+
+def test_p_values_are_those_of_a_t_test_on_documents() -> None:
+    runs = [run_of(1, 0.0), run_of(2, 0.004)]
+    params = PARAMS.model_copy(update={"bootstrap": 4000})
+    table = contrast_table(runs, WINDOWS, make_design(), params)
+    found = table[(table.split == "test") & (table.quantity == "p_value")].value.item()
+    smallest = (WINDOWS[WINDOWS.split == "test"].component == NAMES[0]).to_numpy()
+    difference = (runs[1].nll["test"] - runs[0].nll["test"])[smallest].mean(axis=1)
+    expected = ttest_1samp(difference.reshape(-1, 4).mean(axis=1), 0).pvalue
+    assert 0.001 < expected < 0.5
+    assert found == pytest.approx(expected, rel=0.1)
 
 
 def test_slope() -> None:

@@ -12,25 +12,21 @@ from ergokedro.decomposition import (
     TERMS,
     decompose,
     decomposition_table,
-    distinguishability,
 )
 from ergokedro.nll import NLLArrays
-from ergokedro.parameters import ControlParameters
-from ergokedro.runs import Run, plan_runs
+from ergokedro.runs import Run
 from synthetic_results import (
     EXCESS,
     NAMES,
     PARAMS,
+    STARVED,
     make_design,
     make_exact,
-    make_manifests,
-    make_runs,
+    make_specialists,
     make_windows,
 )
 
 KS = [1, 2, 3, 4, 5]
-# What a specialist with less text is worse by, nats.
-STARVED = {1: 0.0, 2: 0.002, 3: 0.003, 4: 0.004, 5: 0.005}
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +41,7 @@ def exact(windows: pd.DataFrame) -> NLLArrays:
 
 @pytest.fixture(scope="module")
 def nll(windows: pd.DataFrame, exact: NLLArrays) -> dict[Run, NLLArrays]:
-    """Specialists are the exact sources, shifted by STARVED; models of K the exact mixtures."""
-    runs = plan_runs(KS, 5, ControlParameters(specialists=True))
-    models = make_runs(windows, exact, make_manifests())
-    arrays = {}
-    for run in runs:
-        if run.in_chain and run.k > 1:  # K = 1 is the specialist of the first component
-            arrays[run] = models[run.k - 1]
-            continue
-        name = NAMES[run.components[0] - 1]
-        own = {s: exact.nll[f"{s}/{name}"] + STARVED[run.divisor] for s in ("validation", "test")}
-        arrays[run] = NLLArrays(own, {"run": run.name, "k": 1, "seed": 0})
-    return arrays
+    return make_specialists(windows, exact)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +85,9 @@ def test_curves(table: pd.DataFrame) -> None:
     total = pick(here, quantity="identification").value.item()
     assert cumulative[100] == pytest.approx(99 * total, rel=1e-9)
     assert cumulative.max() <= np.log(4)
+    excess = pick(here, quantity="cumulative_excess").set_index("position").value
+    interference = pick(here, quantity="interference", position=0).value.item()
+    assert excess[100] == pytest.approx(cumulative[100] + 99 * interference)
     accuracy = pick(here, quantity="naming_accuracy")
     assert set(accuracy.unit) == {"share"}
     value = accuracy.set_index("position").value
@@ -115,17 +103,6 @@ def test_without_specialists_there_is_nothing(
     some = {run: arrays for run, arrays in nll.items() if run.name != "specialists.c2_of3"}
     found = decomposition_table(some, windows, make_design(), exact, PARAMS)
     assert sorted(found.k.unique()) == [2, 4, 5]
-
-
-def test_distinguishability(nll: dict[Run, NLLArrays], windows: pd.DataFrame) -> None:
-    found = distinguishability(nll, windows, make_design())
-    assert len(found) == 16 + 9  # K = 1 is the specialist of the first component
-    own = found[found.component == found.specialist]
-    # The model of K = 1 reads text that it was not trained on worse than the others do their own.
-    assert (own.value == 0).all()
-    others = found[(found.component != found.specialist) & (found.specialist != NAMES[0])]
-    assert (others.value[others.component != NAMES[0]] > 0.1).all()
-    assert distinguishability({}, windows, make_design()).empty
 
 
 @settings(max_examples=50, deadline=None)

@@ -19,7 +19,14 @@ from ergokedro.report import (
     render_html,
     render_markdown,
 )
-from synthetic_results import NAMES, make_design, make_manifests, make_results, make_summary
+from synthetic_results import (
+    NAMES,
+    make_all_results,
+    make_design,
+    make_manifests,
+    make_results,
+    make_summary,
+)
 
 PNG = b"\x89PNG\r\n\x1a\n picture"
 
@@ -73,9 +80,10 @@ def test_insights_follow_the_numbers(results: pd.DataFrame) -> None:
 
 
 def test_insights_of_one_k_without_optimum() -> None:
-    sentence, advice = insights(make_results(known=False, ks=(3,)), make_design())
+    gain, advice, seeds = insights(make_results(known=False, ks=(3,)), make_design())
+    assert "the cross entropy of K = 3 on the smallest component does not" in gain
     assert "--params controls.specialists=true" in advice
-    assert "K = 3 model gains" in sentence
+    assert "--params controls.seeds=3" in seeds
 
 
 def test_component_table_brackets_what_was_not_trained_on(results: pd.DataFrame) -> None:
@@ -84,6 +92,82 @@ def test_component_table_brackets_what_was_not_trained_on(results: pd.DataFrame)
     for k in range(1, 6):
         for i, name in enumerate(NAMES):
             assert table.loc[k, name].startswith("(") == (i >= k)
+
+
+@pytest.fixture(scope="module")
+def everything() -> pd.DataFrame:
+    return make_all_results()
+
+
+def test_tables_of_everything(everything: pd.DataFrame) -> None:
+    tables = make_report(everything).tables
+    contrasts = tables["Contrasts with K = 1"].frame
+    assert contrasts.k.to_list() == [2, 3, 4, 5]
+    matrix = tables["How far components can be told apart"].frame
+    assert matrix.shape == (5, 6)
+    assert [matrix.iloc[i, i + 1] for i in range(5)] == ["0"] * 5
+    convergence = tables["Convergence"].frame.set_index("k")
+    assert list(convergence.index) == [1, 2, 3, 4, 5]
+    level = float(convergence["common level, nats"][1])
+    assert level == pytest.approx(2.625, abs=1e-4)  # of K = 5, the worst
+    assert convergence["tokens to it"][5] == "1,203,200"
+    gap = everything[(everything.quantity == "train_gap") & (everything.split == "test")]
+    found = convergence["gap on test text, nats"][2]
+    assert found.startswith(f"{gap.set_index('k').value[2]:+.4f} [")
+    fits = tables["Fits of L(t)"].frame
+    assert set(fits.form) <= {"power", "exponential"}
+
+
+def test_sentences_of_everything(everything: pd.DataFrame) -> None:
+    sentences = insights(everything, make_design())
+    for words in (
+        "A model of K = 5 costs",
+        "here it costs",
+        "names the component of a window rightly in 9",
+        "least-squares slope",
+        "took K = 1",
+        "less its final training loss",
+        "A specialist reads another component's text worse",
+    ):
+        assert sum(words in sentence for sentence in sentences) >= 1, words
+
+
+@pytest.mark.parametrize(("low", "largest"), [(0.025, True), (0.008, False)])
+def test_no_part_is_called_the_largest_whose_interval_meets_another(
+    everything: pd.DataFrame, low: float, largest: bool
+) -> None:
+    here = (everything.series == "chain") & (everything.k == 5) & (everything.split == "test")
+    changed = everything.copy()
+    for term, values in (("interference", (0.03, low, 0.04)), ("starvation", (0.01, 0.005, 0.02))):
+        changed.loc[here & (changed.quantity == term), ["value", "low", "high"]] = values
+    text = " ".join(insights(changed, make_design()))
+    assert ("The largest part is interference." in text) == largest
+    assert ("No part is clearly the largest" in text) != largest
+
+
+@pytest.mark.parametrize(
+    ("value", "spreads", "words"),
+    [
+        (0.000, {}, "includes zero, as it must"),
+        (0.004, {}, "does NOT include zero. The interval is over documents alone"),
+        (0.004, {1: 0.003, 2: 0.001}, "lies within what two seeds differ by"),
+        (0.004, {1: 0.0003, 2: 0.0001}, "and lies beyond what two seeds differ by"),
+    ],
+)
+def test_pseudo_components_are_judged_by_documents_and_seeds(
+    results: pd.DataFrame, value: float, spreads: dict[int, float], words: str
+) -> None:
+    base = results[results.split == "test"].iloc[0].to_dict()
+    interval = {"value": value, "low": value - 0.001, "high": value + 0.001}
+    pseudo = {"series": "pseudo", "quantity": "difference_to_k1", "k": 2, **interval}
+    rows = [base | pseudo]
+    for k, spread in spreads.items():
+        rows.append(base | {"quantity": "seed_spread", "k": k, "value": spread, "seed": 3})
+    text = " ".join(insights(pd.concat([results, pd.DataFrame(rows)]), make_design()))
+    assert words in text
+    if spreads:  # t with 4 degrees of freedom, of a difference of two runs
+        noise = 2.776 * (2 * (spreads[1] ** 2 + spreads[2] ** 2) / 2) ** 0.5
+        assert f"differ by up to {noise:.4f} nats" in text
 
 
 class _Page(HTMLParser):

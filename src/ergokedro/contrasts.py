@@ -29,7 +29,8 @@ def contrast_table(
     -------
     Rows of the tidy results, series 'smallest', with quantities
 
-    - p_value: two-sided, of the difference to K = 1 over its bootstrap standard error, normal;
+    - p_value: two-sided, of the difference to K = 1 over its bootstrap standard error, Student's t
+      with one degree of freedom less than there are documents;
     - p_value_holm: corrected for the family of all K (Holm 1979);
     - slope_log_k: least-squares slope of XE against log K, nats a token per unit of log K.
 
@@ -49,7 +50,8 @@ def contrast_table(
             [selection.replicates(run.nll[split], params).mean(axis=1) for run in by_k.values()]
         )
         tags = {**selection.tags(), "split": split, "seed": by_k[1].meta["seed"], "position": 0}
-        for k, raw, corrected in zip(list(by_k)[1:], *_p_values(xe), strict=True):
+        p_values = _p_values(xe, tags["documents"])
+        for k, raw, corrected in zip(list(by_k)[1:], *p_values, strict=True):
             for quantity, p in (("p_value", raw), ("p_value_holm", corrected)):
                 here_tags = {**tags, "run": by_k[k].meta["run"], "k": k, "quantity": quantity}
                 rows.append({**here_tags, "value": p, "unit": "probability"})
@@ -59,15 +61,15 @@ def contrast_table(
     return pd.DataFrame(rows, columns=RESULT_COLUMNS)
 
 
-def _p_values(xe: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _p_values(xe: np.ndarray, documents: int) -> tuple[np.ndarray, np.ndarray]:
     """Of the differences of rows 1.. to row 0 of (K, B + 1) replicates: raw, and after Holm."""
-    from scipy.stats import norm
+    from scipy.stats import t
     from statsmodels.stats.multitest import multipletests
 
     differences = xe[1:] - xe[0]
     errors = differences[:, 1:].std(axis=1, ddof=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        raw = 2 * norm.sf(np.abs(differences[:, 0]) / errors)
+        raw = 2 * t.sf(np.abs(differences[:, 0]) / errors, documents - 1)
     if not np.isfinite(raw).all():  # one document alone has no spread
         return raw, np.full_like(raw, np.nan)
     return raw, multipletests(raw, method="holm")[1]

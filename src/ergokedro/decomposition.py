@@ -38,15 +38,19 @@ def specialist(place: int, divisor: int, repeats: int = 1) -> Run:
     return Run("", (place,), divisor, repeats=repeats)
 
 
+def find_specialist(runs: list[Run], place: int, divisor: int) -> Run | None:
+    """Steps matched or epochs matched, whichever the settings had made."""
+    for repeats in (1, divisor):
+        if found := find_run(runs, specialist(place, divisor, repeats)):
+            return found
+    return None
+
+
 def specialists_of(runs: list[Run], k: int) -> tuple[list[Run], list[Run]] | None:
     """The specialists at D and at D / k of the first `k` components, or None if one is missing."""
     places = range(1, k + 1)
-    full = [find_run(runs, specialist(place, 1)) for place in places]
-    # Steps matched or epochs matched, whichever the settings had made.
-    shared = [
-        find_run(runs, specialist(place, k)) or find_run(runs, specialist(place, k, repeats=k))
-        for place in places
-    ]
+    full = [find_specialist(runs, place, 1) for place in places]
+    shared = [find_specialist(runs, place, k) for place in places]
     if None in full or None in shared:
         return None
     return [run for run in full if run], [run for run in shared if run]
@@ -126,8 +130,11 @@ def decomposition_table(
     Rows of series 'chain' and 'component'. Quantities, nats a token unless said otherwise:
 
     - cost, starvation, identification, interference;
+    - others_worth, the specialist at D / K less the model of K: what the others' text is worth;
     - identification_bound, log K / (W - 1), the most that identification can be on any text;
     - cumulative_identification, its sum up to a position, nats (series chain; at most log K);
+    - cumulative_excess, of the model of K over the right specialist at D / K, summed up likewise:
+      what exceeds log K is not identification;
     - naming_accuracy, share of windows whose component has the largest posterior weight before a
       position (series chain, unit 'share');
     - exact_identification, of the exact sources, where they are known: their mixture less the
@@ -185,6 +192,7 @@ def _rows(
     here = windows.iloc[terms.rows].reset_index(drop=True)
     trained = design.components[:k]
     values = {"cost": terms.cost, **{name: getattr(terms, name) for name in TERMS}}
+    values["others_worth"] = -(terms.identification + terms.interference)
     if exact is not None:
         values["exact_identification"] = exact
     bound = np.log(k) / terms.cost.shape[1]
@@ -210,39 +218,9 @@ def _curves(
     cumulative = np.cumsum(terms.identification, axis=1)
     means = selection.replicates(cumulative, params)
     yield "cumulative_identification", "nats", intervals(means, params.confidence)
+    excess = np.cumsum(terms.identification + terms.interference, axis=1)
+    means = selection.replicates(excess, params)
+    yield "cumulative_excess", "nats", intervals(means, params.confidence)
     named = (terms.posterior[:, :, :-1].argmax(axis=0) == terms.truth[:, None]).astype(np.float64)
     means = selection.replicates(named, params)
     yield "naming_accuracy", "share", intervals(means, params.confidence)
-
-
-def distinguishability(
-    nll: Mapping[Run, NLLArrays], windows: pd.DataFrame, design: Design, split: str = "test"
-) -> pd.DataFrame:
-    """How far components can be told apart: specialist j on component c less specialist c on c.
-
-    Of the specialists at D. Zero on the diagonal; small where j's specialist reads c nearly as
-    well as c's own.
-
-    Returns
-    -------
-    Columns component (read), specialist, value (nats a token, float64); empty without the
-    specialists of at least two components.
-    """
-    runs = list(nll)
-    found = {
-        name: run
-        for place, name in enumerate(design.components, start=1)
-        if (run := find_run(runs, specialist(place, 1)))
-    }
-    here = windows[windows.split == split].component.to_numpy()
-    means = {
-        name: pd.Series(nll[run].nll[split].mean(axis=1, dtype=np.float64)).groupby(here).mean()
-        for name, run in found.items()
-    }
-    rows = [
-        (component, name, float(means[name][component] - means[component][component]))
-        for component in found
-        for name in found
-    ]
-    table = pd.DataFrame(rows, columns=["component", "specialist", "value"])
-    return table if len(found) > 1 else table.iloc[:0]

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ergokedro.convergence import validation_curve
+
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Title, colour (of Okabe and Ito's palette, which colour-blind readers can tell apart), marker.
-_SERIES = {
+SERIES = {
     "chain": ("components trained on (literal chain)", "#0072B2", "o"),
     "smallest": ("smallest component alone", "#D55E00", "s"),
     "all": ("all chosen components, seen or not", "#009E73", "^"),
 }
-_XE = "cross entropy, nats a token"
+XE_LABEL = "cross entropy, nats a token"
 K_LABEL = "K, number of components in training"
 
 
@@ -56,14 +57,17 @@ def n_components(results: pd.DataFrame) -> int:
 def plot_xe_by_k(results: pd.DataFrame, split: str = "test") -> Figure:
     """XE against K, one panel for each series, and the differences that are paired by window."""
     figure, axes = make_figure(2, rows=2, height=8)
-    for axis, (series, (title, colour, marker)) in zip(axes, _SERIES.items(), strict=False):
+    for axis, (series, (title, colour, marker)) in zip(axes, SERIES.items(), strict=False):
         exact = pick_rows(results, "exact_xe", series, split)
         if not exact.empty:
             axis.plot(exact.k, exact.value, "k_", markersize=14, mew=2, label="exact optimum")
         xe = pick_rows(results, "xe", series, split)
         error_bars(axis, xe, "trained model", color=colour, marker=marker)
         axis.set_title(title, fontsize=10)
-        axis.set_ylabel(_XE)
+        axis.set_ylabel(XE_LABEL)
+    seeds = pick_rows(results, "xe", "seeds", split)
+    if not seeds.empty:
+        axes[0].plot(seeds.k + 0.12, seeds.value, "x", color="0.3", label="each seed")
     _draw_paired(axes[3], results, split)
     ks = sorted(results.k.unique())
     for axis in axes:
@@ -71,6 +75,9 @@ def plot_xe_by_k(results: pd.DataFrame, split: str = "test") -> Figure:
         axis.set_xlim(ks[0] - 0.4, ks[-1] + 0.4)
         axis.set_xlabel(K_LABEL)
         axis.legend(frameon=False, fontsize=8)
+    low, high = axes[3].get_ylim()
+    axes[3].set_ylim(low, high + 0.3 * (high - low))  # room for the legend
+    axes[3].legend(frameon=False, fontsize=8, loc="upper left")
     figure.suptitle(
         f"Cross entropy on {split} text, at equal totals of training tokens "
         "(bars: document bootstrap; each panel has its own scale)",
@@ -79,22 +86,22 @@ def plot_xe_by_k(results: pd.DataFrame, split: str = "test") -> Figure:
     return figure
 
 
-def error_bars(axis: Axes, rows: pd.DataFrame, label: str, **style: Any) -> None:
-    """Values of `rows` against K with their intervals; `style` is matplotlib's."""
+def error_bars(axis: Axes, rows: pd.DataFrame, label: str, x: str = "k", **style: Any) -> None:
+    """Values of `rows` with their intervals against K, or column `x`; `style` is matplotlib's."""
     errors = [rows.value - rows.low, rows.high - rows.value]
-    axis.errorbar(rows.k, rows.value, errors, capsize=3, lw=1, label=label, **style)
+    axis.errorbar(rows[x], rows.value, errors, capsize=3, lw=1, label=label, **style)
 
 
 def _draw_paired(axis: Axes, results: pd.DataFrame, split: str) -> None:
     """Differences on the same windows, whose intervals are far narrower than those of XE."""
     excess = pick_rows(results, "excess", "chain", split)
     if not excess.empty:
-        _, colour, marker = _SERIES["chain"]
+        _, colour, marker = SERIES["chain"]
         label = "components trained on: trained model less exact optimum"
         error_bars(axis, excess, label, color=colour, marker=marker)
     difference = pick_rows(results, "difference_to_k1", "smallest", split)
     if not difference.empty:
-        _, colour, marker = _SERIES["smallest"]
+        _, colour, marker = SERIES["smallest"]
         error_bars(
             axis, difference, "smallest component: K less K = 1", color=colour, marker=marker
         )
@@ -115,9 +122,9 @@ def plot_in_context_xe(results: pd.DataFrame, split: str = "test") -> Figure:
         axis.set_xticks(ticks, [str(t) for t in ticks])
         axis.minorticks_off()
         axis.set_xlabel("position t in the window, tokens (log scale)")
-        axis.set_title(_SERIES[series][0], fontsize=10)
+        axis.set_title(SERIES[series][0], fontsize=10)
         axis.legend(frameon=False, fontsize=8)
-    axes[0].set_ylabel("L(t): " + _XE)
+    axes[0].set_ylabel("L(t): " + XE_LABEL)
     figure.suptitle(
         f"Cross entropy in context on {split} text (means over bins of positions that widen; "
         "bands: document bootstrap)",
@@ -142,51 +149,55 @@ def _draw_curves(axis: Axes, curves: pd.DataFrame, exact: pd.DataFrame, componen
 
 
 def plot_learning_curves(histories: dict[int, pd.DataFrame], components: list[str]) -> Figure:
-    """Training loss, and validation XE on the components trained on, against tokens.
+    """Training loss, validation XE on the components trained on, and their gap, against tokens.
 
     Parameters
     ----------
     histories : K -> history.
     components : all components of the design; K trains on the first K.
     """
-    figure, axes = make_figure(2)
+    figure, axes = make_figure(3, width=15.0)
     for k, history in histories.items():
-        for axis, curve, marker in zip(
-            axes, _learning_curves(history, components[:k]), ("", "."), strict=True
-        ):
+        curves = _learning_curves(history, components[:k])
+        for axis, curve, marker in zip(axes, curves, ("", ".", "."), strict=True):
+            colour = colour_of(k, len(components))
             axis.plot(
-                curve.index / 1e6,
-                curve,
-                color=colour_of(k, len(components)),
-                marker=marker,
-                lw=1.4,
-                label=f"K = {k}",
+                curve.index / 1e6, curve, color=colour, marker=marker, lw=1.4, label=f"K = {k}"
             )
     axes[0].set_title("training loss, running mean over 5 % of the run", fontsize=10)
     axes[1].set_title("validation text, mean over the components trained on", fontsize=10)
-    low, high = _readable_range(axes)
+    axes[2].set_title("gap: validation less training loss", fontsize=10)
+    axes[2].axhline(0, color="0.6", lw=0.8, ls=":", label="no difference")
+    low, high = _readable_range(axes[:2])
+    for axis in axes[:2]:
+        axis.set_ylim(low, high)
+        axis.set_ylabel(XE_LABEL)
+    axes[2].set_ylim(*_readable_range(axes[2:]))
+    axes[2].set_ylabel("difference of cross entropy, nats a token")
     for axis in axes:
         axis.set_xlabel("training tokens seen, millions")
-        axis.set_ylim(low, high)
         axis.set_xlim(left=0)
         axis.legend(frameon=False, fontsize=8)
-    axes[0].set_ylabel(_XE)
-    figure.suptitle("Learning curves (the steep start lies above the axes)", fontsize=11)
+    figure.suptitle("Learning curves (the steep start lies outside the axes)", fontsize=11)
     return figure
 
 
-def _learning_curves(history: pd.DataFrame, components: list[str]) -> tuple[pd.Series, pd.Series]:
-    """Smoothed training loss, and mean validation XE on `components`, by tokens seen."""
-    loss = history[history.metric == "train_loss"].set_index("tokens").value
-    seen = history[(history.metric == "validation_xe") & history.component.isin(components)]
-    return loss.rolling(max(1, len(loss) // 20)).mean(), seen.groupby("tokens").value.mean()
+def _learning_curves(
+    history: pd.DataFrame, components: list[str]
+) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """Smoothed training loss, mean validation XE on `components`, and its gap, by tokens seen."""
+    points = history[history.metric == "train_loss"].set_index("tokens").value
+    loss = points.rolling(max(1, len(points) // 20)).mean()
+    held_out = validation_curve(history, components)
+    later = held_out[held_out.index >= loss.first_valid_index()]
+    return loss, held_out, later - np.interp(later.index, loss.index, loss)
 
 
 def _readable_range(axes: np.ndarray) -> tuple[float, float]:
-    """Of all curves after an eighth of their points, whose fall would flatten all the rest."""
-    curves = [line.get_ydata(orig=False) for axis in axes for line in axis.lines]
-    low = min(float(np.nanmin(curve)) for curve in curves)
-    high = max(float(np.nanmax(curve[len(curve) // 8 :])) for curve in curves)
+    """Of all curves after an eighth of their points, whose start would flatten all the rest."""
+    curves = [np.asarray(line.get_ydata(orig=False)) for axis in axes for line in axis.lines]
+    late = np.concatenate([curve[len(curve) // 8 :] for curve in curves])
+    low, high = float(np.nanmin(late)), float(np.nanmax(late))
     margin = 0.05 * (high - low)
     return low - margin, high + margin
 
@@ -200,68 +211,34 @@ def plot_component_heatmap(results: pd.DataFrame, split: str = "test") -> Figure
     values = table.pivot(index="k", columns="component", values="value")[components]
     trained = table.pivot(index="k", columns="component", values="trained")[components]
     figure, axes = make_figure(1, width=3 + 1.3 * len(components), height=1.8 + 0.6 * len(values))
-    image = axes[0].imshow(values, cmap="cividis_r", aspect="auto")
-    middle = (image.norm.vmin + image.norm.vmax) / 2
+    draw_heatmap(figure, axes[0], values, XE_LABEL, bold=trained)
+    for row, column in np.argwhere(~trained.to_numpy(dtype=bool)):
+        corner = (column - 0.5, row - 0.5)
+        hatch = Rectangle(corner, 1, 1, fill=False, hatch="///", ec="0.65", lw=0)
+        axes[0].add_patch(hatch)
+    axes[0].set_xticks(range(len(components)), components)
+    axes[0].set_yticks(range(len(values)), [f"K = {k}" for k in values.index])
+    axes[0].set_xlabel("component that is predicted")
+    axes[0].set_ylabel("components in training")
+    axes[0].set_title(f"{split} text; bold: trained on, hatched: not trained on", fontsize=10)
+    return figure
+
+
+def draw_heatmap(
+    figure: Figure, axis: Axes, values: pd.DataFrame, label: str, bold: pd.DataFrame
+) -> None:
+    """Values as colours and as numbers, those of `bold` in bold; darker is more."""
+    image = axis.imshow(values, cmap="cividis_r", aspect="auto")
+    middle = (values.to_numpy().min() + values.to_numpy().max()) / 2
     for row, column in np.ndindex(values.shape):
-        value, seen = values.iloc[row, column], trained.iloc[row, column]
-        if not seen:
-            axes[0].add_patch(
-                Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, hatch="///", ec="0.65", lw=0)
-            )
-        axes[0].text(
+        value = values.iloc[row, column]
+        axis.text(
             column,
             row,
             f"{value:.3f}",
             ha="center",
             va="center",
             color="white" if value > middle else "black",
-            weight="bold" if seen else "normal",
+            weight="bold" if bold.iloc[row, column] else "normal",
         )
-    axes[0].set_xticks(range(len(components)), components)
-    axes[0].set_yticks(range(len(values)), [f"K = {k}" for k in values.index])
-    axes[0].set_xlabel("component that is predicted")
-    axes[0].set_ylabel("components in training")
-    axes[0].set_title(f"{split} text; bold: trained on, hatched: not trained on", fontsize=10)
-    figure.colorbar(image, label=_XE)
-    return figure
-
-
-def plotly_xe_by_k(results: pd.DataFrame, split: str = "test") -> go.Figure:
-    """The headline figure, interactive: one panel for each series."""
-    from plotly.subplots import make_subplots
-
-    figure = make_subplots(cols=3, subplot_titles=[title for title, _, _ in _SERIES.values()])
-    for column, (series, (_, colour, _)) in enumerate(_SERIES.items(), start=1):
-        xe = pick_rows(results, "xe", series, split)
-        errors = {"array": xe.high - xe.value, "arrayminus": xe.value - xe.low}
-        line = {"color": colour}
-        figure.add_scatter(
-            x=xe.k,
-            y=xe.value,
-            error_y=errors,
-            line=line,
-            name="trained model",
-            showlegend=False,
-            row=1,
-            col=column,
-        )
-        exact = pick_rows(results, "exact_xe", series, split)
-        if not exact.empty:
-            marker = {"symbol": "line-ew-open", "size": 14, "color": "black"}
-            figure.add_scatter(
-                x=exact.k,
-                y=exact.value,
-                mode="markers",
-                marker=marker,
-                name="exact optimum (dash)",
-                showlegend=column == 1,
-                row=1,
-                col=column,
-            )
-        figure.update_xaxes(title_text=K_LABEL, dtick=1, row=1, col=column)
-    figure.update_yaxes(title_text=_XE, row=1, col=1)
-    figure.update_layout(
-        title=f"Cross entropy on {split} text, at equal totals of training tokens",
-        template="simple_white",
-    )
-    return figure
+    figure.colorbar(image, label=label)

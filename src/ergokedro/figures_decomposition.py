@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Title and colour (Okabe and Ito's palette) of every term, in the order in which they are stacked.
-_TERMS = {
+TERM_STYLES = {
     "starvation": ("starvation: less text of its own", "#E69F00"),
     "identification": ("identification: which component is it?", "#56B4E9"),
     "interference": ("interference less transfer: one model for all", "#CC79A7"),
@@ -42,8 +42,11 @@ def plot_decomposition(results: pd.DataFrame, split: str = "test") -> Figure:
         axis.set_xticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
         axis.minorticks_off()
         axis.set_xlabel("position t in the window, tokens (log scale)")
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(low, high + 0.5 * (high - low))  # room for the legend above the bars
     for axis in axes:
         axis.legend(frameon=False, fontsize=8)
+    axes[0].legend(frameon=False, fontsize=8, loc="upper left")
     figure.suptitle(
         f"Where the cost of K comes from, on {split} text of the components trained on "
         "(bars and bands: document bootstrap)",
@@ -56,7 +59,7 @@ def _draw_stack(axis: Axes, results: pd.DataFrame, split: str) -> None:
     """Terms stacked upwards where they cost and downwards where they save."""
     cost = pick_rows(results, "cost", "chain", split)
     above, below = np.zeros(len(cost)), np.zeros(len(cost))
-    for name, (label, colour) in _TERMS.items():
+    for name, (label, colour) in TERM_STYLES.items():
         value = pick_rows(results, name, "chain", split).value.to_numpy()
         bottom = np.where(value >= 0, above, below)
         axis.bar(cost.k, value, 0.6, bottom=bottom, color=colour, label=label)
@@ -81,19 +84,16 @@ def _draw_own(axis: Axes, results: pd.DataFrame, split: str) -> None:
     """One model for all, beside a specialist with the same text of the component."""
     series = results[results.series == "component"].component
     for place, name in enumerate(dict.fromkeys(series)):
-        here = results[results.component == name]
-        cost = pick_rows(here, "cost", "component", split)
-        gap = pick_rows(here, "starvation", "component", split)
-        if len(cost):
-            value = gap.value.to_numpy() - cost.value.to_numpy()
+        worth = pick_rows(results[results.component == name], "others_worth", "component", split)
+        if len(worth):
             style: dict[str, Any] = {
                 "marker": "osD^v<>pX*"[place % 10],
                 "color": _PALETTE[place % len(_PALETTE)],
             }
-            axis.plot(cost.k, value, lw=1, label=name, **style)
+            error_bars(axis, worth, name, **style)
     axis.axhline(0, color="0.6", lw=0.8, ls=":", label="no difference")
-    axis.set_title("what the others' text is worth, by component", fontsize=10)
-    axis.set_ylabel("specialist at D / K less model of K, nats a token")
+    axis.set_title("what the others' text is worth beside a specialist at D / K", fontsize=10)
+    axis.set_ylabel("specialist less model of K, nats a token")
 
 
 def _draw_cumulative(axis: Axes, results: pd.DataFrame, split: str) -> None:
@@ -101,8 +101,13 @@ def _draw_cumulative(axis: Axes, results: pd.DataFrame, split: str) -> None:
     for k in curves.k.unique():
         _band(axis, curves[curves.k == k], f"K = {k}", colour_of(k, n_components(results)))
         axis.axhline(np.log(k), color=colour_of(k, n_components(results)), lw=1, ls="--")
+    excess = pick_rows(results, "cumulative_excess", "chain", split)
+    for k, curve in excess.groupby("k"):
+        colour = colour_of(k, n_components(results))
+        axis.plot(curve.position, curve.value, color=colour, lw=1.2, ls=":")
     axis.plot([], [], color="0.3", lw=1, ls="--", label="log K")
-    axis.set_title("identification, summed up to t", fontsize=10)
+    axis.plot([], [], color="0.3", lw=1.2, ls=":", label="model of K less specialist")
+    axis.set_title("mixture of specialists less the right one, summed up to t", fontsize=10)
     axis.set_ylabel("nats")
 
 
@@ -127,7 +132,9 @@ def plot_controls(results: pd.DataFrame, split: str = "test") -> Figure:
         for axis, quantity in zip(axes, ("xe", "difference_to_k1"), strict=True):
             rows = pick_rows(results, quantity, series, split)
             if len(rows):
-                error_bars(axis, rows, label, color=colour, marker=marker)
+                # No line over a K that was not run.
+                line = "-" if (rows.k.diff().dropna() == 1).all() else "none"
+                error_bars(axis, rows, label, color=colour, marker=marker, ls=line)
     seeds = pick_rows(results, "xe", "seeds", split)
     if len(seeds):
         axes[0].plot(seeds.k, seeds.value, "x", color="0.3", label="chain, each seed")
@@ -137,6 +144,10 @@ def plot_controls(results: pd.DataFrame, split: str = "test") -> Figure:
     for axis in axes:
         axis.set_xticks(sorted(results.k.unique()))
         axis.set_xlabel(K_LABEL)
-        axis.legend(frameon=False, fontsize=8)
+    shown = [axis.get_legend_handles_labels() for axis in axes]
+    legend = {text: handle for each in shown for handle, text in zip(*each, strict=True)}
+    figure.legend(
+        legend.values(), legend, loc="outside lower center", ncols=3, frameon=False, fontsize=8
+    )
     figure.suptitle(f"Controls on {split} text (bars: document bootstrap)", fontsize=11)
     return figure

@@ -10,24 +10,18 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from ergokedro.mixture import Design, Manifest
 from ergokedro.parameters import Parameters
 from ergokedro.report_decomposition import decomposition_insights, decomposition_table
+from ergokedro.report_tables import Table, detail_insights, detail_tables, interval_text, p_text
 
 _TITLE = "Cross entropy and the number of ergodic components"
 _LIBRARIES = ("ergokedro", "torch", "transformers", "numpy", "kedro")
 _NUMBERS = ("xe", "low", "high", "smallest", "optimum", "excess")
-
-
-class Table(NamedTuple):
-    """A table with the line that explains it."""
-
-    note: str
-    frame: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ def build_report(
             component_table(results),
         )
     }
-    terms = decomposition_table(results, _interval)
+    terms = decomposition_table(results)
     if len(terms):
         tables["Where the cost of K comes from"] = Table(
             "Test text, nats a token. cost of K: the model of K less the specialist of the same "
@@ -77,6 +71,7 @@ def build_report(
             "interference (less transfer, so it may be negative).",
             terms,
         )
+    tables |= detail_tables(results)
     if len(acceptance):
         tables["Acceptance"] = Table(
             "The optimum of this corpus is known, so the instrument itself is checked. The bounds "
@@ -108,7 +103,7 @@ def component_table(results: pd.DataFrame, split: str = "test") -> pd.DataFrame:
         (results.quantity == "xe") & (results.series == "component") & (results.split == split)
     ]
     cells = [
-        _interval(row, ".4f") if row.trained else f"({_interval(row, '.4f')})"
+        interval_text(row, ".4f") if row.trained else f"({interval_text(row, '.4f')})"
         for row in xe.itertuples()
     ]
     table = xe.assign(cell=cells).pivot(index="k", columns="component", values="cell")
@@ -143,37 +138,50 @@ def insights(results: pd.DataFrame, design: Design, split: str = "test") -> list
     smallest = here[
         (here.quantity == "difference_to_k1") & (here.series == "smallest")
     ].sort_values("k")
+    corrected = here[here.quantity == "p_value_holm"].set_index("k").value
     sentences = [
         f"At K = {row.k} the cross entropy on the smallest component ({design.components[0]}) is "
-        f"{_compare(row)} at K = 1: difference {_interval(row, '+.4f')} nats a token."
+        f"{_compare(row)} at K = 1: difference {interval_text(row, '+.4f')} nats a token"
+        + (f" ({p_text(corrected[row.k])} after Holm)." if row.k in corrected.index else ".")
         for row in smallest.itertuples()
     ]
     gains = here[(here.quantity == "in_context_gain") & (here.series == "smallest")]
     for row in gains.sort_values("k").iloc[[0, -1]].drop_duplicates().itertuples():
         sentences.append(
-            f"Between the first and the last positions of a window the K = {row.k} model gains "
-            f"{_interval(row, '.3f')} nats a token from context, on the smallest component."
+            f"From the first to the last positions of a window the cross entropy of K = {row.k} on "
+            f"the smallest component {_moves(row)}: gain {interval_text(row, '+.3f')} nats a token."
         )
     excess = here[(here.quantity == "excess") & (here.series == "chain")]
     for row in excess.sort_values("k").itertuples():
-        where = "above" if row.value >= 0 else "below"
         sentences.append(
-            f"On the components trained on, the K = {row.k} model lies {where} the exact optimum: "
-            f"excess {_interval(row, '+.4f')} nats a token."
+            f"On the components trained on, the K = {row.k} model lies {_where(row)} the exact "
+            f"optimum: excess {interval_text(row, '+.4f')} nats a token."
         )
-    return sentences + decomposition_insights(here, _interval)
-
-
-def _interval(row: Any, spec: str) -> str:
-    if pd.isna(row.low):
-        return f"{row.value:{spec}} [no interval: a component has one document]"
-    return f"{row.value:{spec}} [{row.low:{spec}}, {row.high:{spec}}]"
+    sentences += [*decomposition_insights(here), *detail_insights(results, split)]
+    if not (here.quantity == "seed_spread").any():
+        sentences.append(
+            "All intervals are over documents, for one seed: how much another seed would change is "
+            "not known. `kedro run --params controls.seeds=3` measures it."
+        )
+    return sentences
 
 
 def _compare(row: Any) -> str:
     if row.low > 0:
         return "higher than"
     return "lower than" if row.high < 0 else "not distinguishably different from that"
+
+
+def _moves(row: Any) -> str:
+    if row.low > 0:
+        return "falls"
+    return "rises" if row.high < 0 else "does not change distinguishably"
+
+
+def _where(row: Any) -> str:
+    if row.low > 0:
+        return "above"
+    return "below" if row.high < 0 else "not distinguishably away from"
 
 
 def provenance(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ergokedro.mixture import Design
 from ergokedro.parameters import AnalysisParameters
-from ergokedro.statistics import Interval, bootstrap_means, cluster, intervals, pooled
+from ergokedro.statistics import Interval, bootstrap_means, cluster, intervals
 
 # Columns of the tidy table of results; see docs/measurement.md.
 RESULT_COLUMNS = [
@@ -46,8 +46,9 @@ class Selection:
 
     def mean(self, values: np.ndarray, params: AnalysisParameters) -> Interval:
         """Mean over all tokens of `values`, with its interval."""
-        clusters = cluster(values[self.rows], self.documents, self.strata)
-        means = bootstrap_means(pooled(clusters), params.bootstrap, params.seed)
+        windows = values[self.rows].mean(axis=1, dtype=np.float64, keepdims=True)
+        clusters = cluster(windows, self.documents, self.strata)
+        means = bootstrap_means(clusters, params.bootstrap, params.seed)
         return intervals(means, params.confidence)[0]
 
     def tags(self) -> dict[str, Any]:

@@ -55,12 +55,6 @@ def cluster(values: np.ndarray, documents: np.ndarray, strata: np.ndarray) -> Cl
     return Clusters(sums, np.bincount(place).astype(np.float64), strata[first])
 
 
-def pooled(clusters: Clusters) -> Clusters:
-    """The m quantities as one: for a mean over all of them."""
-    m = clusters.sums.shape[1]
-    return Clusters(clusters.sums.sum(axis=1, keepdims=True), clusters.counts * m, clusters.strata)
-
-
 def bootstrap_means(clusters: Clusters, replicates: int, seed: int) -> np.ndarray:
     """Bootstrap replicates of the mean of every quantity.
 

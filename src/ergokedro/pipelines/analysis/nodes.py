@@ -11,15 +11,24 @@ from typing import Any
 
 import pandas as pd
 
-from ergokedro import figures, figures_decomposition, measurement, report
+from ergokedro import (
+    figures,
+    figures_decomposition,
+    figures_plotly,
+    figures_specialists,
+    measurement,
+    report,
+)
 from ergokedro.contrasts import contrast_table
 from ergokedro.controls import control_table
+from ergokedro.convergence import convergence_table
 from ergokedro.decomposition import decomposition_table
 from ergokedro.fits import fit_table
 from ergokedro.mixture import Design
 from ergokedro.nll import NLLArrays
 from ergokedro.parameters import AnalysisParameters, ControlParameters, CorpusParameters, Parameters
 from ergokedro.runs import parse_k, plan_runs
+from ergokedro.specialists import specialist_table
 from ergokedro.store import TokenStore
 from ergokedro.tokenizer import Tokenizer
 
@@ -29,6 +38,8 @@ _TITLES = {
     "learning_curves": "Learning curves",
     "component_heatmap": "Every K on every component",
     "decomposition": "Where the cost of K comes from",
+    "specialists": "Specialists and mixtures",
+    "distinguishability": "How far components can be told apart",
     "controls": "Controls",
 }
 
@@ -63,11 +74,16 @@ def measure(
     measurement.check_comparable(plan, summaries)
     by_run = dict(zip(plan, nll, strict=True))
     in_chain = [arrays for run, arrays in by_run.items() if run.in_chain]
+    results = measurement.measure(in_chain, evaluation_windows, design, exact_nll, params)
+    trained = {s["run"]: s for run, s in zip(plan, summaries, strict=True) if run.in_chain}
+    histories = dict(zip(trained, _each(runs, "history"), strict=True))
     tables = [
-        measurement.measure(in_chain, evaluation_windows, design, exact_nll, params),
+        results,
+        convergence_table(results, histories, trained, design.components[0]),
         fit_table(in_chain, evaluation_windows, design, params),
         contrast_table(in_chain, evaluation_windows, design, params),
         decomposition_table(by_run, evaluation_windows, design, exact_nll, params),
+        specialist_table(by_run, evaluation_windows, design, params),
         control_table(by_run, evaluation_windows, design, controls, params),
     ]
     return pd.concat([table for table in tables if len(table)], ignore_index=True)
@@ -83,12 +99,12 @@ def tabulate(
 
 def plot_xe_by_k(results: pd.DataFrame) -> tuple[Any, Any]:
     """The headline figure, printed and interactive."""
-    return figures.plot_xe_by_k(results), figures.plotly_xe_by_k(results)
+    return figures.plot_xe_by_k(results), figures_plotly.plotly_xe_by_k(results)
 
 
-def plot_in_context_xe(results: pd.DataFrame) -> Any:
-    """L(t) of every K."""
-    return figures.plot_in_context_xe(results)
+def plot_in_context_xe(results: pd.DataFrame) -> tuple[Any, Any]:
+    """L(t) of every K, printed and interactive."""
+    return figures.plot_in_context_xe(results), figures_plotly.plotly_in_context_xe(results)
 
 
 def plot_learning_curves(design: Design, **runs: Any) -> Any:
@@ -98,14 +114,28 @@ def plot_learning_curves(design: Design, **runs: Any) -> Any:
     return figures.plot_learning_curves(by_k, design.components)
 
 
-def plot_component_heatmap(results: pd.DataFrame) -> Any:
-    """Every K on every component."""
-    return figures.plot_component_heatmap(results)
+def plot_component_heatmap(results: pd.DataFrame) -> tuple[Any, Any]:
+    """Every K on every component, printed and interactive."""
+    return (
+        figures.plot_component_heatmap(results),
+        figures_plotly.plotly_component_heatmap(results),
+    )
 
 
-def plot_decomposition(results: pd.DataFrame) -> Any:
-    """Starvation, identification, interference of every K."""
-    return figures_decomposition.plot_decomposition(results)
+def plot_decomposition(results: pd.DataFrame) -> tuple[Any, Any]:
+    """Starvation, identification, interference of every K, printed and interactive."""
+    return (
+        figures_decomposition.plot_decomposition(results),
+        figures_plotly.plotly_decomposition(results),
+    )
+
+
+def plot_specialists(results: pd.DataFrame, design: Design) -> tuple[Any, Any]:
+    """Specialists beside models of K, by tokens; and how far components can be told apart."""
+    return (
+        figures_specialists.plot_specialists(results, design.total_tokens),
+        figures_specialists.plot_distinguishability(results),
+    )
 
 
 def plot_controls(results: pd.DataFrame) -> Any:

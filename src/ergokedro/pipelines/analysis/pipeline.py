@@ -31,6 +31,7 @@ def create_pipeline(runs: list[Run]) -> Pipeline:
                     "k": "params:k",
                     "controls": "params:controls",
                     **_of_each(runs, "nll", "manifest", "summary"),
+                    **_of_each(in_chain, "history"),
                 },
                 "results",
                 name="measure",
@@ -50,7 +51,10 @@ def create_pipeline(runs: list[Run]) -> Pipeline:
                 nodes.plot_xe_by_k, "results", ["xe_by_k", "xe_by_k_plotly"], name="plot_xe_by_k"
             ),
             node(
-                nodes.plot_in_context_xe, "results", "in_context_xe", name="plot_in_context_xe"
+                nodes.plot_in_context_xe,
+                "results",
+                ["in_context_xe", "in_context_xe_plotly"],
+                name="plot_in_context_xe",
             ),
             node(
                 nodes.plot_learning_curves,
@@ -61,7 +65,7 @@ def create_pipeline(runs: list[Run]) -> Pipeline:
             node(
                 nodes.plot_component_heatmap,
                 "results",
-                "component_heatmap",
+                ["component_heatmap", "component_heatmap_plotly"],
                 name="plot_component_heatmap",
             ),
             node(
@@ -71,7 +75,7 @@ def create_pipeline(runs: list[Run]) -> Pipeline:
                     for name in (
                         "results", "xe_table", "acceptance", "design", "parameters", "xe_by_k",
                         "in_context_xe", "learning_curves", "component_heatmap",
-                        *(name for plot in optional for name in plot.outputs),
+                        *_printed(optional),
                     )
                 }
                 | _of_each(in_chain, "manifest", "summary"),
@@ -88,11 +92,30 @@ def _plots_of(groups: set[str]) -> list[Node]:
     plots = []
     if "specialists" in groups:
         plots.append(
-            node(nodes.plot_decomposition, "results", "decomposition", name="plot_decomposition")
+            node(
+                nodes.plot_decomposition,
+                "results",
+                ["decomposition", "decomposition_plotly"],
+                name="plot_decomposition",
+            )
+        )
+        plots.append(
+            node(
+                nodes.plot_specialists,
+                ["results", "design"],
+                ["specialists", "distinguishability"],
+                name="plot_specialists",
+            )
         )
     if groups - {"specialists"}:
         plots.append(node(nodes.plot_controls, "results", "controls", name="plot_controls"))
     return plots
+
+
+def _printed(plots: list[Node]) -> list[str]:
+    """The figures for the report, not the interactive ones."""
+    names = (name for plot in plots for name in plot.outputs)
+    return [name for name in names if not name.endswith("_plotly")]
 
 
 def _of_each(runs: list[Run], *kinds: str) -> dict[str, str]:

@@ -1,0 +1,194 @@
+"""All intervals of a report, and one interval beside what people use for it.
+
+    python benchmarks/intervals.py [--windows 10000]
+
+Five runs and their specialists on as many windows of each split, of 20 windows a document and five
+components, 99 positions, B = 2,000. The time of the report is that of everything which
+`kedro run --pipelines analysis` measures, less reading and drawing. The peers give the interval of
+one mean over all tokens, with documents resampled within components.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from ergokedro.contrasts import contrast_table
+from ergokedro.decomposition import decomposition_table
+from ergokedro.fits import fit_table
+from ergokedro.measurement import measure
+from ergokedro.mixture import Design
+from ergokedro.nll import NLLArrays
+from ergokedro.parameters import AnalysisParameters, ControlParameters
+from ergokedro.runs import Run, plan_runs
+from ergokedro.selection import Selection, selections
+from ergokedro.specialists import specialist_table
+from harness import Peer, compare, describe_machine
+
+K, PER_DOCUMENT, WINDOW = 5, 20, 100
+NAMES = [f"c{i}" for i in range(1, K + 1)]
+PARAMS = AnalysisParameters()
+
+
+def make_design() -> Design:
+    """A design of the five components."""
+    return Design(
+        components=NAMES,
+        tokens=dict.fromkeys(NAMES, 10**6),
+        available_windows=dict.fromkeys(NAMES, 10**4),
+        total_tokens=10**6,
+        window_length=WINDOW,
+        within_documents=False,
+        chosen_by="tokens",
+        rankings={"tokens": NAMES, "documents": NAMES},
+        reason="",
+        store="",
+        tokenizer="",
+    )
+
+
+def make_windows(n: int, splits: tuple[str, ...]) -> pd.DataFrame:
+    """`n` windows in every split."""
+    rows = n * len(splits)
+    windows = pd.DataFrame({"split": np.repeat(splits, n), "start": np.arange(rows) * WINDOW})
+    windows["component"] = np.tile(np.repeat(NAMES, n // K), len(splits))
+    windows["document"] = np.arange(rows) // PER_DOCUMENT
+    return windows
+
+
+def make_runs(windows: pd.DataFrame) -> dict[Run, NLLArrays]:
+    """Random NLL that falls with the position, with an effect of the document."""
+    rng = np.random.default_rng(0)
+    curve = 2.6 + 0.8 * np.arange(2, WINDOW + 1) ** -0.8
+    effect = rng.normal(scale=0.1, size=windows.document.nunique())[windows.document]
+    runs = {}
+    for run in plan_runs([1, 2, 3, 4, 5], K, ControlParameters(specialists=True)):
+        shape = (len(windows), WINDOW - 1)
+        values = curve + effect[:, None] + rng.normal(scale=0.5, size=shape)
+        nll = {
+            str(split): values[rows].astype(np.float32)
+            for split, rows in windows.groupby("split").indices.items()
+        }
+        components = [NAMES[place - 1] for place in run.components]
+        runs[run] = NLLArrays(
+            nll, {"run": run.name, "k": run.k, "seed": 0, "components": components}
+        )
+    return runs
+
+
+def time_report(windows: pd.DataFrame, runs: dict[Run, NLLArrays]) -> None:
+    """Print the seconds of every part of the results."""
+    design, unknown = make_design(), NLLArrays({}, {})
+    chain = [nll for run, nll in runs.items() if run.in_chain]
+    exact = NLLArrays(
+        {f"{s}/{nll.meta['run']}": a for nll in chain for s, a in nll.nll.items()}, {}
+    )
+    parts: dict[str, Callable[[], pd.DataFrame]] = {
+        "XE, L(t), gains, differences": lambda: measure(chain, windows, design, unknown, PARAMS),
+        "the same, with a known optimum": lambda: measure(chain, windows, design, exact, PARAMS),
+        "contrasts": lambda: contrast_table(chain, windows, design, PARAMS),
+        "fits of L(t)": lambda: fit_table(chain, windows, design, PARAMS),
+        "decomposition": lambda: decomposition_table(runs, windows, design, unknown, PARAMS),
+        "specialists": lambda: specialist_table(runs, windows, design, PARAMS),
+    }
+    print("\n| part | rows | seconds |\n|---|---|---|")
+    total = 0.0
+    for name, part in parts.items():
+        start = time.perf_counter()
+        rows = len(part())
+        seconds = time.perf_counter() - start
+        total += seconds if "the same" not in name else 0.0
+        print(f"| {name} | {rows:,} | {seconds:.1f} |")
+    print(f"| all, without the optimum | | {total:.1f} |")
+
+
+def ours(selection: Selection, values: np.ndarray) -> Peer:
+    """As the report makes it."""
+    return Peer("ergokedro", timed(lambda: selection.mean(values, PARAMS)))
+
+
+def pandas_loop(selection: Selection, values: np.ndarray, replicates: int = 20) -> Peer:
+    """Documents drawn and their windows gathered, replicate by replicate."""
+    frame = pd.DataFrame({"value": values.mean(axis=1), "document": selection.documents})
+    strata = [
+        dict(tuple(frame[selection.strata == s].groupby("document")))
+        for s in np.unique(selection.strata)
+    ]
+    rng = np.random.default_rng(0)
+
+    def run() -> None:
+        for _ in range(replicates):
+            means = []
+            for documents in strata:
+                drawn = rng.choice(list(documents), size=len(documents))
+                means.append(pd.concat([documents[d] for d in drawn]).value.mean())
+            np.mean(means)
+
+    return Peer("documents gathered in a loop", timed(run, replicates / PARAMS.bootstrap))
+
+
+def multinomial(selection: Selection, values: np.ndarray) -> Peer:
+    """Counts of every document from numpy's multinomial, times sums by document."""
+    frame = pd.DataFrame({"value": values.sum(axis=1), "document": selection.documents})
+    rng = np.random.default_rng(0)
+
+    def run() -> None:
+        total = 0.0
+        for s in np.unique(selection.strata):
+            each = frame[selection.strata == s].groupby("document").value.agg(["sum", "size"])
+            n = len(each)
+            times = rng.multinomial(n, np.full(n, 1 / n), size=PARAMS.bootstrap)
+            total = total + (times @ each["sum"].to_numpy()) / (times @ each["size"].to_numpy())
+        np.quantile(total, [0.025, 0.975])
+
+    return Peer("numpy's multinomial", timed(run))
+
+
+def scipy_peer(selection: Selection, values: np.ndarray) -> Peer:
+    """scipy.stats.bootstrap of document means, without components."""
+    from scipy.stats import bootstrap
+
+    means = pd.Series(values.mean(axis=1)).groupby(selection.documents).mean().to_numpy()
+
+    def run() -> None:
+        bootstrap(
+            (means,), np.mean, n_resamples=PARAMS.bootstrap, method="percentile", random_state=0
+        )
+
+    return Peer("scipy.stats.bootstrap, no strata", timed(run))
+
+
+def timed(work: Callable[[], object], share: float = 1.0) -> Callable[[], float]:
+    """Intervals a second; `work` makes `share` of one."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        work()
+        return share / (time.perf_counter() - start)
+
+    return run
+
+
+def main() -> None:
+    """Measure; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--windows", type=int, default=10_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    args = parser.parse_args()
+    describe_machine("numpy", "scipy", "pandas")
+    windows = make_windows(args.windows, ("validation", "test"))
+    runs = make_runs(windows)
+    time_report(windows, runs)
+    test = windows[windows.split == "test"].reset_index(drop=True)
+    selection = next(s for s in selections(test, make_design(), NAMES) if s.series == "all")
+    values = next(iter(runs.values())).nll["test"]
+    makers = (ours, multinomial, scipy_peer, pandas_loop)
+    compare([make(selection, values) for make in makers], "intervals/s", args.repeats)
+
+
+if __name__ == "__main__":
+    main()
