@@ -85,13 +85,20 @@ def test_validation_curves_are_means_over_components_trained_on() -> None:
     assert low < 2.6 < high < np.log(512)
 
 
+def test_the_level_that_every_k_reaches_is_the_worst_end() -> None:
+    histories = {k: make_history(k) for k in (1, 4)}
+    axis: Any = figures.plot_learning_curves(histories, NAMES).axes[2]
+    one, four, level = (line.get_ydata(orig=False) for line in axis.lines)
+    assert level[0] == max(one[-1], four[-1]) == four[-1]
+
+
 def test_the_gap_is_validation_less_training_loss() -> None:
     history = make_history(1)
     figure: Any = figures.plot_learning_curves({1: history}, NAMES)
-    gap = figure.axes[2].lines[0]
+    gap = figure.axes[3].lines[0]
     # Both end at 2.6 nats, held-out text 0.005 higher; the noise of the loss is averaged.
     assert gap.get_ydata(orig=False)[-1] == pytest.approx(0.005, abs=0.02)
-    low, high = figure.axes[2].get_ylim()
+    low, high = figure.axes[3].get_ylim()
     assert -1 < low < 0.005 < high < 1
 
 

@@ -43,6 +43,15 @@ def make_figure(
     return figure, axes
 
 
+def share_legend(figure: Figure, axes: np.ndarray, columns: int = 6) -> None:
+    """One legend below all axes, off their data."""
+    labels = [axis.get_legend_handles_labels() for axis in axes]
+    shown = {label: handle for each in labels for handle, label in zip(*each, strict=True)}
+    figure.legend(
+        shown.values(), shown, loc="outside lower center", ncols=columns, frameon=False, fontsize=9
+    )
+
+
 def pick_rows(results: pd.DataFrame, quantity: str, series: str, split: str) -> pd.DataFrame:
     """The rows of one quantity, series and split, by K and position."""
     chosen = (results.quantity == quantity) & (results.series == series) & (results.split == split)
@@ -149,48 +158,56 @@ def _draw_curves(axis: Axes, curves: pd.DataFrame, exact: pd.DataFrame, componen
 
 
 def plot_learning_curves(histories: dict[int, pd.DataFrame], components: list[str]) -> Figure:
-    """Training loss, validation XE on the components trained on, and their gap, against tokens.
+    """Training loss, validation XE in two series, and the gap, against tokens.
 
     Parameters
     ----------
     histories : K -> history.
     components : all components of the design; K trains on the first K.
     """
-    figure, axes = make_figure(3, width=15.0)
+    figure, axes = make_figure(2, rows=2, height=8)
+    ends = []
     for k, history in histories.items():
         curves = _learning_curves(history, components[:k])
-        for axis, curve, marker in zip(axes, curves, ("", ".", "."), strict=True):
+        for axis, curve, marker in zip(axes, curves, ("", ".", ".", "."), strict=True):
             colour = colour_of(k, len(components))
             axis.plot(
                 curve.index / 1e6, curve, color=colour, marker=marker, lw=1.4, label=f"K = {k}"
             )
-    axes[0].set_title("training loss, running mean over 5 % of the run", fontsize=10)
-    axes[1].set_title("validation text, mean over the components trained on", fontsize=10)
-    axes[2].set_title("gap: validation less training loss", fontsize=10)
-    axes[2].axhline(0, color="0.6", lw=0.8, ls=":", label="no difference")
-    low, high = _readable_range(axes[:2])
-    for axis in axes[:2]:
+        ends.append(curves[2].iloc[-1])
+    low, high = _readable_range(axes[:3])
+    for axis in axes[:3]:
         axis.set_ylim(low, high)
         axis.set_ylabel(XE_LABEL)
-    axes[2].set_ylim(*_readable_range(axes[2:]))
-    axes[2].set_ylabel("difference of cross entropy, nats a token")
-    for axis in axes:
+    axes[3].set_ylim(*_readable_range(axes[3:]))
+    axes[3].set_ylabel("difference of cross entropy, nats a token")
+    axes[2].axhline(max(ends), color="0.4", lw=1, ls="--", label="level that every K reaches")
+    axes[3].axhline(0, color="0.6", lw=0.8, ls=":", label="no difference")
+    titles = (
+        "training loss, running mean over 5 % of the run",
+        "validation text, mean over the components trained on",
+        "validation text, smallest component alone",
+        "gap: validation (components trained on) less training loss",
+    )
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_title(title, fontsize=10)
         axis.set_xlabel("training tokens seen, millions")
         axis.set_xlim(left=0)
-        axis.legend(frameon=False, fontsize=8)
+    share_legend(figure, axes)
     figure.suptitle("Learning curves (the steep start lies outside the axes)", fontsize=11)
     return figure
 
 
-def _learning_curves(
-    history: pd.DataFrame, components: list[str]
-) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """Smoothed training loss, mean validation XE on `components`, and its gap, by tokens seen."""
+def _learning_curves(history: pd.DataFrame, components: list[str]) -> list[pd.Series]:
+    """By tokens seen: smoothed training loss; validation XE, mean over `components` and of the
+    first; and the former's gap to the training loss.
+    """
     points = history[history.metric == "train_loss"].set_index("tokens").value
     loss = points.rolling(max(1, len(points) // 20)).mean()
     held_out = validation_curve(history, components)
     later = held_out[held_out.index >= loss.first_valid_index()]
-    return loss, held_out, later - np.interp(later.index, loss.index, loss)
+    gap = later - np.interp(later.index, loss.index, loss)
+    return [loss, held_out, validation_curve(history, components[:1]), gap]
 
 
 def _readable_range(axes: np.ndarray) -> tuple[float, float]:

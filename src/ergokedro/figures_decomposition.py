@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ergokedro.figures import K_LABEL, colour_of, error_bars, make_figure, n_components, pick_rows
+from ergokedro.figures import (
+    K_LABEL,
+    colour_of,
+    error_bars,
+    make_figure,
+    n_components,
+    pick_rows,
+    share_legend,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -144,10 +152,6 @@ def plot_controls(results: pd.DataFrame, split: str = "test") -> Figure:
     for axis in axes:
         axis.set_xticks(sorted(results.k.unique()))
         axis.set_xlabel(K_LABEL)
-    shown = [axis.get_legend_handles_labels() for axis in axes]
-    legend = {text: handle for each in shown for handle, text in zip(*each, strict=True)}
-    figure.legend(
-        legend.values(), legend, loc="outside lower center", ncols=3, frameon=False, fontsize=8
-    )
+    share_legend(figure, axes, columns=3)
     figure.suptitle(f"Controls on {split} text (bars: document bootstrap)", fontsize=11)
     return figure

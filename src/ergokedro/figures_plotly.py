@@ -51,28 +51,42 @@ def plotly_xe_by_k(results: pd.DataFrame, split: str = "test") -> go.Figure:
 
 
 def plotly_in_context_xe(results: pd.DataFrame, split: str = "test") -> go.Figure:
-    """L(t) of every K in bins of t: the series chain beside the smallest component alone."""
+    """L(t) of every K in bins of t, dashed the optimum: series chain, and smallest component."""
+    from matplotlib.colors import to_hex
+
     names = ("chain", "smallest")
     figure = _panels([SERIES[name][0] for name in names])
     for column, series in enumerate(names, start=1):
         curves = pick_rows(results, "binned_in_context_xe", series, split)
         exact = pick_rows(results, "exact_binned_in_context_xe", series, split)
-        for rows, label, dash in ((curves, "K = {}", "solid"), (exact, "K = {}, optimum", "dash")):
-            for k, curve in rows.groupby("k"):
+        for k, curve in curves.groupby("k"):
+            colour = to_hex(colour_of(k, n_components(results)))
+            common = {"legendgroup": f"K = {k}", "row": 1, "col": column}
+            figure.add_scatter(
+                x=curve.position,
+                y=curve.value,
+                error_y=_errors(curve) | {"thickness": 1, "width": 2},
+                name=f"K = {k}",
+                showlegend=column == 1,
+                line={"color": colour},
+                **common,
+            )
+            best = exact[exact.k == k]
+            if not best.empty:
                 figure.add_scatter(
-                    x=curve.position,
-                    y=curve.value,
-                    error_y=_errors(curve) if dash == "solid" else None,
-                    name=label.format(k),
-                    legendgroup=label.format(k),
-                    showlegend=column == 1,
-                    line={"color": _hex(colour_of(k, n_components(results))), "dash": dash},
-                    row=1,
-                    col=column,
+                    x=best.position,
+                    y=best.value,
+                    mode="lines",
+                    name=f"K = {k}: exact optimum (dashed)",
+                    showlegend=False,
+                    line={"color": colour, "dash": "dash"},
+                    **common,
                 )
         figure.update_xaxes(title_text=_POSITION, **_POSITIONS, row=1, col=column)
     figure.update_yaxes(title_text=f"L(t): {XE_LABEL}", row=1, col=1)
-    return _titled(figure, f"Cross entropy in context on {split} text")
+    known = pick_rows(results, "exact_xe", "chain", split)
+    dashed = "" if known.empty else " (dashed: exact optimum)"
+    return _titled(figure, f"Cross entropy in context on {split} text{dashed}")
 
 
 def plotly_component_heatmap(results: pd.DataFrame, split: str = "test") -> go.Figure:
@@ -157,9 +171,3 @@ def _errors(rows: pd.DataFrame) -> dict[str, Any]:
 def _titled(figure: go.Figure, title: str) -> go.Figure:
     figure.update_layout(title=title, template="simple_white")
     return figure
-
-
-def _hex(colour: Any) -> str:
-    from matplotlib.colors import to_hex
-
-    return str(to_hex(colour))

@@ -14,6 +14,7 @@ from ergokedro.figures import (
     make_figure,
     n_components,
     pick_rows,
+    share_legend,
 )
 
 if TYPE_CHECKING:
@@ -51,14 +52,7 @@ def plot_specialists(results: pd.DataFrame, total_tokens: int, split: str = "tes
         axis.minorticks_off()
         axis.set_xlabel("its training tokens (log scale)")
         axis.set_ylabel("cross entropy, nats a token")
-    shown = {
-        label: handle
-        for axis in axes
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        shown.values(), shown, loc="outside lower center", ncols=6, frameon=False, fontsize=9
-    )
+    share_legend(figure, axes)
     for axis in axes[len(components) :]:
         axis.set_axis_off()
     figure.suptitle(
