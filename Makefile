@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run test check lint docs viz ui clean help
+.PHONY: run test check lint docs viz ui screenshots clean help
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -40,6 +40,9 @@ viz: $(STAMP) ## the pipelines as a graph in the browser
 
 ui: $(STAMP) ## the tracked runs in the browser
 	$(BIN)/mlflow ui
+
+screenshots: $(STAMP) ## the pictures of Kedro-Viz and MLflow in the docs, from this folder's results
+	ERGOKEDRO_SCREENSHOTS=docs/images $(BIN)/pytest -q tests/test_browser.py
 
 clean: ## delete results and caches, keep the environment
 	rm -rf data/0*/*/ mlflow.db mlruns .viz .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,158 @@
+"""Kedro-Viz and MLflow's pages, as a user sees them, in headless Chromium.
+
+With ERGOKEDRO_SCREENSHOTS=FOLDER the pictures are of this project's own results, and are kept there
+(`make screenshots`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from project import ROOT, Project
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+# Nothing but the page: no sandbox for root, no connections of its own.
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+)  # fmt: skip
+SCREENSHOTS = os.environ.get("ERGOKEDRO_SCREENSHOTS")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def shown(request: pytest.FixtureRequest) -> tuple[Project, str]:
+    """The project whose pages are looked at, and its environment."""
+    if SCREENSHOTS:
+        return Project(ROOT), "local"
+    finished: tuple[Project, str] = request.getfixturevalue("finished")
+    return finished[0], "small"
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Any]:
+    """A page of a browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser.new_page(viewport={"width": 1600, "height": 1100})
+        browser.close()
+
+
+@contextmanager
+def served(command: list[str], root: Path, path: str) -> Iterator[str]:
+    """Start a server; give its address when it answers at `path`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    process = subprocess.Popen(
+        [sys.executable, "-m", *(str(port) if part == "PORT" else part for part in command)],
+        cwd=root,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(400):
+            try:
+                urllib.request.urlopen(address + path, timeout=5)
+                break
+            except OSError:
+                assert process.poll() is None, "the server ended"
+                time.sleep(0.2)
+        yield address
+    finally:
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def keep(page: Any, name: str, **options: Any) -> None:
+    """A screenshot, if they are asked for."""
+    picture = page.screenshot(**options)
+    assert len(picture) > 10_000
+    if SCREENSHOTS:
+        Path(SCREENSHOTS, name).write_bytes(picture)
+
+
+def test_kedro_viz_shows_every_k_and_previews(shown: tuple[Project, str], page: Any) -> None:
+    """The static pages, with previews, as `make docs` publishes them."""
+    project, env = shown
+    project.kedro("viz", "build", "--include-previews", env=env)
+    with served(
+        ["http.server", "PORT", "--bind", "127.0.0.1"], project.root / "build", "/"
+    ) as address:
+        page.goto(address)
+        page.get_by_text("measure", exact=True).first.wait_for()
+        page.locator("[class*=feature-hints] [class*=close]").first.click()
+        if (banner := page.get_by_text("Dismiss", exact=True)).count():
+            banner.click()
+        for k in ("k1", "k2", "k3"):
+            assert page.get_by_text(k, exact=True).count() >= 1
+        keep(page, "graph.png")
+        page.get_by_text("xe_by_k_plotly", exact=True).first.click()
+        page.locator(".js-plotly-plot").first.wait_for()
+        page.get_by_text("xe_table", exact=True).first.click()
+        page.get_by_text("excess", exact=True).first.wait_for()  # a column of the table's preview
+
+
+def test_mlflow_compares_the_runs(shown: tuple[Project, str], page: Any) -> None:
+    from mlflow import MlflowClient
+
+    project, _ = shown
+    store = f"sqlite:///{project.root / 'mlflow.db'}"
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("ergokedro")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+    chain = {r.info.run_name: r for r in runs if r.data.params.get("tokens_seen")}
+    chain = {name: chain[name] for name in sorted(chain) if name.startswith("k")}
+    query = {
+        "runs": json.dumps([run.info.run_id for run in chain.values()]),
+        "experiments": json.dumps([experiment.experiment_id]),
+    }
+    with served(
+        ["mlflow", "ui", "--workers", "1", "--port", "PORT"], project.root, "/health"
+    ) as address:
+        page.goto(f"{address}/#/compare-runs?{urllib.parse.urlencode(query)}")
+        page.get_by_text("tokens_seen", exact=True).first.wait_for()
+        text = page.inner_text("body")
+        for name in (*chain, "components", "D", "tokens_seen", "model", "seed", "git_commit"):
+            assert name in text.split() or f"{name}\t" in text, name
+        for metric in ("test_xe/all", "test_xe/source-1", "validation_xe/all", "train_loss"):
+            assert metric in text
+        keep(page, "mlflow.png", full_page=True)
+        # The curve of one metric, for all of them.
+        page.goto(
+            f"{address}/#/metric?"
+            + urllib.parse.urlencode(
+                {
+                    "runs": query["runs"],
+                    "experiments": query["experiments"],
+                    "metric": json.dumps("train_loss"),
+                    "plot_metric_keys": json.dumps(["train_loss"]),
+                }
+            )
+        )
+        page.locator(".js-plotly-plot").first.wait_for()
