@@ -62,6 +62,8 @@ class ProjectHooks:
             {**tracking.flatten(parameters), "env": run_params["env"], "git_commit": commit},
             {"mlflow.source.git.commit": commit, "mlflow.source.name": "kedro run"},
         )
+        if config.get("system_metrics"):
+            self._tracker.monitor_system()
         tracking.activate(self._tracker)
         # An interrupted run would stay RUNNING for ever: a signal ends the process by way of
         # an exception, and the process's end closes what is still open.

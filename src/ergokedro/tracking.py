@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     from ergokedro.training import Measurement
 
@@ -78,6 +79,8 @@ class Tracker:
         self._children: dict[str, str] = {}
         self._current = threading.local()
         self._experiment = ""
+        self._uri = uri
+        self._monitor: SystemMetricsMonitor | None = None
         self._connect(uri, experiment, artifacts)
 
     @_never_raises
@@ -99,6 +102,17 @@ class Tracker:
         """Open the parent run."""
         self._parent = self._create(name, tags)
         self._log_params(self._parent, params)
+
+    @_never_raises
+    def monitor_system(self, seconds: float = 10) -> None:
+        """Log use of processors, memory, disk and network to the parent run, so often."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        assert self._parent is not None
+        self._monitor = SystemMetricsMonitor(
+            self._parent, sampling_interval=seconds, tracking_uri=self._uri
+        )
+        self._monitor.start()
 
     @_never_raises
     def enter(self, name: str) -> None:
@@ -152,6 +166,9 @@ class Tracker:
     def finish(self, status: str) -> None:
         """Close all runs with FINISHED, FAILED or KILLED; a second call does nothing."""
         assert self._client is not None
+        if self._monitor is not None:
+            self._monitor.finish()
+            self._monitor = None
         for run in [*self._children.values(), *([self._parent] if self._parent else [])]:
             self._client.set_terminated(run, status)
         self._children, self._parent = {}, None
