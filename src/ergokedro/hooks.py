@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import logging
 import re
 from pathlib import Path
@@ -19,6 +20,8 @@ from ergokedro.errors import ErgokedroError
 from ergokedro.remote import RemoteCopy, is_remote
 
 log = logging.getLogger(__name__)
+# A full disk or quota, a file larger than allowed, a folder that must not be written to.
+_NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 _ORDER = ("data_processing", "mixture_design", "training", "analysis")
 
 
@@ -101,6 +104,12 @@ class ProjectHooks:
         while cause is not None:  # Kedro wraps what a dataset raises, and prints a traceback
             if isinstance(cause, ErgokedroError):
                 raise cause from None
+            if isinstance(cause, OSError) and cause.errno in _NO_PLACE:
+                raise ErgokedroError(
+                    f"Nothing can be written there: {cause}. Free the disk or choose another one "
+                    "with data_root in conf/<env>/globals.yml; the same command goes on from what "
+                    "is kept."
+                ) from None
             cause = cause.__cause__
 
     @hook_impl

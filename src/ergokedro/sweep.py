@@ -20,6 +20,7 @@ from pluggy import PluginManager
 
 from ergokedro import progress
 from ergokedro.configuration import current_parameters
+from ergokedro.errors import ErgokedroError
 from ergokedro.interruption import interruptible
 
 if TYPE_CHECKING:
@@ -28,11 +29,27 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+PIPELINES = ("data_processing", "mixture_design", "training", "analysis")
+
+
 class SweepSession(KedroSession):
     """A session whose default runner is :class:`SweepRunner`."""
 
     def run(self, *args: Any, runner: AbstractRunner | None = None, **kwargs: Any) -> Any:
-        """As Kedro's; the runner that `--runner` names keeps its place."""
+        """As Kedro's; the runner that `--runner` names keeps its place.
+
+        Raises
+        ------
+        ErgokedroError
+            If a pipeline is asked for that there is not.
+        """
+        known = ("__default__", *PIPELINES)
+        for name in kwargs.get("pipeline_names") or []:
+            if name not in known:
+                raise ErgokedroError(
+                    f"There is no pipeline {name!r}; there are {', '.join(known[1:])}, and all of "
+                    "them together where none is named."
+                )
         if runner is None or type(runner) is SequentialRunner:
             runner = SweepRunner()
         with interruptible():
