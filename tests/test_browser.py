@@ -52,7 +52,7 @@ def page() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield browser.new_page(viewport={"width": 1600, "height": 1100})
+        yield browser.new_page(viewport={"width": 1600, "height": 1100}, device_scale_factor=1.25)
         browser.close()
 
 
@@ -97,7 +97,7 @@ def keep(page: Any, name: str, **options: Any) -> None:
 
 
 def test_kedro_viz_shows_every_k_and_previews(shown: tuple[Project, str], page: Any) -> None:
-    """The static pages, with previews, as `make docs` publishes them."""
+    """The static pages, with previews."""
     project, env = shown
     project.kedro("viz", "build", "--include-previews", env=env)
     with served(
@@ -110,11 +110,17 @@ def test_kedro_viz_shows_every_k_and_previews(shown: tuple[Project, str], page: 
             banner.click()
         for k in ("k1", "k2", "k3"):
             assert page.get_by_text(k, exact=True).count() >= 1
-        keep(page, "graph.png")
         page.get_by_text("xe_by_k_plotly", exact=True).first.click()
         page.locator(".js-plotly-plot").first.wait_for()
         page.get_by_text("xe_table", exact=True).first.click()
         page.get_by_text("excess", exact=True).first.wait_for()  # a column of the table's preview
+        if SCREENSHOTS:  # the graph alone, in the light
+            page.goto(address)
+            page.wait_for_timeout(6000)  # until the hints have said where to find them
+            for button in ("Toggle theme", "Hide menu", "Hide minimap", "Reset zoom"):
+                page.get_by_text(button, exact=True).first.dispatch_event("click")
+                page.wait_for_timeout(1500)
+        keep(page, "graph.png", clip={"x": 120, "y": 0, "width": 1260, "height": 1100})
 
 
 def test_mlflow_compares_the_runs(shown: tuple[Project, str], page: Any) -> None:
@@ -142,7 +148,11 @@ def test_mlflow_compares_the_runs(shown: tuple[Project, str], page: Any) -> None
             assert name in text.split() or f"{name}\t" in text, name
         for metric in ("test_xe/all", "test_xe/source-1", "validation_xe/all", "train_loss"):
             assert metric in text
-        keep(page, "mlflow.png", full_page=True)
+        page.locator(".js-plotly-plot").first.wait_for()
+        if SCREENSHOTS:
+            page.get_by_label("Close").first.click()  # the assistant's panel
+            page.wait_for_timeout(2000)
+        keep(page, "mlflow.png")
         # The curve of one metric, for all of them.
         page.goto(
             f"{address}/#/metric?"

@@ -1,0 +1,53 @@
+"""Keep the results of an experiment in the documentation, with where they come from.
+
+    python docs/results/keep.py EXPERIMENT COMMAND
+
+copies report, figures and the tidy table of `data/08_reporting/EXPERIMENT` to
+`docs/results/EXPERIMENT`, and writes `run.json` from the summaries of the runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+from ergokedro.tracking import git_commit
+
+ROOT = Path(__file__).parents[2]
+# The report links to these; the interactive ones and the vector graphics are too large to keep.
+FILES = ("report.md", "results.parquet", "xe_table.csv", "acceptance.csv", "*.png")
+
+
+def main() -> None:
+    """See the module."""
+    experiment, command = sys.argv[1:]
+    source = ROOT / "data" / "08_reporting" / experiment
+    target = ROOT / "docs" / "results" / experiment
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for pattern in FILES:
+        for file in source.glob(pattern):
+            shutil.copy(file, target)
+    summaries = [
+        json.loads(path.read_text())
+        for path in (ROOT / "data" / "07_model_output" / experiment).rglob("summary.json")
+    ]
+    run = {
+        "command": command,
+        "commit": git_commit(ROOT),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {summaries[0]['device']}",
+        "runs": len(summaries),
+        "seeds": sorted({summary["seed"] for summary in summaries}),
+        "model parameters": summaries[0]["parameters"],
+        "tokens seen by all runs": sum(summary["tokens_seen"] for summary in summaries),
+        "seconds of training, all runs": round(sum(summary["seconds"] for summary in summaries)),
+    }
+    (target / "run.json").write_text(json.dumps(run, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
