@@ -30,8 +30,12 @@ lint: $(STAMP) ## ruff, mypy, the import contracts and the documentation's links
 	$(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-docs: $(STAMP) ## this documentation as a site, in build/site
+docs: $(STAMP) ## this documentation as a site, in build/site, with the graph in build/site/viz
+	rm -rf build .viz-site
+	$(BIN)/kedro viz build --include-previews
+	mv build .viz-site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	mv .viz-site build/site/viz
 
 check: lint test ## what CI runs
 

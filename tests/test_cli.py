@@ -277,6 +277,7 @@ def test_mlflow_holds_a_parent_and_a_child_for_every_k(finished: tuple[Project, 
     assert parent.info.run_name == "synthetic: everything"
     assert sorted(children) == ["k1", "k2", "k3"]
     assert {run.info.status for run in runs} == {"FINISHED"}
+    assert all(child.info.end_time < parent.info.end_time for child in children.values())
     assert parent.data.params["training.epochs"] == "1"
     kept = parent.data.metrics["cleaning/kept"]
     assert kept == len(pd.read_parquet(project.file("02_intermediate", "documents.parquet")))

@@ -93,6 +93,8 @@ class ProjectHooks:
         data |= {name.removeprefix(f"{node.namespace}."): v for name, v in outputs.items()}
         data["git_commit"] = self._commit
         log_run(self._tracker, data)
+        if "nll" in data:  # evaluated, so that its duration is its own
+            self._tracker.complete()
         self._tracker.leave()
 
     @hook_impl

@@ -163,6 +163,13 @@ class Tracker:
         self._client.log_artifact(self._run, str(path))
 
     @_never_raises
+    def complete(self) -> None:
+        """Close the current child as FINISHED: nothing more will be logged to it."""
+        assert self._client is not None
+        self._client.set_terminated(self._run, "FINISHED")
+        self._children = {n: run for n, run in self._children.items() if run != self._run}
+
+    @_never_raises
     def finish(self, status: str) -> None:
         """Close all runs with FINISHED, FAILED or KILLED; a second call does nothing."""
         assert self._client is not None
