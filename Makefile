@@ -28,7 +28,7 @@ lint: $(STAMP) ## ruff, mypy, the import contracts and the documentation's links
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs: $(STAMP) ## this documentation as a site, in build/site, with the graph in build/site/viz
 	rm -rf build .viz-site
