@@ -54,6 +54,7 @@ _DOCUMENTS = {"train": 5, "validation": 2, "test": 2}
 _TRAINING = TrainingParameters(
     epochs=2,
     batch_size=4,
+    optimizer="muon",  # besides AdamW's state, its own
     log_points=15,
     validation_points=7,
     validation_windows=2,

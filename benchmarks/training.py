@@ -53,19 +53,18 @@ def own_training(shape: str, seconds: float) -> float:
 
     from ergokedro.machine import keep_freed_memory
     from ergokedro.model import build_model, model_config
-    from ergokedro.training import accumulate, make_optimizer
+    from ergokedro.optimizers import make_optimizers, update
+    from ergokedro.training import accumulate
 
     params, vocabulary, batch = SHAPES[shape]
     keep_freed_memory()
     model = build_model(model_config(params, vocabulary), 0)
-    optimizer = make_optimizer(model, TrainingParameters())
+    optimizers = make_optimizers(model, TrainingParameters())
     data = torch.from_numpy(tokens(shape, batch))
 
     def step() -> int:
         accumulate(model.loss, data, batch)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        update(model, optimizers, 2e-3, 1.0)
         return data.numel()
 
     return repeat(step, seconds)

@@ -21,6 +21,8 @@ import torch
 import xxhash
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
+from torch.optim import Optimizer
 
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_file, canonical_json, fingerprint
@@ -30,7 +32,9 @@ log = logging.getLogger(__name__)
 
 # Other versions of these libraries and modules may give other bits.
 _LIBRARIES = ("numpy", "torch")
-_MODULES = ("evaluation", "gpt_neox", "machine", "model", "schedule", "training", "windows")
+_MODULES = (
+    "evaluation", "gpt_neox", "machine", "model", "optimizers", "schedule", "training", "windows",
+)  # fmt: skip
 # By default: at least so many seconds between checkpoints, which take this share of the time.
 _PAUSE, _SHARE = 10.0, 0.02
 _HEADER = "ergokedro"  # one key: safetensors writes several in an order that varies
@@ -219,27 +223,29 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(header.pop("step"), tensors, header)
 
 
-def capture(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The tensors of both, on the CPU; not copied if they are there already."""
+def capture(model: nn.Module, optimizers: list[Optimizer]) -> dict[str, torch.Tensor]:
+    """The tensors of all, on the CPU; not copied if they are there already."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for index, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in values.items()}
+    for which, optimizer in enumerate(optimizers):
+        for index, values in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{which}.{index}.{key}": t for key, t in values.items()}
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def restore(
-    tensors: dict[str, torch.Tensor], model: torch.nn.Module, optimizer: torch.optim.Optimizer
+    tensors: dict[str, torch.Tensor], model: nn.Module, optimizers: list[Optimizer]
 ) -> None:
-    """The opposite of :func:`capture`; the optimizer's groups stay as they were made."""
+    """The opposite of :func:`capture`; the optimizers' groups stay as they were made."""
     weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
     model.load_state_dict(weights)
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = tensor
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for which, optimizer in enumerate(optimizers):
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith(f"optimizer.{which}."):
+                index, key = name.split(".")[2:]
+                state.setdefault(int(index), {})[key] = tensor
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def _checksum(tensors: dict[str, torch.Tensor], text: str) -> str:

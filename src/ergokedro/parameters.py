@@ -211,7 +211,14 @@ class TrainingParameters(_Model):
             "memory, random blocks, mixed a group at a time, so that reading stays local."
         ),
     )
-    learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate of AdamW.")
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw",
+        description=(
+            "'muon' makes the updates of the matrices between embedding and output orthogonal, "
+            "and leaves the other weights to AdamW."
+        ),
+    )
+    learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
     schedule: Literal["cosine", "wsd"] = Field(
         "cosine",
         description=(

@@ -15,8 +15,9 @@ from ergokedro.gpt_neox import GPTNeoXConfig
 from ergokedro.machine import Machine, choose_machine, cpu_threads, keep_freed_memory
 from ergokedro.mixture import Manifest
 from ergokedro.model import build_model, model_config
+from ergokedro.optimizers import make_optimizers, update
 from ergokedro.parameters import Parameters, TrainingParameters
-from ergokedro.training import accumulate, make_optimizer
+from ergokedro.training import accumulate
 
 _PROBE_SECONDS = 1.0
 _FLOAT = 4  # bytes
@@ -54,7 +55,7 @@ class Plan:
             steps = epoch * self.training.epochs * manifest.repeats
             lines.append(f"{manifest.run:24s} {manifest.k:2d} {seen:14,d} {steps:9,d}")
         weights = self._probe.parameters
-        # Kept: the model, and checkpoints with both moments of AdamW while a run goes on.
+        # Kept: the model, and checkpoints with the optimizers' state while a run goes on.
         disk = len(self.manifests) * _FLOAT * weights * 2
         disk += self.machine.parallel_runs * 3 * _FLOAT * weights
         at_once = max(1, min(self.machine.parallel_runs, len(self.manifests)))
@@ -114,7 +115,7 @@ def probe(
     before = _peak_memory(machine.device)
     with cpu_threads(machine.threads):
         model = build_model(config, 0).to(machine.device)
-        optimizer = make_optimizer(model, training)
+        optimizers = make_optimizers(model, training)
         shape = (training.batch_size, window_length)
         generator = torch.Generator().manual_seed(0)
         windows = torch.randint(config.vocab_size, shape, generator=generator).to(machine.device)
@@ -123,8 +124,7 @@ def probe(
             if steps == 0:
                 start = time.perf_counter()
             accumulate(model.loss, windows, training.micro_batch or training.batch_size)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            update(model, optimizers, training.learning_rate, training.gradient_clip)
             if machine.device.type == "cuda":
                 torch.cuda.synchronize()
             steps += 1

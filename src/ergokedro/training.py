@@ -25,6 +25,7 @@ from ergokedro.evaluation import token_nll
 from ergokedro.gpt_neox import GPTNeoX, GPTNeoXConfig
 from ergokedro.machine import autocast, choose_machine, cpu_threads, keep_freed_memory
 from ergokedro.model import build_model, n_parameters, weights_fingerprint
+from ergokedro.optimizers import make_optimizers, update
 from ergokedro.parameters import TrainingParameters
 from ergokedro.progress import ProgressBar, Stopped, progress_bar
 from ergokedro.schedule import learning_rate, points
@@ -60,21 +61,6 @@ class TrainingResult:
     model: GPTNeoX
     history: pd.DataFrame
     summary: dict[str, Any]
-
-
-def make_optimizer(model: torch.nn.Module, params: TrainingParameters) -> torch.optim.AdamW:
-    """AdamW with decay on matrices only: biases and layer norms are not pulled towards zero."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
-    return torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": params.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ],
-        lr=params.learning_rate,
-        betas=(params.beta1, params.beta2),
-        fused=True,
-    )
 
 
 def accumulate(loss_of: Loss, batch: torch.Tensor, micro_batch: int) -> torch.Tensor:
@@ -136,7 +122,7 @@ def train(
         model = build_model(config, seed)
         initial = weights_fingerprint(model)
         model.to(machine.device).train()
-        loop = _Loop(model, make_optimizer(model, params), windows, params, validation, on_metrics)
+        loop = _Loop(model, make_optimizers(model, params), windows, params, validation, on_metrics)
         loop.machine = {"device": str(machine.device), "threads": machine.threads}
         loop.go_on(checkpoints, name)
         total = loop.steps * loop.tokens_a_step
@@ -166,7 +152,7 @@ class _Loop:
     """The state of a run and the steps that move it on."""
 
     model: GPTNeoX
-    optimizer: torch.optim.AdamW
+    optimizers: list[torch.optim.Optimizer]
     windows: TrainingWindows
     params: TrainingParameters
     validation: dict[str, np.ndarray]
@@ -208,7 +194,7 @@ class _Loop:
         found = checkpoints.latest(self.steps) if checkpoints else None
         if found is None:
             return
-        restore(found.tensors, self.model, self.optimizer)
+        restore(found.tensors, self.model, self.optimizers)
         self.losses, self.norms = (found.tensors[key].tolist() for key in ("losses", "norms"))
         self.batches = found.tensors["batches"].tolist()
         self.step = found.step
@@ -265,7 +251,7 @@ class _Loop:
 
     def _state(self) -> Checkpoint:
         self._fetch()
-        tensors = capture(self.model, self.optimizer)
+        tensors = capture(self.model, self.optimizers)
         if self.step == self.steps:  # nothing goes on from here
             tensors = {n: t for n, t in tensors.items() if not n.startswith("optimizer.")}
         curves = {"losses": self.losses, "norms": self.norms, "batches": self.batches}
@@ -282,13 +268,10 @@ class _Loop:
     def _advance(self) -> None:
         """One optimizer step; waits for nothing on the device."""
         batch = self.batch(self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, self.steps, self.params)
         loss = self._backward(batch)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.params.gradient_clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self._pending.append((loss.detach(), norm.detach()))
+        rate = learning_rate(self.step, self.steps, self.params)
+        norm = update(self.model, self.optimizers, rate, self.params.gradient_clip)
+        self._pending.append((loss, norm))
         self.batches.append(len(batch))
         self.tokens += batch.numel()
         self.step += 1
@@ -299,7 +282,7 @@ class _Loop:
             try:
                 return accumulate(self.loss_of, batch, self.micro_batch)
             except torch.OutOfMemoryError:
-                self.optimizer.zero_grad(set_to_none=True)
+                self.model.zero_grad(set_to_none=True)
                 if self.micro_batch == 1:
                     raise ErgokedroError(
                         "A single window does not fit in the device's memory. Choose a smaller "
