@@ -59,7 +59,7 @@ def own_training(shape: str, seconds: float) -> float:
     params, vocabulary, batch = SHAPES[shape]
     keep_freed_memory()
     model = build_model(model_config(params, vocabulary), 0)
-    optimizers = make_optimizers(model, TrainingParameters())
+    optimizers = make_optimizers(model, TrainingParameters(optimizer="adamw"))
     data = torch.from_numpy(tokens(shape, batch))
 
     def step() -> int:

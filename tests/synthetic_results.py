@@ -31,7 +31,7 @@ DOCUMENTS, WINDOWS, LENGTH = 12, 4, 100
 PARAMS = AnalysisParameters(bootstrap=200)
 # Excess of the model of K over the exact optimum, on the components that it was trained on, and
 # on the others, nats.
-EXCESS = {k: 0.005 * k for k in range(1, 6)}
+EXCESS = {k: 0.0025 * k for k in range(1, 6)}
 UNSEEN = 0.2
 # What a specialist with less text is worse by, nats.
 STARVED = {1: 0.0, 2: 0.002, 3: 0.003, 4: 0.004, 5: 0.005}

@@ -62,9 +62,24 @@ def test_threads_and_parallel_runs(monkeypatch: pytest.MonkeyPatch, cores: int) 
     assert "float32" in large.describe()
 
 
+@pytest.mark.parametrize(
+    ("cores", "runs", "at_once"),
+    [(1, 5, 1), (2, 5, 3), (2, 6, 2), (2, 7, 4), (2, 37, 2), (4, 5, 5), (4, 9, 5), (4, 3, 4)],
+)
+def test_no_core_idles_in_the_last_round(
+    monkeypatch: pytest.MonkeyPatch, cores: int, runs: int, at_once: int
+) -> None:
+    monkeypatch.setattr(machine, "_CORES", cores)
+    params = TrainingParameters(device="cpu")
+    chosen = choose_machine(params, 460_000, 800, runs)
+    assert (chosen.slots, chosen.parallel_runs, chosen.threads) == (cores, at_once, 1)
+    asked = params.model_copy(update={"parallel_runs": 2})
+    assert choose_machine(asked, 460_000, 800, runs).parallel_runs == 2
+
+
 def test_a_gpu_trains_one_run_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    chosen = choose_machine(TrainingParameters(), 460_000, 800)
+    chosen = choose_machine(TrainingParameters(), 460_000, 800, runs=5)
     assert (chosen.device.type, chosen.parallel_runs) == ("cuda", 1)
     assert "cuda, one run at a time, in bfloat16 over float32 weights" in chosen.describe()
 

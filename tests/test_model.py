@@ -77,7 +77,7 @@ def test_overrides_replace_single_fields_of_the_preset() -> None:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"hidden_size": 130}, r"hidden_size = 130.*num_heads = 4"),
+        ({"hidden_size": 131}, r"hidden_size = 131.*num_heads = 2"),
         ({"rotary_pct": 0.0}, r"rotary_pct = 0\.0"),
         ({"rotary_pct": 0.1}, r"turns 3 of the 32"),
     ],

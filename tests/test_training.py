@@ -39,7 +39,14 @@ from ergokedro.windows import TrainingWindows
 LENGTH = 12
 CONFIG = model_config(ModelParameters(hidden_size=16, num_layers=1, num_heads=2), vocab_size=100)
 PARAMS = TrainingParameters(
-    epochs=3, batch_size=4, log_points=4, validation_points=2, device="cpu", threads=1
+    epochs=3,
+    batch_size=4,
+    optimizer="adamw",
+    learning_rate=2e-3,
+    log_points=4,
+    validation_points=2,
+    device="cpu",
+    threads=1,
 )
 
 

@@ -62,12 +62,14 @@ class Machine:
     ----------
     device : of models and windows.
     threads : torch threads of one run.
+    slots : runs that can be computed at a time without sharing a core.
     parallel_runs : runs that are trained at a time.
     operations : float32 operations of one training step.
     """
 
     device: torch.device
     threads: int
+    slots: int
     parallel_runs: int
     operations: float
 
@@ -89,7 +91,9 @@ class Machine:
 _PRECISION = {"cuda": "bfloat16 over float32 weights", "mps": "float32"}
 
 
-def choose_machine(params: TrainingParameters, multiplied_weights: int, tokens: int) -> Machine:
+def choose_machine(
+    params: TrainingParameters, multiplied_weights: int, tokens: int, runs: int = 1
+) -> Machine:
     """What `params` ask for, and where they leave it open the best of what is there.
 
     A run gets one thread where its step is small, else all cores; as many runs as there are cores
@@ -100,6 +104,7 @@ def choose_machine(params: TrainingParameters, multiplied_weights: int, tokens: 
     ----------
     multiplied_weights : of the model's matrix products.
     tokens : of one training step.
+    runs : in the sweep.
 
     Raises
     ------
@@ -109,8 +114,20 @@ def choose_machine(params: TrainingParameters, multiplied_weights: int, tokens: 
     device = choose_device(params.device)
     operations = 6.0 * multiplied_weights * tokens  # forward 2, backward 4 a weight and token
     threads = params.threads or (1 if operations < _SMALL_STEP else _CORES)
-    at_once = max(1, _CORES // threads) if device.type == "cpu" else 1
-    return Machine(device, threads, params.parallel_runs or at_once, operations)
+    slots = max(1, _CORES // threads) if device.type == "cpu" else 1
+    return Machine(
+        device, threads, slots, params.parallel_runs or _at_once(runs, slots), operations
+    )
+
+
+def _at_once(runs: int, slots: int) -> int:
+    """The least number of equally long runs at a time, `slots` or more, of which the last round
+    too fills all slots: three of five on two cores, since the fifth alone would leave one idle.
+    After many rounds the last hardly matters."""
+    if runs > 4 * slots:
+        return slots
+    filled = (n for n in range(slots, runs + 1) if runs % n == 0 or runs % n >= slots)
+    return next(filled, slots)
 
 
 @contextmanager

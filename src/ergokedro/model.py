@@ -23,6 +23,14 @@ from ergokedro.parameters import ModelParameters
 
 _PYTHIA = {"rotary_pct": 0.25, "use_parallel_residual": True, "initializer_range": 0.02}
 PRESETS: dict[str, dict[str, Any]] = {
+    "micro": {
+        "hidden_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "rotary_pct": 1.0,
+        "use_parallel_residual": False,
+        "initializer_range": 0.1,
+    },
     "tiny": {
         "hidden_size": 128,
         "num_hidden_layers": 2,

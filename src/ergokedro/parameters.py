@@ -49,7 +49,7 @@ class SyntheticParameters(_Model):
     uniform: Fraction = Field(0.02, description="Weight of uniform noise mixed into every row.")
     words_per_document: int = Field(1000, ge=10, description="Length of every document in words.")
     train_documents: int = Field(
-        300, ge=1, description="Training documents of the smallest source; others have more."
+        560, ge=1, description="Training documents of the smallest source; others have more."
     )
     train_documents_step: int = Field(
         10, ge=0, description="Each further source has this many training documents more."
@@ -161,11 +161,14 @@ class MixtureParameters(_Model):
     )
 
 
+Preset = Literal["micro", "tiny", "pythia-14m", "pythia-31m", "pythia-70m", "pythia-160m"]
+
+
 class ModelParameters(_Model):
     """A GPT-NeoX architecture, always started from random weights."""
 
-    preset: Literal["tiny", "pythia-14m", "pythia-31m", "pythia-70m", "pythia-160m"] = Field(
-        "tiny", description="Built-in configuration; the settings below override single fields."
+    preset: Preset = Field(
+        "micro", description="Built-in configuration; the settings below override single fields."
     )
     hidden_size: int | None = Field(None, ge=8)
     num_layers: int | None = Field(None, ge=1)
@@ -211,14 +214,14 @@ class TrainingParameters(_Model):
             "memory, random blocks, mixed a group at a time, so that reading stays local."
         ),
     )
-    optimizer: Literal["adamw", "muon"] = Field(
-        "adamw",
+    optimizer: Literal["muon", "adamw"] = Field(
+        "muon",
         description=(
             "'muon' makes the updates of the matrices between embedding and output orthogonal, "
             "and leaves the other weights to AdamW."
         ),
     )
-    learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
+    learning_rate: float = Field(5e-3, gt=0, description="Peak learning rate.")
     schedule: Literal["cosine", "wsd"] = Field(
         "cosine",
         description=(
@@ -260,7 +263,8 @@ class TrainingParameters(_Model):
         None,
         ge=1,
         description=(
-            "Runs trained at a time; default: as many as the cores give threads to, one on a GPU."
+            "Runs trained at a time; default: as many as the cores give threads to, or some more "
+            "where the last round would leave cores idle; one on a GPU."
         ),
     )
     checkpoints: CheckpointParameters = CheckpointParameters()

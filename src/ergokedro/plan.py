@@ -76,7 +76,8 @@ class Plan:
 
     @property
     def _left(self) -> timedelta:
-        at_once = max(1, min(self.machine.parallel_runs, len(self.manifests)))
+        machine = self.machine
+        at_once = max(1, min(machine.parallel_runs, machine.slots, len(self.manifests)))
         return timedelta(seconds=round(self.tokens / self._probe.rate / at_once))
 
     @cached_property
@@ -94,7 +95,8 @@ def make_plan(manifests: list[Manifest], params: Parameters, vocab_size: int) ->
     """
     config = model_config(params.model, vocab_size)
     tokens = params.training.batch_size * params.mixture.window_length
-    machine = choose_machine(params.training, config.multiplied_weights, tokens)
+    weights = config.multiplied_weights
+    machine = choose_machine(params.training, weights, tokens, len(manifests))
     return Plan(manifests, config, params.training, machine)
 
 
