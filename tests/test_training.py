@@ -37,7 +37,9 @@ from ergokedro.training import (
 from ergokedro.windows import TrainingWindows
 
 LENGTH = 12
-CONFIG = model_config(ModelParameters(hidden_size=16, num_layers=1, num_heads=2), vocab_size=100)
+CONFIG = model_config(
+    ModelParameters(preset="tiny", hidden_size=16, num_layers=1, num_heads=2), vocab_size=100
+)
 PARAMS = TrainingParameters(
     epochs=3,
     batch_size=4,
