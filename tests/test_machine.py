@@ -62,6 +62,15 @@ def test_threads_and_parallel_runs(monkeypatch: pytest.MonkeyPatch, cores: int) 
     assert "float32" in large.describe()
 
 
+@pytest.mark.parametrize(("cores", "threads", "slots"), [(1, 1, 1), (2, 1, 1), (8, 4, 1)])
+def test_processes_share_the_threads(
+    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, slots: int
+) -> None:
+    monkeypatch.setattr(machine, "_CORES", cores)
+    chosen = choose_machine(TrainingParameters(device="cpu", processes=2), 7_600_000, 3200)
+    assert (chosen.threads, chosen.slots) == (threads, slots)
+
+
 @pytest.mark.parametrize(
     ("cores", "runs", "at_once"),
     [(1, 5, 1), (2, 5, 3), (2, 6, 2), (2, 7, 4), (2, 37, 2), (4, 5, 5), (4, 9, 5), (4, 3, 4)],

@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 # Other versions of these libraries and modules may give other bits.
 _LIBRARIES = ("numpy", "torch")
 _MODULES = (
-    "evaluation", "gpt_neox", "machine", "model", "optimizers", "schedule", "training", "windows",
+    "evaluation", "gpt_neox", "machine", "model", "optimizers", "ranks", "schedule", "training",
+    "windows",
 )  # fmt: skip
 # By default: at least so many seconds between checkpoints, which take this share of the time.
 _PAUSE, _SHARE = 10.0, 0.02
@@ -125,10 +126,15 @@ class Checkpoints:
             return time.monotonic() - self._saved >= self._pause
         return step % max(1, round(every if every >= 1 else every * steps)) == 0
 
-    def latest(self, steps: int) -> Checkpoint | None:
-        """Where to go on in a run of `steps` steps, or None: from the start."""
+    def start_over(self, steps: int) -> None:
+        """Forget the run of `steps` steps, once, if it is finished and is to be repeated."""
         if self._repeat and self._file(steps).exists():
             shutil.rmtree(self._own)
+        self._repeat = False
+
+    def latest(self, steps: int) -> Checkpoint | None:
+        """Where to go on in a run of `steps` steps, or None: from the start."""
+        self.start_over(steps)
         for file in reversed(self._files()):
             try:
                 found = self._read(file)

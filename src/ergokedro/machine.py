@@ -114,7 +114,9 @@ def choose_machine(
     device = choose_device(params.device)
     operations = 6.0 * multiplied_weights * tokens  # forward 2, backward 4 a weight and token
     threads = params.threads or (1 if operations < _SMALL_STEP else _CORES)
-    slots = max(1, _CORES // threads) if device.type == "cpu" else 1
+    threads = max(1, threads // params.processes)
+    used = threads * params.processes
+    slots = max(1, _CORES // used) if device.type == "cpu" else 1
     return Machine(
         device, threads, slots, params.parallel_runs or _at_once(runs, slots), operations
     )

@@ -198,7 +198,8 @@ class CheckpointParameters(_Model):
 
 # Training settings that decide where and how fast a run is computed, and not what it ends in.
 MACHINE_SETTINGS = {
-    "device", "compile", "threads", "parallel_runs", "micro_batch", "checkpoints", "repeat",
+    "device", "compile", "threads", "processes", "parallel_runs", "micro_batch", "checkpoints",
+    "repeat",
 }  # fmt: skip
 
 
@@ -258,6 +259,14 @@ class TrainingParameters(_Model):
         None,
         ge=1,
         description="CPU threads of a run; default: one for small models, else all cores.",
+    )
+    processes: int = Field(
+        1,
+        ge=1,
+        description=(
+            "Processes that train one run together, each with its rows of every batch: as many as "
+            "there are GPUs; on CPUs they share the threads."
+        ),
     )
     parallel_runs: int | None = Field(
         None,

@@ -27,7 +27,8 @@ from ergokedro.machine import autocast, choose_machine, cpu_threads, keep_freed_
 from ergokedro.model import build_model, n_parameters, weights_fingerprint
 from ergokedro.optimizers import make_optimizers, update
 from ergokedro.parameters import TrainingParameters
-from ergokedro.progress import ProgressBar, Stopped, progress_bar
+from ergokedro.progress import ProgressBar, Stopped
+from ergokedro.ranks import Alone
 from ergokedro.schedule import learning_rate, points
 from ergokedro.stability import stability
 from ergokedro.torch_data import batches_on
@@ -35,6 +36,7 @@ from ergokedro.windows import TrainingWindows
 
 log = logging.getLogger(__name__)
 Loss = Callable[[torch.Tensor], torch.Tensor]
+ALONE = Alone()
 
 
 class Measurement(NamedTuple):
@@ -63,16 +65,23 @@ class TrainingResult:
     summary: dict[str, Any]
 
 
-def accumulate(loss_of: Loss, batch: torch.Tensor, micro_batch: int) -> torch.Tensor:
-    """Add the gradients of the batch's mean NLL, `micro_batch` windows at a time; give that mean.
+def accumulate(
+    loss_of: Loss, rows: torch.Tensor, micro_batch: int, batch: int | None = None
+) -> torch.Tensor:
+    """Add the gradients of the rows' share of a batch's mean NLL, and give that share.
 
     `loss_of` gives the mean NLL of windows. Every window has as many predictions, so a micro-batch
     weighs by its number of windows: by its tokens, not by one over the number of micro-batches.
+
+    Parameters
+    ----------
+    rows : windows, int64 (b, W), which pass through the model `micro_batch` at a time.
+    batch : windows of the whole batch, if `rows` are not all of it.
     """
-    total = torch.zeros((), device=batch.device)
-    for part in batch.split(micro_batch):
-        with autocast(batch.device):
-            loss = loss_of(part) * (len(part) / len(batch))
+    total = torch.zeros((), device=rows.device)
+    for part in rows.split(micro_batch) if len(rows) else ():
+        with autocast(rows.device):
+            loss = loss_of(part) * (len(part) / (batch or len(rows)))
         loss.backward()
         total += loss.detach()
     return total
@@ -97,6 +106,7 @@ def train(
     validation: dict[str, np.ndarray],
     on_metrics: Callable[[list[Measurement]], None] = lambda measurements: None,
     checkpoints: Checkpoints | None = None,
+    ranks: Alone = ALONE,
 ) -> TrainingResult:
     """Train a model from random weights, or from where an earlier call was interrupted.
 
@@ -109,6 +119,7 @@ def train(
     validation : component -> integers (n, W), measured now and then.
     on_metrics : receives the points of the curves as they come, those of an interrupted call first.
     checkpoints : of this run, or None to keep none.
+    ranks : the processes that share the work, this one among them.
 
     Raises
     ------
@@ -122,11 +133,16 @@ def train(
         model = build_model(config, seed)
         initial = weights_fingerprint(model)
         model.to(machine.device).train()
-        loop = _Loop(model, make_optimizers(model, params), windows, params, validation, on_metrics)
-        loop.machine = {"device": str(machine.device), "threads": machine.threads}
+        optimizers = make_optimizers(model, params)
+        loop = _Loop(model, optimizers, windows, params, validation, on_metrics, ranks)
+        loop.machine = {
+            "device": str(machine.device),
+            "threads": machine.threads,
+            "processes": ranks.size,
+        }
         loop.go_on(checkpoints, name)
         total = loop.steps * loop.tokens_a_step
-        with progress_bar(name, total=total, unit="tokens", done=loop.tokens) as bar:
+        with ranks.progress_bar(name, total, "tokens", done=loop.tokens) as bar:
             loop.run(bar, name)
     schedule = [learning_rate(step, loop.steps, params) for step in range(loop.steps)]
     summary = {
@@ -157,6 +173,7 @@ class _Loop:
     params: TrainingParameters
     validation: dict[str, np.ndarray]
     on_metrics: Callable[[list[Measurement]], None]
+    ranks: Alone
     step: int = 0
     tokens: int = 0
     losses: list[float] = field(default_factory=list)
@@ -211,7 +228,8 @@ class _Loop:
                 self.machine,
             )
         self.history = [Measurement(*point) for point in found.state["history"]]
-        self.on_metrics(self.history)
+        if self.ranks.leads:
+            self.on_metrics(self.history)
 
     def run(self, bar: ProgressBar, name: str) -> None:
         """The steps that are left. Whoever stops them finds a checkpoint."""
@@ -239,13 +257,15 @@ class _Loop:
 
     def _save(self) -> None:
         """A checkpoint, if one is due."""
-        if self._checkpoints is None or not self._checkpoints.due(self.step, self.steps):
+        if self._checkpoints is None or not self.ranks.leads:
+            return
+        if not self._checkpoints.due(self.step, self.steps):
             return
         with self._clock_stopped():
             self._checkpoints.save(self._state(), self.steps)
 
     def _save_at_once(self, name: str) -> None:
-        if self._checkpoints is not None:
+        if self._checkpoints is not None and self.ranks.leads:
             self._checkpoints.save(self._state(), self.steps)
             log.info("%s: stopped after step %d of %d, which is kept", name, self.step, self.steps)
 
@@ -268,7 +288,8 @@ class _Loop:
     def _advance(self) -> None:
         """One optimizer step; waits for nothing on the device."""
         batch = self.batch(self.step)
-        loss = self._backward(batch)
+        share = self._backward(self.ranks.part(batch), len(batch))
+        loss = self.ranks.add_up(self.model, share)
         rate = learning_rate(self.step, self.steps, self.params)
         norm = update(self.model, self.optimizers, rate, self.params.gradient_clip)
         self._pending.append((loss, norm))
@@ -276,11 +297,12 @@ class _Loop:
         self.tokens += batch.numel()
         self.step += 1
 
-    def _backward(self, batch: torch.Tensor) -> torch.Tensor:
-        """Loss and gradients of the batch, in smaller micro-batches if memory is too small."""
+    def _backward(self, rows: torch.Tensor, batch: int) -> torch.Tensor:
+        """The rows' share of the batch's loss and gradients, in smaller micro-batches if memory
+        is too small."""
         while True:
             try:
-                return accumulate(self.loss_of, batch, self.micro_batch)
+                return accumulate(self.loss_of, rows, self.micro_batch, batch)
             except torch.OutOfMemoryError:
                 self.model.zero_grad(set_to_none=True)
                 if self.micro_batch == 1:
@@ -288,7 +310,7 @@ class _Loop:
                         "A single window does not fit in the device's memory. Choose a smaller "
                         "model.preset or mixture.window_length."
                     ) from None
-            self.micro_batch = -(-min(self.micro_batch, len(batch)) // 2)
+            self.micro_batch = -(-min(self.micro_batch, len(rows)) // 2)
             torch.cuda.empty_cache()
             log.warning(
                 "Out of memory: micro-batches of %d windows from here on; the batch stays %d",
@@ -341,6 +363,8 @@ class _Loop:
             )
 
     def _validate(self) -> None:
+        if not self.ranks.leads:
+            return
         batch = 4 * self.params.batch_size
         with self._clock_stopped():
             self._record(
@@ -365,4 +389,5 @@ class _Loop:
             for (metric, component), value in values.items()
         ]
         self.history += new
-        self.on_metrics(new)
+        if self.ranks.leads:
+            self.on_metrics(new)

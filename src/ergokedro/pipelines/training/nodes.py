@@ -41,6 +41,7 @@ def train_model(
     from ergokedro.evaluation import pick_windows
     from ergokedro.measurement import windows_fingerprint
     from ergokedro.model import model_config
+    from ergokedro.parallel import train_in_processes
     from ergokedro.training import train
     from ergokedro.windows import TrainingWindows
 
@@ -61,7 +62,7 @@ def train_model(
         training,
         windows_fingerprint(evaluation_windows),
     )
-    result = train(
+    result = (train_in_processes if training.processes > 1 else train)(
         config,
         TrainingWindows(token_store, manifest, seed, block_shuffle=training.shuffle == "block"),
         training,
