@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PORT   ?= 5000
 STAMP  := $(VENV)/.installed
 
 .PHONY: run test check lint docs viz ui screenshots clean help
@@ -42,8 +43,9 @@ check: lint test ## what CI runs
 viz: $(STAMP) ## the pipelines as a graph in the browser
 	$(BIN)/kedro viz run
 
-ui: $(STAMP) ## the tracked runs in the browser
-	$(BIN)/mlflow ui
+ui: $(STAMP) ## the tracked runs in the browser; PORT=5001 for another port
+	@$(BIN)/python -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and "Port $(PORT) is in use. Another one: make ui PORT=%d" % ($(PORT) + 1))'
+	$(BIN)/mlflow ui --port $(PORT)
 
 screenshots: $(STAMP) ## the pictures of Kedro-Viz and MLflow in the docs, from this folder's results
 	ERGOKEDRO_SCREENSHOTS=docs/images $(BIN)/pytest -q tests/test_browser.py

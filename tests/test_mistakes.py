@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import resource
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +115,13 @@ def test_what_the_documentation_lists_is_what_is_said() -> None:
     for message in messages:
         for part in message.split(" … "):
             assert part in code, part
+
+
+def test_the_port_of_mlflow_is_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        command = ["make", "ui", "STAMP=", f"BIN={Path(sys.executable).parent}", f"PORT={port}"]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.returncode != 0
+    assert f"Port {port} is in use. Another one: make ui PORT={port + 1}" in ended.stderr
+    assert "Traceback" not in ended.stderr
