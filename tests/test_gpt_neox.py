@@ -125,7 +125,7 @@ def test_probabilities_too_small_for_float32() -> None:
     weight = torch.tensor([[1.0], [0.0]])
     targets = torch.tensor([1, 1])
     exact = functional.cross_entropy(hidden.double() @ weight.double().T, targets, reduction="none")
-    found = gpt_neox._surprise((hidden @ weight.T).detach(), targets)
+    found = gpt_neox._surprise(hidden.detach(), weight, targets)
     torch.testing.assert_close(found, exact.float())
     loss = linear_cross_entropy(hidden, weight, targets)
     loss.backward()

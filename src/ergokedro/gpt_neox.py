@@ -16,6 +16,9 @@ from torch.nn import functional
 # Rows of logits that are made at a time: at least so many, since narrower products are slow, and
 # with small vocabularies as many as have so many bytes in float32.
 _CHUNK_ROWS, _CHUNK_BYTES = 512, 2**23
+# Logits of an evaluation on a CPU, at a time: few enough to stay in its cache. A GPU takes all
+# classes at once, since it pays for each kernel.
+_TILE_ROWS, _TILE_CLASSES = 2048, 512
 _LEAST = torch.finfo(torch.float32).tiny
 
 
@@ -71,8 +74,8 @@ class GPTNeoX(nn.Module):
         with torch.no_grad():
             hidden = self.gpt_neox(windows[:, :-1]).flatten(0, 1)
             targets = windows[:, 1:].flatten()
-            chunks = _chunks(hidden, targets, self.config.vocab_size)
-            parts = [_surprise(self.lm_head(h).float(), t) for h, t in chunks]
+            chunks = zip(hidden.split(_TILE_ROWS), targets.split(_TILE_ROWS), strict=True)
+            parts = [_surprise(rows, self.lm_head.weight, target) for rows, target in chunks]
             return torch.cat(parts).view(len(windows), -1)
 
     def initialize(self, generator: torch.Generator) -> None:
@@ -238,16 +241,19 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return grad_hidden * grads[0], grad_weight * grads[0], None
 
 
-def _surprise(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of each row. Softmax and the logarithm of one of its values are quicker than
-    the logarithm of all; where that value is too small for float32, the slow way is taken."""
-    probability = logits.softmax(dim=-1).gather(1, targets[:, None])[:, 0]
-    lost = probability < _LEAST
-    surprise = -probability.log()
-    if lost.any():
-        exact = functional.cross_entropy(logits[lost], targets[lost], reduction="none")
-        surprise[lost] = exact
-    return surprise
+def _surprise(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of each row of `hidden @ weight.T`, over tiles of the vocabulary."""
+    width = len(weight) if hidden.is_cuda else _TILE_CLASSES
+    sums, right = [], torch.zeros(len(hidden), device=hidden.device)
+    for tile, first in zip(weight.split(width), range(0, len(weight), width), strict=True):
+        logits = (hidden @ tile.T).float()
+        # The logarithm of the sum of exponentials: log_softmax finds it in one pass, and gives it
+        # away as the difference from a logit; logsumexp itself makes four.
+        sums.append(logits[:, 0] - logits.log_softmax(dim=-1)[:, 0])
+        place = (targets - first)[:, None]
+        picked = logits.gather(1, place.clamp(0, len(tile) - 1))
+        right = torch.where((place == place.clamp(0, len(tile) - 1))[:, 0], picked[:, 0], right)
+    return torch.stack(sums).logsumexp(dim=0) - right
 
 
 def _chunks(
