@@ -52,7 +52,7 @@ def page() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield browser.new_page(viewport={"width": 1600, "height": 1100}, device_scale_factor=1.25)
+        yield browser.new_page(viewport={"width": 1600, "height": 1100}, device_scale_factor=1.6)
         browser.close()
 
 
@@ -114,13 +114,17 @@ def test_kedro_viz_shows_every_k_and_previews(shown: tuple[Project, str], page: 
         page.locator(".js-plotly-plot").first.wait_for()
         page.get_by_text("xe_table", exact=True).first.click()
         page.get_by_text("excess", exact=True).first.wait_for()  # a column of the table's preview
-        if SCREENSHOTS:  # the graph alone, in the light
+        if SCREENSHOTS:  # the graph alone, in the light, as large as its height allows
+            page.set_viewport_size({"width": 1250, "height": 1500})
             page.goto(address)
             page.wait_for_timeout(6000)  # until the hints have said where to find them
             for button in ("Toggle theme", "Hide menu", "Hide minimap", "Reset zoom"):
                 page.get_by_text(button, exact=True).first.dispatch_event("click")
                 page.wait_for_timeout(1500)
-        keep(page, "graph.png", clip={"x": 120, "y": 0, "width": 1260, "height": 1100})
+        size = page.viewport_size
+        clip = {"x": 120, "y": 0, "width": size["width"] - 120, "height": size["height"]}
+        keep(page, "graph.png", clip=clip)
+        page.set_viewport_size({"width": 1600, "height": 1100})
 
 
 def test_mlflow_compares_the_runs(shown: tuple[Project, str], page: Any) -> None:
