@@ -115,7 +115,7 @@ def test_kedro_viz_shows_every_k_and_previews(shown: tuple[Project, str], page: 
         page.get_by_text("xe_table", exact=True).first.click()
         page.get_by_text("excess", exact=True).first.wait_for()  # a column of the table's preview
         if SCREENSHOTS:  # the graph alone, in the light, as large as its height allows
-            page.set_viewport_size({"width": 1250, "height": 1500})
+            page.set_viewport_size({"width": 1400, "height": 1500})
             page.goto(address)
             page.wait_for_timeout(6000)  # until the hints have said where to find them
             for button in ("Toggle theme", "Hide menu", "Hide minimap", "Reset zoom"):
