@@ -29,7 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_attention_heads": 2,
         "rotary_pct": 1.0,
         "use_parallel_residual": False,
-        "initializer_range": 0.1,
+        "initializer_range": 0.04,
     },
     "tiny": {
         "hidden_size": 128,
