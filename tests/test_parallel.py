@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ergokedro import progress
+from ergokedro import parallel, progress
 from ergokedro.checkpoint import Checkpoints, read_checkpoint
 from ergokedro.errors import ErgokedroError
 from ergokedro.parallel import train_in_processes
@@ -67,7 +67,9 @@ def assert_close(result: TrainingResult, expected: TrainingResult) -> None:
     pd.testing.assert_frame_equal(*curves, rtol=1e-4)
 
 
-def test_two_processes_equal_one_though_they_were_stopped(tmp_path: Path) -> None:
+def test_two_processes_equal_one_though_they_were_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(measurements: list[Measurement]) -> None:
         if measurements[0].step >= 3:
             progress.stop()
@@ -88,6 +90,9 @@ def test_two_processes_equal_one_though_they_were_stopped(tmp_path: Path) -> Non
     assert together.summary["processes"] == 2
     assert_close(together, run(TWO.model_copy(update={"processes": 1})))
     assert not multiprocessing.active_children()
+
+    monkeypatch.setattr(parallel, "elastic_launch", None)  # a finished run needs no process
+    assert run(checkpoints=checkpoints).summary == together.summary
 
 
 @pytest.mark.parametrize(

@@ -128,9 +128,13 @@ class Checkpoints:
 
     def start_over(self, steps: int) -> None:
         """Forget the run of `steps` steps, once, if it is finished and is to be repeated."""
-        if self._repeat and self._file(steps).exists():
+        if self._repeat and self.finished(steps):
             shutil.rmtree(self._own)
         self._repeat = False
+
+    def finished(self, steps: int) -> bool:
+        """Is there the last checkpoint of a run of `steps` steps?"""
+        return self._file(steps).exists()
 
     def latest(self, steps: int) -> Checkpoint | None:
         """Where to go on in a run of `steps` steps, or None: from the start."""

@@ -67,6 +67,8 @@ def train_in_processes(
             checkpoints = Checkpoints(folder, name, {}, schedule)
         checkpoints.start_over(steps)
         job = partial(train, *arguments, name=name, checkpoints=checkpoints, **settings)
+        if checkpoints.finished(steps):
+            return job(on_metrics=on_metrics)
         # They report failures at length, and that a thread gets no signals.
         with _quiet("torch.distributed.elastic", "torch.multiprocessing.spawn"):
             _Launch(name, params.processes, job, on_metrics).wait()
