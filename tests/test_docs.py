@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import _split_params
 
 from ergokedro.parameters import Parameters, validate_parameters
 from project import ROOT, Project
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PROGRAM = re.compile(r"(\.venv/bin/)?(kedro|make|mlflow) ")
 BLOCK = re.compile(r"```(\w*)([^\n]*)\n(.*?)```", re.DOTALL)
 
 
@@ -44,6 +47,31 @@ def test_every_setting_of_a_command_exists() -> None:
         if "--env" in command:  # another corpus, with as many categories as you like
             given.setdefault("corpus", {}).setdefault("source", "someone/corpus")
         validate_parameters(given)  # raises, with the name of what it does not know
+
+
+def command_lines() -> list[list[str]]:
+    """Every command of a block without a language, without its comment."""
+    lines = [line for _, _, code in blocks("") for line in code.splitlines()]
+    commands = [shlex.split(line, comments=True) for line in lines if PROGRAM.match(line)]
+    assert len(commands) > 30
+    return commands
+
+
+def test_every_command_is_one() -> None:
+    """The programs, their options, environments and targets are there."""
+    targets = set(re.findall(r"^([\w.-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets |= {".venv/.installed"}
+    environments = {path.name for path in (ROOT / "conf").iterdir()} | {"mine", "cloud"}
+    for program, *arguments in command_lines():
+        if program == "make":
+            assert {a for a in arguments if "=" not in a} <= targets, arguments
+        elif program == "mlflow":
+            assert arguments[0] in ("ui", "server"), arguments
+        elif arguments[:1] == ["run"]:  # click refuses what it does not know
+            context = kedro_run.make_context("run", arguments[1:])
+            assert context.params["env"] in {None, *environments}, arguments
+        else:
+            assert arguments[0] in ("viz", "ipython", "jupyter", "package", "registry", "catalog")
 
 
 def test_every_settings_file_is_valid() -> None:
