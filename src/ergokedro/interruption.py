@@ -55,8 +55,8 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
     if ended is not None:
         print(
-            "Stopped. Finished work and the checkpoints named above are kept; the same command "
-            f"goes on from there{_command()}",
+            "Stopped. What is finished and what was saved is kept; the same command goes on from "
+            f"there{_command()}",
             file=sys.stderr,
         )
         sys.exit(128 + (received[0] if received else signal.SIGINT))

@@ -66,8 +66,8 @@ class Plan:
             f"Memory: about {at_once * self._probe.memory / 1e9:.2f} GB for training",
             f"Disk: about {disk / 1e9:.2f} GB for models and checkpoints",
             f"Time: about {self._left} of training for {self.tokens:,} tokens at "
-            f"{self._probe.rate:,.0f} tokens/s a run, less what is finished already; evaluation "
-            "comes on top",
+            f"{self._probe.rate:,.0f} tokens/s a run, measured just now beside whatever else "
+            "runs here, less what is finished already; evaluation comes on top",
         ]
         return "\n".join(lines)
 
