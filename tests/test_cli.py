@@ -325,7 +325,7 @@ def test_a_terminated_run_is_marked_killed(project: Project) -> None:
 
 def test_ctrl_c_saves_and_says_how_to_go_on(project: Project) -> None:
     """The same command then goes on, in every run that was under way."""
-    command = "run", "--env", "small", "--pipeline", "training", "--params", "training.epochs=90"
+    command = "run", "--env", "small", "--pipeline", "training", "--params", "training.epochs=60"
     process = project.start(*command)
     assert process.stdout is not None
     lines = iter(process.stdout.readline, "")
@@ -333,13 +333,13 @@ def test_ctrl_c_saves_and_says_how_to_go_on(project: Project) -> None:
     process.send_signal(signal.SIGINT)
     output = "".join([*before, *lines])
     assert process.wait() == 130
-    saved = re.findall(r"(k\d): stopped after step (\d+) of 540, which is kept", output)
+    saved = re.findall(r"(k\d): stopped after step (\d+) of 360, which is kept", output)
     assert saved
     assert "goes on from there:\n  kedro run --env small --pipeline training --params" in output
     assert "Traceback" not in output
     output = project.kedro(*command)
     for run, step in saved:
-        assert f"{run} goes on after step {step} of 540" in output
+        assert f"{run} goes on after step {step} of 360" in output
 
 
 def test_the_plan_alone(project: Project) -> None:
