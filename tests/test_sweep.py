@@ -14,6 +14,8 @@ from ergokedro import progress, sweep
 from ergokedro.progress import progress_bar
 from ergokedro.sweep import SweepRunner
 
+LENGTHS = {1: 10, 2: 30, 3: 20}  # of the first three runs; the others have nothing to train
+
 
 def identity(value: int) -> int:
     return value
@@ -33,7 +35,12 @@ def runs(count: int, function: Any) -> Pipeline:
 
 
 def run(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, at_once: int) -> int:
-    plan = SimpleNamespace(tokens=100, machine=SimpleNamespace(parallel_runs=at_once))
+    plan = SimpleNamespace(
+        tokens=100,
+        machine=SimpleNamespace(parallel_runs=at_once),
+        manifests=[SimpleNamespace(run=f"k{i}", tokens=tokens) for i, tokens in LENGTHS.items()],
+        seen=lambda manifest: manifest.tokens,
+    )
     monkeypatch.setattr(sweep, "announce", lambda parts, catalog: plan)
     catalog = DataCatalog({"input": MemoryDataset(1)})
     output = SweepRunner().run(pipeline, catalog)
@@ -64,6 +71,19 @@ def test_so_many_at_a_time(monkeypatch: pytest.MonkeyPatch, at_once: int) -> Non
     counter = Counter(at_once)
     assert run(runs(6, counter), monkeypatch, at_once) == 6
     assert counter.most == at_once
+
+
+def test_the_longest_run_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[Any] = []
+    side_by_side = sweep._side_by_side
+
+    def watch(run: Any, parts: list[Pipeline], at_once: int) -> None:
+        order.extend(part.nodes[0].namespace for part in parts)
+        side_by_side(run, parts, at_once)
+
+    monkeypatch.setattr(sweep, "_side_by_side", watch)
+    assert run(runs(4, identity), monkeypatch, 1) == 4
+    assert order == ["k2", "k3", "k1", "k4"]
 
 
 def test_the_first_failure_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

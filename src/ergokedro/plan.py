@@ -35,7 +35,7 @@ class Plan:
     @property
     def tokens(self) -> int:
         """Tokens that all runs together see."""
-        return sum(self._seen(manifest) for manifest in self.manifests)
+        return sum(self.seen(manifest) for manifest in self.manifests)
 
     def describe(self) -> str:
         """One line: how many runs, how much, how long on this machine."""
@@ -50,7 +50,7 @@ class Plan:
         """The runs, a line each, and what all of them take."""
         lines = [f"{'run':24s} {'K':>2s} {'tokens seen':>14s} {'steps':>9s}"]
         for manifest in self.manifests:
-            seen = self._seen(manifest)
+            seen = self.seen(manifest)
             epoch = -(-manifest.total_windows // self.training.batch_size)
             steps = epoch * self.training.epochs * manifest.repeats
             lines.append(f"{manifest.run:24s} {manifest.k:2d} {seen:14,d} {steps:9,d}")
@@ -71,7 +71,8 @@ class Plan:
         ]
         return "\n".join(lines)
 
-    def _seen(self, manifest: Manifest) -> int:
+    def seen(self, manifest: Manifest) -> int:
+        """Tokens that its run trains on, over all epochs."""
         return manifest.total_tokens * manifest.repeats * self.training.epochs
 
     @property

@@ -87,6 +87,9 @@ class SweepRunner(SequentialRunner):
             plan = announce(parts, catalog)
             if plan is None:
                 return
+            # The longest first, so that no core waits for a long one at the end.
+            tokens = {manifest.run: plan.seen(manifest) for manifest in plan.manifests}
+            parts.sort(key=lambda part: -tokens.get(str(part.nodes[0].namespace), 0))
             with progress.whole(plan.tokens, "tokens"):
                 _side_by_side(run, parts, plan.machine.parallel_runs)
         if last:
