@@ -128,9 +128,14 @@ def _largest(terms: pd.DataFrame) -> str:
 
 def _identification(terms: pd.DataFrame, k: int) -> str:
     bound, spent = terms.loc["identification_bound"].value, terms.loc["identification"].value
+    here = (
+        f"here it costs {spent / bound:.0%} of that"
+        if spent >= 0
+        else "here it costs nothing: the specialists read better together than the right one alone"
+    )
     return (
         f"Not knowing the component can cost at most log {k} / (W - 1) = {bound:.4f} nats a token "
-        f"on any text; here it costs {spent / bound:.0%} of that."
+        f"on any text; {here}."
     )
 
 
