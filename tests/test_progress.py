@@ -35,8 +35,12 @@ def piped(
 
 
 def test_a_pipe_gets_a_plain_line_a_tenth(
-    piped: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    piped: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    clock = iter(second / 10 for second in range(10_000))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
     with progress_bar("k3", total=1_000_000, unit="tokens") as bar:
         for step in range(1000):
             bar.update(1000, **({"loss": "2.61"} if step % 7 == 0 else {}))
@@ -46,6 +50,13 @@ def test_a_pipe_gets_a_plain_line_a_tenth(
     assert lines[-1] == "k3: 1M/1M tokens, loss 2.61, 0:00:00 left"
     assert all(line.isprintable() for line in lines)
     assert capsys.readouterr() == ("", "")
+
+
+def test_quick_work_is_told_once(piped: pytest.LogCaptureFixture) -> None:
+    with progress_bar("k3 evaluation", total=1000, unit="windows") as bar:
+        for _ in range(1000):
+            bar.update(1)
+    assert piped.messages == ["k3 evaluation: 1k/1k windows, 0:00:00 left"]
 
 
 def test_a_pipe_hears_of_slow_work(

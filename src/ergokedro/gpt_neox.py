@@ -143,13 +143,12 @@ class _Attention(nn.Module):
     def forward(self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
         b, t, width = hidden.shape
         # A head's query, key and value lie beside each other: (b, t, heads, 3, width of a head).
-        joint = self.query_key_value(hidden).view(b, t, self.heads, 3, -1)
-        turned = self._turn(joint[:, :, :, :2], cos, sin).transpose(1, 2)
-        query, key, value = (
-            turned[:, :, :, 0],
-            turned[:, :, :, 1],
-            joint[:, :, :, 2].transpose(1, 2),
+        # Split and unbind, whose gradients are put together in one copy; that of an index is zeros.
+        both, value = (
+            self.query_key_value(hidden).view(b, t, self.heads, 3, -1).split((2, 1), dim=3)
         )
+        query, key = self._turn(both, cos, sin).transpose(1, 2).unbind(dim=3)
+        value = value.squeeze(dim=3).transpose(1, 2)
         out = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         return self.dense(out.transpose(1, 2).reshape(b, t, width))
 

@@ -49,7 +49,7 @@ class SyntheticParameters(_Model):
     uniform: Fraction = Field(0.02, description="Weight of uniform noise mixed into every row.")
     words_per_document: int = Field(1000, ge=10, description="Length of every document in words.")
     train_documents: int = Field(
-        600, ge=1, description="Training documents of the smallest source; others have more."
+        750, ge=1, description="Training documents of the smallest source; others have more."
     )
     train_documents_step: int = Field(
         10, ge=0, description="Each further source has this many training documents more."
@@ -207,7 +207,7 @@ class TrainingParameters(_Model):
     """The training protocol; identical for every K."""
 
     epochs: int = Field(4, ge=1, description="Passes over the D tokens (3 to 5 recommended).")
-    batch_size: int = Field(8, ge=1, description="Windows per optimizer step.")
+    batch_size: int = Field(16, ge=1, description="Windows per optimizer step.")
     shuffle: Literal["full", "block"] = Field(
         "full",
         description=(
@@ -222,7 +222,7 @@ class TrainingParameters(_Model):
             "and leaves the other weights to AdamW."
         ),
     )
-    learning_rate: float = Field(6e-3, gt=0, description="Peak learning rate.")
+    learning_rate: float = Field(8e-3, gt=0, description="Peak learning rate.")
     schedule: Literal["cosine", "wsd"] = Field(
         "cosine",
         description=(

@@ -16,9 +16,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 log = logging.getLogger(__name__)
 
-# Without a terminal: a line at each tenth of the work, and after this many seconds of silence.
+# Without a terminal: a line at each tenth of the work, but none within so many seconds of the last
+# unless all is done; and one after this many seconds of silence.
 _LINES = 10
-_SILENCE = 60.0
+_PAUSE, _SILENCE = 5.0, 60.0
 
 
 _stopped = threading.Event()
@@ -216,7 +217,8 @@ class _PlainLines:
         self._shown = _fields(fields) or self._shown
         now = time.monotonic()
         tenths = self._tenths()
-        if tenths == self._lines and now - self._last < _SILENCE:
+        due = _SILENCE if tenths == self._lines else 0.0 if tenths == _LINES else _PAUSE
+        if now - self._last < due:
             return
         self._lines, self._last = tenths, now
         new = self._done - self._before

@@ -5,6 +5,7 @@ import os
 import warnings
 
 from ergokedro.configuration import ConfigLoader
+from ergokedro.console import plain_lines_without_terminal
 from ergokedro.hooks import ProjectHooks
 from ergokedro.sweep import SweepSession
 
@@ -32,6 +33,8 @@ if _asked not in _LEVELS:
     warnings.warn(f"ERGOKEDRO_LOG = {_asked!r} is none of {', '.join(_LEVELS)}", stacklevel=1)
 for _name, _level in _LEVELS.get(_asked, {}).items():
     logging.getLogger(_name).setLevel(_level)
+
+plain_lines_without_terminal()
 
 # Kedro calls a deprecated function of omegaconf; nobody who reads the warning can mend it.
 warnings.filterwarnings("ignore", message=".*register_new_resolver", category=UserWarning)

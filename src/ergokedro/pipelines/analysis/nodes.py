@@ -7,6 +7,7 @@ starts, so they name no class of a slow library: figures are `Any`.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pandas as pd
@@ -32,6 +33,7 @@ from ergokedro.specialists import specialist_table
 from ergokedro.store import TokenStore
 from ergokedro.tokenizer import Tokenizer
 
+log = logging.getLogger(__name__)
 _TITLES = {
     "xe_by_k": "Cross entropy against K",
     "in_context_xe": "Cross entropy in context",
@@ -94,7 +96,10 @@ def tabulate(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The short table of XE per K, and the checks against the exact optimum."""
     reference = measurement.is_reference(_parameters(parameters, _each(runs, "summary")))
-    return measurement.xe_table(results, design), measurement.acceptance(results, reference)
+    checks = measurement.acceptance(results, reference)
+    for row in checks[~checks.passed.astype(bool)].itertuples():
+        log.warning("Check failed: %s is %.4f, the bound %.4f", row.check, row.value, row.bound)
+    return measurement.xe_table(results, design), checks
 
 
 def plot_xe_by_k(results: pd.DataFrame) -> tuple[Any, Any]:

@@ -1,0 +1,31 @@
+"""What log lines look like where no terminal shows them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+from rich.logging import RichHandler
+
+
+class _PlainHandler(logging.StreamHandler[TextIO]):
+    """Writes to whatever standard output is at the time."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stdout
+
+
+def plain_lines_without_terminal() -> None:
+    """In a pipe or a file, one line each: rich would fold them at 80 columns."""
+    if sys.stdout.isatty():
+        return
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if isinstance(h, RichHandler)]:
+        root.removeHandler(handler)
+        root.addHandler(_PlainHandler())
