@@ -26,7 +26,13 @@ SMALL = {
     },
     "mixture": {"top_n": 3},
     "model": {"hidden_size": 32},
-    "training": {"epochs": 1, "log_points": 4, "validation_points": 2, "threads": 1},
+    "training": {
+        "epochs": 1,
+        "batch_size": 8,
+        "log_points": 4,
+        "validation_points": 2,
+        "threads": 1,
+    },
     "analysis": {"bootstrap": 100},
 }
 

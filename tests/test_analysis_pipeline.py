@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from matplotlib.figure import Figure
 
 from ergokedro.parameters import ControlParameters, CorpusParameters, Parameters
 from ergokedro.pipelines.analysis import create_pipeline
+from ergokedro.pipelines.analysis.nodes import tabulate
 from ergokedro.runs import chain
 from synthetic_results import (
     PARAMS,
@@ -62,3 +64,19 @@ def test_results_to_report() -> None:
     assert data["acceptance"].passed.all()
     assert "K = 3" in data["report_markdown"]
     assert data["report_html"].count("data:image/png;base64,") == 4
+
+
+def test_a_failed_check_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    pipeline = create_pipeline([chain(1), chain(3)])
+    data = make_inputs([1, 3])
+    (measure,) = pipeline.only_nodes("measure").nodes
+    results = measure.run({name: data[name] for name in measure.inputs})["results"]
+    runs = {f"summary:k{k}": data[f"k{k}.summary"] for k in (1, 3)}
+    tabulate(results, data["design"], data["parameters"], **runs)
+    assert not caplog.messages
+    results.loc[results.quantity == "excess", "value"] = 0.1 * results.k
+    _, checks = tabulate(results, data["design"], data["parameters"], **runs)
+    assert caplog.messages == [
+        "Check failed: K = 1: excess on test text, nats is 0.1000, the bound 0.0050"
+    ]
+    assert not checks.passed.all()

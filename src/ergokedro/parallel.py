@@ -208,10 +208,6 @@ def _work(job: Callable[..., TrainingResult], messages: queue.Queue[Message], st
         sys.exit(1)
 
 
-def _record(messages: queue.Queue[Message], points: list[Measurement]) -> None:
-    messages.put(("metrics", points))
-
-
 def _forward_logs(messages: queue.Queue[Message], rank: int) -> None:
     """What the first process logs is logged by the parent; the others say the same."""
     root = logging.getLogger("ergokedro")
