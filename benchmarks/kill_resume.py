@@ -35,6 +35,7 @@ import torch
 
 from ergokedro import measurement, mixture, training  # noqa: F401  now, not in every process
 from ergokedro.accounting import token_accounting
+from ergokedro.heldout import choose_evaluation_windows
 from ergokedro.model import build_model, model_config, save_model
 from ergokedro.nll import save_nll
 from ergokedro.parameters import (
@@ -78,7 +79,7 @@ class Job:
         """Write the store into `path`."""
         store = _write_store(path)
         design = mixture.design_mixtures(store, token_accounting(store), MixtureParameters(top_n=2))
-        windows = mixture.choose_evaluation_windows(store, design, EvaluationParameters())
+        windows = choose_evaluation_windows(store, design, EvaluationParameters())
         return cls(store, mixture.make_manifest(store, design, chain(2)), windows)
 
     def run(self, folder: Path) -> None:

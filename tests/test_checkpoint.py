@@ -174,7 +174,7 @@ def test_a_checkpoint_of_another_run_is_not_used(
     with caplog.at_level("INFO", "ergokedro"):
         interrupt(tmp_path, 4, **change)
     (line,) = [m for m in caplog.messages if m.startswith("k1 starts anew")]
-    assert line.endswith(f"({named})")
+    assert f" is of another run ({named}). " in line
     assert saved_steps(tmp_path) == [4, 6]  # each can go on until one is finished
     assert_same_end(run(tmp_path, 5, **change), run(None, **change))
     assert saved_steps(tmp_path) == [9]

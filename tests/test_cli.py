@@ -192,7 +192,9 @@ def test_training_without_manifests_names_the_command(tmp_path: Path) -> None:
 def test_a_mistake_found_in_the_middle_is_one_message_too(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "project")
     (tmp_path / "own.jsonl").write_text('{"text": "words", "label": "only"}\n' * 30)
-    output = project.run("--params", f"corpus.source={tmp_path / 'own.jsonl'}", status=1)
+    output = project.run(
+        "--params", f"experiment=own,corpus.source={tmp_path / 'own.jsonl'}", status=1
+    )
     assert "Error: The corpus has the labels ['only']" in output
     assert "Traceback" not in output
     assert project.files() == {}

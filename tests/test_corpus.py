@@ -255,3 +255,14 @@ def test_numbers_are_no_label_names(tmp_path: Path) -> None:
     (tmp_path / "own.jsonl").write_text('{"text": "3 or 4", "label": 3}\n{"text": "t", "label": 4}')
     with pytest.raises(ErgokedroError, match=r"corpus\.delete_label_names = true.*holds numbers"):
         read(tmp_path, source=str(tmp_path / "own.jsonl"), delete_label_names=True)
+
+
+def test_labels_may_be_numbers_and_have_space_around_them(tmp_path: Path) -> None:
+    file = tmp_path / "own.csv"
+    file.write_text("text,label\n" + "".join(f"text {i},{i % 2}\n" for i in range(60)))
+    assert read(tmp_path / "numbers", source=str(file)).labels == ["0", "1"]
+    lines = [f'text {i},"{("en", " en ", "cs", "  ")[i % 4]}"\n' for i in range(60)]
+    file.write_text("text,label\n" + "".join(lines))
+    corpus = read(tmp_path / "spaces", source=str(file))
+    assert corpus.labels == ["cs", "en"]
+    assert sum(label is None for _, _, label in rows_of(corpus)) == 15

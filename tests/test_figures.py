@@ -136,7 +136,9 @@ def test_the_corpus_is_shown_by_tokens_and_by_documents(make_store: StoreMaker) 
     assert [label.get_text() for label in tokens.get_yticklabels()] == ["d", "a", "c", "b"]
     widths = [[bar.get_width() for bar in bars] for axis in (tokens, documents)
               for bars in axis.containers]  # fmt: skip
-    np.testing.assert_allclose(widths[1], [0.0007, 0.0017, 0.0029, 0.005])
+    np.testing.assert_allclose(widths[1], [0.7, 1.7, 2.9, 5.0])
+    assert tokens.get_xlabel() == "training tokens, thousands"
+    assert tokens.texts[0].get_text() == "4.  0.7"
     assert widths[2:] == [[1, 4, 2, 1], [1, 2, 2, 1]]
     assert [text.get_text().split()[0] for text in documents.texts] == ["4.", "1.", "2.", "3."]
     colours = [bar.get_facecolor() for bar in documents.containers[1]]

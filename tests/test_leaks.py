@@ -13,11 +13,11 @@ from ergokedro.cleaning import clean_documents
 from ergokedro.corpus.cache import write_corpus
 from ergokedro.corpus.sources import corpus_stream
 from ergokedro.evaluation import evaluate
+from ergokedro.heldout import choose_evaluation_windows
 from ergokedro.measurement import acceptance, measure
 from ergokedro.mixture import (
     Design,
     Manifest,
-    choose_evaluation_windows,
     design_mixtures,
     make_manifest,
 )

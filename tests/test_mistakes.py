@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import re
 import resource
+import shutil
 import socket
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ergokedro.configuration import ConfigLoader
 from ergokedro.corpus.sources import corpus_stream
 from ergokedro.errors import ErgokedroError
 from ergokedro.model import model_config
@@ -45,6 +48,7 @@ PARAMETERS: list[tuple[dict[str, Any], list[str]]] = [
     ({"mixture": {"components": ["a", "b"]}, "k": 3}, ["k = 3", "mixture.components", "2"]),
     ({"controls": {"seeds": 0}}, ["controls.seeds = 0"]),
     ({"analysis": {"confidence": 95}}, ["analysis.confidence = 95", "less than 1"]),
+    ({"corpus": "/data/texts"}, ["corpus = '/data/texts'", "indent its settings"]),
     ({"experiment": "my/data"}, ["experiment = 'my/data'"]),
 ]
 
@@ -76,6 +80,87 @@ def test_a_file_of_another_type(tmp_path: Path) -> None:
     (tmp_path / "texts.docx").write_text("x")
     with pytest.raises(ErgokedroError, match=r"file type is not one of .*csv.*parquet"):
         corpus_stream(CorpusParameters(source=str(tmp_path / "texts.docx"))).open()
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    """A copy of the configuration, with an environment `mine` for a corpus of one's own."""
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    (tmp_path / "conf" / "mine").mkdir()
+    (tmp_path / "conf" / "mine" / "globals.yml").write_text("experiment: mine\n")
+    (tmp_path / "conf" / "mine" / "parameters.yml").write_text("corpus: {source: /texts.csv}\n")
+    return tmp_path / "conf"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("paramters.yml", "k: 3", ["paramters.yml is read by nothing", "parameters"]),
+        ("globals.yml", "experimnt: mine", ["'/texts.csv'", "'synthetic'", "mine/globals.yml"]),
+        ("globals.yml", "experiment: ../up", ["experiment = '../up'", "letters"]),
+        ("parameters.yml", "corpus:\n\tsource: x", ["mine/parameters.yml, line 2", "spaces"]),
+        ("parameters.yml", "k: 1\nk: 2", ["mine/parameters.yml, line 2", "a key stands once"]),
+        ("parameters.yml", "k: a: b", ["mine/parameters.yml, line 1", "quotes"]),
+    ],
+)
+def test_a_wrong_settings_file(conf: Path, name: str, text: str, expected: list[str]) -> None:
+    (conf / "mine" / name).write_text(text)
+    with pytest.raises(ErgokedroError) as error:
+        load_parameters(conf, "mine")
+    for part in expected:
+        assert part in error.value.message
+    assert "\n" not in error.value.message
+
+
+def test_an_environment_that_is_not_there(conf: Path) -> None:
+    assert load_parameters(conf, "mine")["corpus"]["source"] == "/texts.csv"
+    with pytest.raises(ErgokedroError, match=r"--env mien: .* There are: arxiv, base, .* mine"):
+        load_parameters(conf, "mien")
+
+
+def load_parameters(conf: Path, env: str) -> dict[str, Any]:
+    from ergokedro.settings import CONFIG_LOADER_ARGS
+
+    with warnings.catch_warnings():  # of omegaconf's, which Kedro's own loader causes
+        warnings.simplefilter("ignore", UserWarning)
+        loader = ConfigLoader(str(conf), env=env, **CONFIG_LOADER_ARGS)
+        parameters: dict[str, Any] = loader["parameters"]
+    return parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("semicolons.csv", b"text;label\na, b and c;x\nd, e, f, g and h;y\n", "commas between"),
+        ("latin.csv", "text,label\nr\xe9sum\xe9,x\n".encode("latin-1"), "iconv -f latin1"),
+        ("lists.jsonl", b'{"text": "a", "label": ["x", "y"]}\n', "not one name or number"),
+        ("texts.tsv", b"text\tlabel\na\tx\n", "Convert it"),
+        ("code/python/package.json", b"{}", "corpus.text_files"),
+    ],
+)
+def test_a_file_of_another_form(
+    tmp_path: Path, name: str, content: bytes, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    source = tmp_path / "code" if "/" in name else file
+    with pytest.raises(ErgokedroError) as error:
+        list(corpus_stream(CorpusParameters(source=str(source))).open().batches)
+    assert "corpus." in error.value.message
+    assert expected in error.value.message
+
+
+def test_a_node_that_is_not_there(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "project")
+    output = project.run("--nodes", "train_model", status=1)
+    assert "k2.train_model" in output
+    assert "Traceback" not in output
+    output = project.run("--nodes", "k2.train_model", status=1)
+    assert "First run `kedro run --pipelines data_processing,mixture_design`" in output
+    assert output.count("Missing: ") == 1
+    assert project.files() == {}
 
 
 def test_an_unknown_pipeline(tmp_path: Path) -> None:

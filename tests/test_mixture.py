@@ -17,10 +17,11 @@ from conftest import StoreMaker, write_range_store
 from ergokedro.accounting import token_accounting
 from ergokedro.cleaning import REASONS
 from ergokedro.errors import ErgokedroError
+from ergokedro.heldout import choose_evaluation_windows
 from ergokedro.mixture import (
     Design,
     check_current,
-    choose_evaluation_windows,
+    describe,
     design_mixtures,
     make_manifest,
     tabulate_budgets,
@@ -239,7 +240,7 @@ def test_evaluation_windows(make_store: StoreMaker) -> None:
 
 @given(length=st.integers(1, 5000), most=st.integers(1, 30))
 def test_evaluation_windows_never_overlap(length: int, most: int) -> None:
-    from ergokedro.mixture import _document_windows
+    from ergokedro.heldout import _document_windows
 
     documents = pd.DataFrame({"document": [7], "offset": [1000], "length": [length]})
     starts = _document_windows(
@@ -257,6 +258,25 @@ def test_a_component_without_heldout_text_is_an_error(make_store: StoreMaker) ->
     store = make_store(lengths)
     with pytest.raises(ErgokedroError, match=r"'a' has no test document of 100 tokens"):
         choose_evaluation_windows(store, design(store, 3), EvaluationParameters())
+
+
+def test_few_heldout_documents_are_told(
+    make_store: StoreMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    many = {(s, c): [150] * 20 for s in SPLITS[1:] for c in SIZES}
+    store = make_store({**lengths_of(SIZES), **many, ("test", "a"): [150] * 19})
+    choose_evaluation_windows(store, design(store, 3), EvaluationParameters())
+    (message,) = caplog.messages
+    assert message.startswith("Few test documents: a 19. ")
+
+
+def test_a_component_much_smaller_than_the_rest_is_told(make_store: StoreMaker) -> None:
+    store = make_store(lengths_of({**SIZES, "d": [320]}))
+    assert describe(design(store, 3)) == (
+        "Components by training tokens: a 1,700, c 2,900, b 5,000. D = 1,200 for every K"
+    )
+    store = make_store(lengths_of({"b": [5000], "d": [620]}))
+    assert "D = 600 for every K, all that d has: without it" in describe(design(store, 2))
 
 
 def test_a_manifest_of_another_store_is_refused(make_store: StoreMaker) -> None:

@@ -19,6 +19,8 @@ from ergokedro.report import (
     render_html,
     render_markdown,
 )
+from ergokedro.report_tables import is_determined
+from ergokedro.statistics import Interval
 from synthetic_results import (
     NAMES,
     make_all_results,
@@ -82,8 +84,8 @@ def test_insights_follow_the_numbers(results: pd.DataFrame) -> None:
 def test_insights_of_one_k_without_optimum() -> None:
     gain, advice, seeds = insights(make_results(known=False, ks=(3,)), make_design())
     assert "the cross entropy of K = 3 on the smallest component does not" in gain
-    assert "--params controls.specialists=true" in advice
-    assert "--params controls.seeds=3" in seeds
+    assert "`controls.specialists=true`" in advice
+    assert "`controls.seeds=3`" in seeds
 
 
 def test_component_table_brackets_what_was_not_trained_on(results: pd.DataFrame) -> None:
@@ -103,7 +105,7 @@ def test_tables_of_everything(everything: pd.DataFrame) -> None:
     tables = make_report(everything).tables
     contrasts = tables["Contrasts with K = 1"].frame
     assert contrasts.k.to_list() == [2, 3, 4, 5]
-    matrix = tables["How far components can be told apart"].frame
+    matrix = tables["How much worse other specialists read"].frame
     assert matrix.shape == (5, 6)
     assert [matrix.iloc[i, i + 1] for i in range(5)] == ["0"] * 5
     convergence = tables["Convergence"].frame.set_index("k")
@@ -226,3 +228,42 @@ def test_failed_checks_are_shown_and_absent_ones_left_out(results: pd.DataFrame)
     )
     assert "FAILED" in render_markdown(make_report(worse), {})
     assert "Acceptance" not in render_markdown(make_report(make_results(known=False)), {})
+
+
+def test_words_follow_the_p_value_too() -> None:
+    results = make_all_results()
+    assert "is higher than at K = 1" in insights(results, make_design())[3]
+    results.loc[(results.k == 5) & (results.quantity == "p_value_holm"), "value"] = 0.08
+    sentence = insights(results, make_design())[3]
+    assert "At K = 5" in sentence
+    assert "is not distinguishably different from that at K = 1" in sentence
+
+
+def test_models_that_learnt_nothing_are_told() -> None:
+    results = make_results()
+    assert "hardly trained" not in " ".join(insights(results, make_design()))
+    results.loc[results.quantity == "excess", "value"] += 1
+    assert "1.01 nats above the optimum these models are hardly trained" in " ".join(
+        insights(results, make_design())
+    )
+
+
+def test_few_documents_are_told() -> None:
+    text = " ".join(insights(make_results(known=False), make_design()))
+    assert "Only 12 test documents of source-1" in text
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "known"),
+    [
+        ((1.0, 0.9, 1.1), (2.0, 1.9, 2.1), True),
+        ((1.0, -0.1, 1.1), (2.0, 1.9, 2.1), False),  # a floor below zero nats
+        ((1.0, 0.9, 1.1), (2.0, 2.1, 2.2), False),  # outside its own interval
+        ((1.0, float("nan"), float("nan")), (2.0, 1.9, 2.1), False),
+    ],
+)
+def test_fits_that_are_not_determined(
+    a: tuple[float, float, float], b: tuple[float, float, float], known: bool
+) -> None:
+    floor, other = (Interval(value, low, high, 0.1) for value, low, high in (a, b))
+    assert is_determined(floor, other) == known

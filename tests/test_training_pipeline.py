@@ -13,8 +13,8 @@ from conftest import StoreMaker
 from ergokedro.accounting import token_accounting
 from ergokedro.errors import ErgokedroError
 from ergokedro.evaluation import token_nll
+from ergokedro.heldout import choose_evaluation_windows
 from ergokedro.mixture import (
-    choose_evaluation_windows,
     design_mixtures,
     make_manifest,
 )

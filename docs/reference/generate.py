@@ -18,8 +18,10 @@ ROOT = Path(__file__).parents[2]
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put the tables in the place of their markers."""
     for marker, make in (("parameters", parameter_tables), ("catalog", catalog_table)):
-        if f"<!-- {marker} -->" in markdown:
-            markdown = markdown.replace(f"<!-- {marker} -->", make())
+        start, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
+        if start in markdown:
+            before, rest = markdown.split(start)
+            markdown = before + make() + rest.split(end)[1]
     return markdown
 
 

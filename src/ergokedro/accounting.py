@@ -89,7 +89,7 @@ def choose_components(accounting: pd.DataFrame, params: MixtureParameters) -> li
     if chosen is None:
         if params.top_n > len(ranked):
             raise ErgokedroError(
-                f"{params.top_n} components are asked for, but the corpus has {len(ranked)} "
+                f"mixture.top_n = {params.top_n} (or the largest k): the corpus has {len(ranked)} "
                 f"categories with training text: {labels}. Lower mixture.top_n or k."
             )
         chosen = ranked[: params.top_n]

@@ -196,7 +196,8 @@ class Checkpoints:
                 except ErgokedroError:
                     continue
                 log.info(
-                    "%s starts anew: the checkpoint in %s is of another run (%s)",
+                    "%s starts anew: the checkpoint in %s is of another run (%s). It stays until "
+                    "this run is finished; --params experiment=NAME keeps both",
                     self._name,
                     folder,
                     _difference(there, self._identity),

@@ -8,6 +8,8 @@ from typing import TextIO
 
 from rich.logging import RichHandler
 
+from ergokedro.errors import ErgokedroError
+
 
 class _PlainHandler(logging.StreamHandler[TextIO]):
     """Writes to whatever standard output is at the time."""
@@ -29,3 +31,8 @@ def plain_lines_without_terminal() -> None:
     for handler in [h for h in root.handlers if isinstance(h, RichHandler)]:
         root.removeHandler(handler)
         root.addHandler(_PlainHandler())
+
+
+def told_once(record: logging.LogRecord) -> bool:
+    """A filter for Kedro's nodes: a mistake of the user's is told when the command ends."""
+    return not isinstance(sys.exc_info()[1], ErgokedroError)

@@ -194,7 +194,7 @@ def plot_learning_curves(histories: dict[int, pd.DataFrame], components: list[st
         axis.set_xlabel("training tokens seen, millions")
         axis.set_xlim(left=0)
     share_legend(figure, axes)
-    figure.suptitle("Learning curves (the steep start lies outside the axes)", fontsize=11)
+    figure.suptitle("Learning curves (a steep start lies outside the axes)", fontsize=11)
     return figure
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ergokedro.accounting import UNKNOWN
+from ergokedro.accounting import RANKINGS, UNKNOWN
 from ergokedro.mixture import Design
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 _CHOSEN, _RIVAL, _OTHER, _BUDGET = "#0072B2", "#E69F00", "#BBBBBB", "#D55E00"
-_UNITS = {"tokens": (1e6, "training tokens, millions"), "documents": (1, "training documents")}
 
 
 def plot_accounting(accounting: pd.DataFrame, design: Design) -> Figure:
@@ -37,10 +36,12 @@ def plot_accounting(accounting: pd.DataFrame, design: Design) -> Figure:
     colours = _colours(train, design)
     figure = Figure(figsize=(13, 2.2 + 0.42 * len(train)), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True, width_ratios=[1.2, 1, 0.9])
-    for axes, by in zip(panels, _UNITS, strict=False):
+    for axes, by in zip(panels, RANKINGS, strict=False):
         _plot_volume(axes, train, by, colours)
     panels[0].set_yticks(range(len(train)), train.label)
-    panels[0].axvline(design.total_tokens / 1e6, color=_BUDGET, linestyle="--")
+    panels[0].axvline(
+        design.total_tokens / _unit(train, "tokens")[0], color=_BUDGET, linestyle="--"
+    )
     panels[0].set_title(f"dashed: D = {design.total_tokens:,} tokens, for every K", fontsize=9)
     panels[1].set_title("outline: before cleaning", fontsize=9)
     _plot_lengths(panels[2], train, colours)
@@ -53,6 +54,14 @@ def plot_accounting(accounting: pd.DataFrame, design: Design) -> Figure:
     return figure
 
 
+def _unit(train: pd.DataFrame, by: str) -> tuple[float, str]:
+    """What the counts are divided by, and the name of the axis."""
+    if by == "documents":
+        return 1, "training documents"
+    large = train.tokens.max() >= 1e6
+    return (1e6, "training tokens, millions") if large else (1e3, "training tokens, thousands")
+
+
 def _colours(train: pd.DataFrame, design: Design) -> list[str]:
     n = len(design.components)
     rivals = {label for ranking in design.rankings.values() for label in ranking[:n]}
@@ -63,12 +72,12 @@ def _colours(train: pd.DataFrame, design: Design) -> list[str]:
 
 
 def _plot_volume(axes: Axes, train: pd.DataFrame, by: str, colours: list[str]) -> None:
-    unit, name = _UNITS[by]
+    unit, name = _unit(train, by)
     before, after = train[f"{by}_before"] / unit, train[by] / unit
     rows = range(len(train))
     axes.barh(rows, before, facecolor="none", edgecolor="black", linewidth=0.8)
     axes.barh(rows, after, color=colours)
-    digits = 0 if unit == 1 else 2
+    digits = {1: 0, 1e3: 1, 1e6: 2}[unit]
     longest = float(max(before.max(), after.max()))
     for row, rank in enumerate(train[f"rank_by_{by}"]):
         place = "-" if pd.isna(rank) else f"{int(rank)}."

@@ -59,10 +59,14 @@ class ProjectHooks:
         experiment = (
             parameters["experiment"] or self._context.config_loader["globals"]["experiment"]
         )
-        names = run_params.get("pipeline_names") or ["everything"]
+        names = run_params.get("pipeline_names") or run_filters(run_params) or ["everything"]
         self._tracker.start(
             f"{experiment}: {'+'.join(names)}",
-            {**tracking.flatten(parameters), "env": run_params["env"], "git_commit": commit},
+            {
+                **tracking.flatten({**parameters, "experiment": experiment}),
+                "env": run_params["env"],
+                "git_commit": commit,
+            },
             {"mlflow.source.git.commit": commit, "mlflow.source.name": "kedro run"},
         )
         if config.get("system_metrics"):
@@ -135,6 +139,13 @@ class ProjectHooks:
                 print(f"  {url}")
 
 
+def run_filters(params: dict[str, Any]) -> list[str]:
+    """The nodes, tags, namespaces and outputs that a partial `kedro run` was given."""
+    kinds = ("node_names", "tags", "namespaces", "from_nodes", "to_nodes", "from_inputs")
+    given = (params.get(kind) or [] for kind in (*kinds, "to_outputs"))
+    return [str(name) for names in given for name in names]
+
+
 def check_inputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
     """Refuse to start without what other pipelines make.
 
@@ -152,7 +163,13 @@ def check_inputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
         return
     for name in missing:
         _check_k(name, catalog)
-    makers = [p for p in _ORDER if set(missing) & project_pipelines[p].all_outputs()]
+    # What the makers themselves need and is not there, they need made first.
+    needed = set(missing)
+    makers: list[str] = []
+    for name in reversed(_ORDER):
+        if needed & project_pipelines[name].all_outputs():
+            makers.insert(0, name)
+            needed |= {n for n in project_pipelines[name].inputs() if not catalog.exists(n)}
     raise ErgokedroError(
         f"Missing: {', '.join(missing)}. First run `kedro run --pipelines {','.join(makers)}` "
         "with the same --env and --params."
@@ -167,7 +184,8 @@ def _check_k(name: str, catalog: DataCatalog) -> None:
     labels = catalog.load("corpus").labels
     if int(match[1]) > len(labels):
         raise ErgokedroError(
-            f"k = {match[1]}, but the corpus has {len(labels)} categories: {', '.join(labels)}."
+            f"k = {match[1]}, but the corpus has {len(labels)} categories: {', '.join(labels)}. "
+            "Lower k or mixture.top_n."
         )
 
 

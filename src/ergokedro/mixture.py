@@ -10,10 +10,9 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from ergokedro.accounting import choose_components, explain_choice, rank_categories
-from ergokedro.corpus.sources import SPLITS
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import fingerprint
-from ergokedro.parameters import EvaluationParameters, MixtureParameters
+from ergokedro.parameters import MixtureParameters
 from ergokedro.runs import Run, chain
 from ergokedro.store import TokenStore
 from ergokedro.tokenizer import Tokenizer
@@ -183,6 +182,20 @@ def water_fill(total: int, capacities: list[int]) -> list[int]:
     return shares
 
 
+def describe(design: Design) -> str:
+    """One line: the components with their training tokens, and what decides D."""
+    tokens = design.tokens
+    each = ", ".join(f"{label} {tokens[label]:,}" for label in design.components)
+    line = f"Components by training tokens: {each}. D = {design.total_tokens:,} for every K"
+    smallest, second = [*tokens.values(), max(tokens.values())][:2]
+    if smallest * 5 < second and design.total_tokens <= smallest:
+        line += (
+            f", all that {design.components[0]} has: without it (mixture.components or "
+            "mixture.top_n) D would be several times as large"
+        )
+    return line
+
+
 def share_budget(design: Design, run: Run) -> dict[str, int]:
     """Windows an epoch of each component of a run; equal where their text allows it.
 
@@ -349,56 +362,3 @@ def check_current(manifest: Manifest, store: TokenStore, tokenizer: Tokenizer) -
             f"The manifest of {manifest.run} was made for another token store. Run "
             "`kedro run --pipelines mixture_design` to make it anew."
         )
-
-
-def choose_evaluation_windows(
-    store: TokenStore, design: Design, params: EvaluationParameters
-) -> pd.DataFrame:
-    """The fixed held-out windows on which every run is measured.
-
-    Up to `windows_per_document` windows a document, evenly spread and not overlapping, each
-    inside one document and without its end-of-text token.
-
-    Returns
-    -------
-    One row per window: split, component, document, start (offset of its first token in the store).
-
-    Raises
-    ------
-    ErgokedroError
-        If a component has no window in a held-out split.
-    """
-    frames = []
-    for split in SPLITS[1:]:
-        for label in design.components:
-            documents = store.documents(split, label).select(["document", "offset", "length"])
-            if params.max_documents is not None:
-                documents = documents.slice(0, params.max_documents)
-            frame = _document_windows(documents.to_pandas(), design.window_length, params)
-            if frame.empty:
-                raise ErgokedroError(
-                    f"{label!r} has no {split} document of {design.window_length} tokens or more "
-                    "to evaluate on. Pin other mixture.components or shorten "
-                    "mixture.window_length."
-                )
-            frames.append(frame.assign(split=split, component=label))
-    windows = pd.concat(frames, ignore_index=True)
-    return windows[["split", "component", "document", "start"]]
-
-
-def _document_windows(
-    documents: pd.DataFrame, length: int, params: EvaluationParameters
-) -> pd.DataFrame:
-    """Evenly spread windows of documents given by offset and length (end-of-text included)."""
-    room = documents.length.to_numpy() - 1 - length
-    n = np.minimum((room + length) // length, params.windows_per_document).clip(min=0)
-    row = np.repeat(np.arange(len(n)), n)
-    place = np.arange(len(row)) - np.repeat(np.cumsum(n) - n, n)
-    # n windows divide the room into n - 1 equal steps, each at least a window long.
-    shift = room[row] * place // np.maximum(n[row] - 1, 1)
-    return pd.DataFrame(
-        {
-            "document": documents.document.to_numpy()[row],
-            "start": documents.offset.to_numpy()[row] + shift,
-        }
-    )

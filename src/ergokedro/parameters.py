@@ -143,7 +143,7 @@ class MixtureParameters(_Model):
     rank_by: Literal["tokens", "documents"] = Field(
         "tokens", description="What ranks the categories when choosing the top N."
     )
-    components: list[str] | None = Field(
+    components: list[Annotated[str, Field(coerce_numbers_to_str=True)]] | None = Field(
         None, min_length=1, description="Pin the components by name instead of ranking them."
     )
     total_tokens: int | None = Field(
@@ -415,6 +415,8 @@ def _describe(item: Any) -> str:
         return f"{key}: unknown key (known here: {', '.join(_known_keys(item['loc']))})"
     if not key:
         return str(message)
+    if item["type"] == "model_type":
+        message = "not a value but a group: indent its settings below it, or name one, as in a.b=1"
     return f"{key} = {item['input']!r}: {message}"
 
 

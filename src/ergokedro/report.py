@@ -14,12 +14,27 @@ from typing import Any
 
 import pandas as pd
 
+from ergokedro.heldout import FEW_DOCUMENTS
 from ergokedro.mixture import Design, Manifest
 from ergokedro.parameters import Parameters
 from ergokedro.report_decomposition import decomposition_insights, decomposition_table
 from ergokedro.report_tables import Table, detail_insights, detail_tables, interval_text, p_text
 
 _TITLE = "Cross entropy and the number of ergodic components"
+_SIGNIFICANT = 0.05
+_HARDLY_TRAINED = 0.5  # nats above the optimum
+_WORDS = {
+    "component": "a source of text of its own: a category of the corpus",
+    "K": "number of components that a model was trained on, the total of tokens staying the same",
+    "D": "that total: distinct training tokens of every model",
+    "cross entropy (XE)": "mean of -log p(token | the tokens before it in its window), in nats",
+    "nat": "unit of information: 1 nat = 1.44 bits",
+    "L(t)": "cross entropy at the t-th token of a window; W: tokens in a window",
+    "chain": "the models of K = 1, 2, ..., each tested on the components that it was trained on",
+    "[low, high]": "95 % interval (analysis.confidence) over documents, by bootstrap",
+    "p, Holm": "chance of such a difference if there were none; corrected for testing several K",
+    "specialist": "a model of one component alone, with D tokens or with D/K",
+}
 _LIBRARIES = ("ergokedro", "torch", "transformers", "numpy", "kedro")
 _NUMBERS = ("xe", "low", "high", "smallest", "optimum", "excess")
 
@@ -52,8 +67,12 @@ def build_report(
     headline = Table(
         "Test text, nats a token, at equal totals of training tokens. xe: mean over the components "
         "that K was trained on, with its document-bootstrap interval; smallest: XE on "
-        f"{design.components[0]} alone; optimum: of an exact reader of the K sources, where these "
-        "are known.",
+        f"{design.components[0]} alone"
+        + (
+            "; optimum: of an exact reader of the K sources; excess: what lies above it."
+            if "optimum" in xe_table
+            else "."
+        ),
         xe_table,
     )
     tables = {
@@ -65,7 +84,7 @@ def build_report(
     }
     terms = decomposition_table(results)
     if len(terms):
-        tables["Where the cost of K comes from"] = Table(
+        tables["The cost of K, term by term"] = Table(
             "Test text, nats a token. cost of K: the model of K less the specialist of the same "
             "component with all D tokens; it is the sum of starvation, identification and "
             "interference (less transfer, so it may be negative).",
@@ -79,6 +98,10 @@ def build_report(
             acceptance.assign(passed=acceptance.passed.map({True: "passed", False: "FAILED"})),
         )
     tables["Training"] = Table("Losses in nats a token.", training_table(summaries))
+    tables["Words"] = Table(
+        "More of each, with the formulas, in docs/measurement.md.",
+        pd.DataFrame(_WORDS.items(), columns=["word", "meaning"]),
+    )
     tables["Provenance"] = Table(
         "What made these numbers.", provenance(parameters, summaries, manifests, design)
     )
@@ -141,10 +164,16 @@ def insights(results: pd.DataFrame, design: Design, split: str = "test") -> list
     corrected = here[here.quantity == "p_value_holm"].set_index("k").value
     sentences = [
         f"At K = {row.k} the cross entropy on the smallest component ({design.components[0]}) is "
-        f"{_compare(row)} at K = 1: difference {interval_text(row, '+.4f')} nats a token"
+        f"{_compare(row, corrected.get(row.k, 0.0))} at K = 1: difference "
+        f"{interval_text(row, '+.4f')} nats a token"
         + (f" ({p_text(corrected[row.k])} after Holm)." if row.k in corrected.index else ".")
         for row in smallest.itertuples()
     ]
+    if len(smallest) and (documents := int(smallest.documents.min())) < FEW_DOCUMENTS:
+        sentences.append(
+            f"Only {documents} test documents of {design.components[0]} were there to measure on: "
+            "intervals over so few are too narrow. Trust the p-values, or hold out more text."
+        )
     gains = here[(here.quantity == "in_context_gain") & (here.series == "smallest")]
     for row in gains.sort_values("k").iloc[[0, -1]].drop_duplicates().itertuples():
         sentences.append(
@@ -157,16 +186,25 @@ def insights(results: pd.DataFrame, design: Design, split: str = "test") -> list
             f"On the components trained on, the K = {row.k} model lies {_where(row)} the exact "
             f"optimum: excess {interval_text(row, '+.4f')} nats a token."
         )
+    if excess.value.max() > _HARDLY_TRAINED:
+        sentences.append(
+            f"With {excess.value.max():.2f} nats above the optimum these models are hardly "
+            "trained: what they show is not yet about K. More tokens, epochs or a higher "
+            "training.learning_rate would help."
+        )
     sentences += [*decomposition_insights(here), *detail_insights(results, split)]
     if not (here.quantity == "seed_spread").any():
         sentences.append(
             "All intervals are over documents, for one seed: how much another seed would change is "
-            "not known. `kedro run --params controls.seeds=3` measures it."
+            "not known. The same command with `controls.seeds=3` among its `--params` measures it."
         )
     return sentences
 
 
-def _compare(row: Any) -> str:
+def _compare(row: Any, p: float) -> str:
+    """In words what interval and corrected p-value say both."""
+    if p >= _SIGNIFICANT:
+        return "not distinguishably different from that"
     if row.low > 0:
         return "higher than"
     return "lower than" if row.high < 0 else "not distinguishably different from that"

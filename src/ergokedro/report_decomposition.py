@@ -10,8 +10,8 @@ from ergokedro.report_tables import interval_text
 
 HOW_TO_DECOMPOSE = (
     "Where the cost of K comes from is not known yet: that takes specialists, models of one "
-    "component alone. `kedro run --params controls.specialists=true` adds them; finished runs are "
-    "kept."
+    "component alone. The same command with `controls.specialists=true` among its `--params` adds "
+    "them; finished runs are kept."
 )
 _COLUMNS = {
     "cost": "cost of K",

@@ -40,7 +40,7 @@ def detail_tables(results: pd.DataFrame, split: str = "test") -> dict[str, Table
             "standard error; Holm: corrected for the family of all K.",
             contrast_table(results, split),
         ),
-        "How far components can be told apart": Table(
+        "How much worse other specialists read": Table(
             "Test text, nats a token: in the row of a component, how much worse the specialist of "
             "the column's component reads it than its own, paired by window.",
             distinguishability_table(results, split),
@@ -56,7 +56,8 @@ def detail_tables(results: pd.DataFrame, split: str = "test") -> dict[str, Table
         ),
         "Fits of L(t)": Table(
             "power: a + b t^-c; exponential: a + b exp(-t / tau); weighted by position, test text. "
-            "rmse in nats. a is a parameter of the fit, not an entropy rate.",
+            "rmse in nats. a is a parameter of the fit, not an entropy rate. Not determined: a "
+            "parameter outside its own interval, or a floor whose interval reaches below 0.",
             fit_table(results, split),
         ),
     }
@@ -123,19 +124,28 @@ def fit_table(results: pd.DataFrame, split: str) -> pd.DataFrame:
         for name, form in FORMS.items():
             if f"fit_{name}_a" not in found.index:
                 continue
-            parameter = {p: found.loc[f"fit_{name}_{p}"] for p in ("a", "b", form.shape, "rmse")}
+            a, b, shape = (found.loc[f"fit_{name}_{p}"] for p in ("a", "b", form.shape))
+            known = is_determined(a, b, shape)
             rows.append(
                 {
                     "series": series,
                     "k": k,
                     "form": name,
-                    "a": interval_text(parameter["a"], ".3f"),
-                    "b": interval_text(parameter["b"], ".3f"),
-                    "c or tau": interval_text(parameter[form.shape], ".3g"),
-                    "rmse": f"{parameter['rmse'].value:.4f}",
+                    "a": interval_text(a, ".3f") if known else "not determined",
+                    "b": interval_text(b, ".3f") if known else "",
+                    "c or tau": interval_text(shape, ".3g") if known else "",
+                    "rmse": f"{found.loc[f'fit_{name}_rmse'].value:.4f}",
                 }
             )
     return pd.DataFrame(rows)
+
+
+def is_determined(floor: Any, *others: Any) -> bool:
+    """Every parameter lies in its interval, and that of the floor above 0.
+
+    Where L(t) hardly bends, or has little text behind it, any floor fits, and refits scatter.
+    """
+    return bool(floor.low >= 0) and all(p.low <= p.value <= p.high for p in (floor, *others))
 
 
 def detail_insights(results: pd.DataFrame, split: str = "test") -> Iterator[str]:

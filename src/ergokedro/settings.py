@@ -5,7 +5,7 @@ import os
 import warnings
 
 from ergokedro.configuration import ConfigLoader
-from ergokedro.console import plain_lines_without_terminal
+from ergokedro.console import plain_lines_without_terminal, told_once
 from ergokedro.hooks import ProjectHooks
 from ergokedro.sweep import SweepSession
 
@@ -26,7 +26,7 @@ CONFIG_LOADER_ARGS = {
 _LEVELS = {
     "quiet": {"ergokedro": "WARNING"},
     "normal": {},
-    "verbose": {"ergokedro": "DEBUG", "kedro": "INFO"},
+    "verbose": {"ergokedro": "DEBUG", "kedro": "INFO", "kedro.runner": "INFO"},
 }
 _asked = os.environ.get("ERGOKEDRO_LOG", "normal")
 if _asked not in _LEVELS:
@@ -35,6 +35,7 @@ for _name, _level in _LEVELS.get(_asked, {}).items():
     logging.getLogger(_name).setLevel(_level)
 
 plain_lines_without_terminal()
+logging.getLogger("kedro.pipeline.node").addFilter(told_once)
 
 # Kedro calls a deprecated function of omegaconf; nobody who reads the warning can mend it.
 warnings.filterwarnings("ignore", message=".*register_new_resolver", category=UserWarning)

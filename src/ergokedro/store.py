@@ -73,6 +73,9 @@ class TokenStore:
     def __reduce__(self) -> tuple[Any, ...]:
         return TokenStore, (self.path,)
 
+    def __repr__(self) -> str:
+        return f"TokenStore({self.path}: {self.n_tokens:,} tokens of {', '.join(self.labels)})"
+
     @cached_property
     def tokens(self) -> np.ndarray:
         """All tokens, uint16 (n_tokens,), mapped and read-only."""

@@ -52,8 +52,16 @@ class SweepSession(KedroSession):
                 )
         if runner is None or type(runner) is SequentialRunner:
             runner = SweepRunner()
-        with interruptible():
-            return super().run(*args, runner=runner, **kwargs)
+        try:
+            with interruptible():
+                return super().run(*args, runner=runner, **kwargs)
+        except ValueError as error:
+            if not str(error).startswith("Pipeline "):
+                raise
+            raise ErgokedroError(  # a name of a node, tag or namespace that there is not
+                f"{error}. `kedro registry describe __default__` lists all nodes; those of a run "
+                "begin with its namespace, as in k2.train_model."
+            ) from None
 
 
 class SweepRunner(SequentialRunner):

@@ -65,6 +65,9 @@ class Tokenizer:
     def __reduce__(self) -> tuple[Any, ...]:
         return Tokenizer, (self.path,)
 
+    def __repr__(self) -> str:
+        return f"Tokenizer({self.path}: {self.vocab_size:,} ids, from {self.source})"
+
     @property
     def definition(self) -> Path:
         """The `tokenizer.json`."""

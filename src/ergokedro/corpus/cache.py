@@ -54,6 +54,9 @@ class Corpus:
     def __reduce__(self) -> tuple[Any, ...]:
         return Corpus, (self.path,)
 
+    def __repr__(self) -> str:
+        return f"Corpus({self.path}: {self.rows}, labels {', '.join(self.labels)})"
+
     def blocks(self) -> list[tuple[str, int]]:
         """All (split, row group) pairs in order."""
         return [
@@ -102,7 +105,8 @@ def write_corpus(path: Path, stream: CorpusStream) -> Corpus:
             "provenance": {"key": stream.key, "revision": opened.revision},
         }
         (work / _SIDECAR).write_bytes(canonical_json(meta))
-    log.info("Corpus: %s documents in %s", sum(rows.values()), path)
+    source = stream.key["source"]
+    log.info("Corpus: %s documents of %s in %s", sum(rows.values()), source, path)
     return Corpus(path)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
 from ergokedro.corpus import synthetic
@@ -217,15 +218,25 @@ def _load(params: CorpusParameters, files: list[str]) -> Any:
             if builder is None:
                 raise ErgokedroError(
                     f"corpus.source = {params.source!r}: the file type is not one of "
-                    f"{sorted(_BUILDERS)}."
+                    f"{sorted(_BUILDERS)}. Convert it, or give each category a folder of text "
+                    "files."
                 )
             return datasets.load_dataset(builder, data_files=_by_split(files))
         path = str(Path(files[0]).resolve()) if files else params.source
         return datasets.load_dataset(path, params.config, revision=params.revision)
+    except datasets.exceptions.DatasetGenerationError as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise ErgokedroError(
+            f"corpus.source = {params.source!r} could not be read: {str(cause).strip()}. Files "
+            "must be UTF-8 (`iconv -f latin1 -t utf8` converts); a CSV file has commas between its "
+            "columns, and quotes around texts with commas, quotes or line breaks in them."
+        ) from error
     except (OSError, datasets.exceptions.DatasetNotFoundError, RuntimeError) as error:
         if files:
             raise ErgokedroError(
-                f"corpus.source = {params.source!r} could not be read: {error}"
+                f"corpus.source = {params.source!r} could not be read: {error}.{_hint(files)}"
             ) from error
         raise ErgokedroError(
             f"The hub data set corpus.source = {params.source!r} cannot be reached "
@@ -236,7 +247,18 @@ def _load(params: CorpusParameters, files: list[str]) -> Any:
     except ValueError as error:  # datasets: an unknown configuration name
         raise ErgokedroError(
             f"corpus.source = {params.source!r}, corpus.config = {params.config!r}: {error}"
+            + ("" if params.config else _hint(files))
         ) from error
+
+
+def _hint(files: list[str]) -> str:
+    """What may be the matter with a directory that is no data set."""
+    if not (files and Path(files[0]).is_dir()):
+        return ""
+    return (
+        " If it holds text files, a folder per category, and other files beside them, set "
+        "corpus.text_files to a glob that the texts match, such as '**/*.txt'."
+    )
 
 
 def _revision(split: Any) -> str | None:
@@ -258,12 +280,18 @@ def _read(
                 raise ErgokedroError(
                     f"corpus.text_column = {params.text_column!r} holds {text.type}, not text."
                 )
-            labels = _label_names(table[params.label_column], names)
+            labels = _label_names(table[params.label_column], names, params.label_column)
             columns = [text.combine_chunks().cast(pa.large_string()), labels]
             batch = pa.record_batch(columns, schema=SCHEMA)
             _check_unicode(batch, split, document)
             document += batch.num_rows
-            yield split, batch
+            yield split, batch.set_column(1, SCHEMA.field(1), _trim(labels))
+
+
+def _trim(labels: pa.Array) -> pa.Array:
+    """Without the space around them, which nobody means; null where nothing is left."""
+    trimmed = pc.utf8_trim_whitespace(labels)
+    return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
 
 
 def _check_unicode(batch: pa.RecordBatch, split: str, first: int) -> None:
@@ -279,9 +307,14 @@ def _check_unicode(batch: pa.RecordBatch, split: str, first: int) -> None:
             ) from error
 
 
-def _label_names(labels: pa.ChunkedArray, names: list[str] | None) -> pa.Array:
+def _label_names(labels: pa.ChunkedArray, names: list[str] | None, column: str) -> pa.Array:
     """Category names; null where a class number has no name."""
     if names is None:
+        if pa.types.is_nested(labels.type):
+            raise ErgokedroError(
+                f"corpus.label_column = {column!r} holds {labels.type}, not one name or number a "
+                "document. Choose one label for each in the source."
+            )
         return labels.combine_chunks().cast(pa.string())
     numbers = labels.combine_chunks().to_numpy(zero_copy_only=False)
     known = np.isfinite(numbers) & (numbers >= 0) & (numbers < len(names))

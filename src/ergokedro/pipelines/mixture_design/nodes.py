@@ -5,17 +5,20 @@ Kedro reads the annotations when it starts, so they name no class of a slow libr
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pandas as pd
 
-from ergokedro import mixture
+from ergokedro import heldout, mixture
 from ergokedro.accounting import token_accounting
 from ergokedro.mixture import Design, Manifest
 from ergokedro.parameters import ControlParameters, EvaluationParameters, MixtureParameters
 from ergokedro.runs import parse_k, plan_runs
 from ergokedro.store import TokenStore
 from ergokedro.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
 
 
 def account_tokens(token_store: TokenStore) -> pd.DataFrame:
@@ -38,7 +41,9 @@ def design_mixtures(
 ) -> Design:
     """Choose the components, their order and the budget that every K shares."""
     mixture.check_tokenizer(token_store, tokenizer)
-    return mixture.design_mixtures(token_store, accounting, params)
+    design = mixture.design_mixtures(token_store, accounting, params)
+    log.info(mixture.describe(design))
+    return design
 
 
 def tabulate_budgets(design: Design) -> pd.DataFrame:
@@ -59,4 +64,4 @@ def choose_evaluation_windows(
     token_store: TokenStore, design: Design, params: EvaluationParameters
 ) -> pd.DataFrame:
     """Choose the held-out windows on which every model is measured."""
-    return mixture.choose_evaluation_windows(token_store, design, params)
+    return heldout.choose_evaluation_windows(token_store, design, params)
