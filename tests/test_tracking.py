@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
+from ergokedro.hooks import run_filters
 from ergokedro.tracking import Tracker
 from ergokedro.training import Measurement
 
@@ -49,3 +50,9 @@ def test_each_thread_has_its_own_current_run(tmp_path: Path) -> None:
         assert metrics[name] == {"train_loss": value, "final": value}
     states = {run.info.status for run in client.search_runs([experiment.experiment_id])}
     assert states == {"FINISHED"}
+
+
+def test_a_partial_run_is_named_after_what_it_was_asked_for() -> None:
+    given = {"pipeline_names": None, "node_names": ("k2.train_model",), "tags": ["training"]}
+    assert run_filters(given) == ["k2.train_model", "training"]
+    assert run_filters({"tags": [], "from_nodes": None}) == []

@@ -16,6 +16,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import torch
+
 from ergokedro.tracking import git_commit
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +45,8 @@ def main() -> None:
     run = {
         "command": command,
         "commit": commit,
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {summaries[0]['device']}",
+        "machine": f"{os.cpu_count()} cores, {platform.machine()} with "
+        f"{torch.backends.cpu.get_cpu_capability()}, {summaries[0]['device']}",
         "runs": len(summaries),
         "seeds": sorted({summary["seed"] for summary in summaries}),
         "model parameters": summaries[0]["parameters"],
