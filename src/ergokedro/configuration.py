@@ -50,10 +50,15 @@ class ConfigLoader(OmegaConfigLoader):
         return value
 
     def _folder(self) -> Path | None:
-        """The folder of the environment in hand, if it is none of Kedro's two own."""
+        """The folder of the environment in hand, if it is none of Kedro's two own.
+
+        None, too, where the configuration is no folder but a URL or a package's archive.
+        """
         env = self.env or self.default_run_env
-        own = (self.base_env, self.default_run_env)
-        return None if env in own or "://" in self.conf_source else Path(self.conf_source) / env
+        source = Path(self.conf_source)
+        if env in (self.base_env, self.default_run_env) or not source.is_dir():
+            return None
+        return source / env
 
     def _check_environment(self) -> None:
         """A folder or file with a mistyped name would leave the default in its place, unsaid."""
