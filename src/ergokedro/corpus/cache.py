@@ -105,7 +105,7 @@ def write_corpus(path: Path, stream: CorpusStream) -> Corpus:
             "provenance": {"key": stream.key, "revision": opened.revision},
         }
         (work / _SIDECAR).write_bytes(canonical_json(meta))
-    source = stream.key["source"]
+    source = stream.key.get("source", "a stream")
     log.info("Corpus: %s documents of %s in %s", sum(rows.values()), source, path)
     return Corpus(path)
 
