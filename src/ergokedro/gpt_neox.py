@@ -243,16 +243,22 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def _surprise(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Cross entropy of each row of `hidden @ weight.T`, over tiles of the vocabulary."""
     width = len(weight) if hidden.is_cuda else _TILE_CLASSES
-    sums, right = [], torch.zeros(len(hidden), device=hidden.device)
-    for tile, first in zip(weight.split(width), range(0, len(weight), width), strict=True):
+    # The largest logit so far, and the sum of exponentials of what lies below it: each tile is
+    # passed over while it lies in the cache, and nothing is written but the exponentials.
+    top = torch.full((len(hidden), 1), -torch.inf, device=hidden.device)
+    total = torch.zeros_like(top)
+    right = torch.empty(len(hidden), device=hidden.device)
+    tiles = weight.split(width)
+    rows = torch.bincount(targets // width, minlength=len(tiles)).tolist()
+    rows_of = targets.argsort().split(rows)  # those whose target lies in a tile
+    for tile, here, first in zip(tiles, rows_of, range(0, len(weight), width), strict=True):
         logits = (hidden @ tile.T).float()
-        # The logarithm of the sum of exponentials: log_softmax finds it in one pass, and gives it
-        # away as the difference from a logit; logsumexp itself makes four.
-        sums.append(logits[:, 0] - logits.log_softmax(dim=-1)[:, 0])
-        place = (targets - first)[:, None]
-        picked = logits.gather(1, place.clamp(0, len(tile) - 1))
-        right = torch.where((place == place.clamp(0, len(tile) - 1))[:, 0], picked[:, 0], right)
-    return torch.stack(sums).logsumexp(dim=0) - right
+        right[here] = logits[here, targets[here] - first]
+        higher = torch.maximum(top, logits.amax(dim=-1, keepdim=True))
+        below = logits.sub_(higher).exp_().sum(dim=-1, keepdim=True)
+        total.mul_((top - higher).exp_()).add_(below)
+        top = higher
+    return (top + total.log_())[:, 0] - right
 
 
 def _chunks(
