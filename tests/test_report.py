@@ -12,6 +12,7 @@ from ergokedro.measurement import acceptance, xe_table
 from ergokedro.parameters import Parameters
 from ergokedro.report import (
     Report,
+    _html_sentence,
     build_report,
     component_table,
     format_table,
@@ -192,12 +193,12 @@ def test_html_is_self_contained_and_complete(results: pd.DataFrame) -> None:
     html = render_html(report, {"Cross entropy against K": PNG})
     page = _Page()
     page.feed(html)
-    text = " ".join(page.text)
+    text = " ".join(" ".join(page.text).split())
     assert page.sources == ["data:image/png;base64," + base64.b64encode(PNG).decode()]
     assert page.tags.count("table") == 1 + len(report.tables)
     assert {"script", "link"}.isdisjoint(page.tags)
     for sentence in report.insights:
-        assert sentence in text
+        assert sentence.replace("`", "") in text
     for expected in ("passed", "300,000", "training.learning_rate", make_design().store):
         assert expected in text
     assert "FAILED" not in text
@@ -237,6 +238,12 @@ def test_words_follow_the_p_value_too() -> None:
     sentence = insights(results, make_design())[3]
     assert "At K = 5" in sentence
     assert "is not distinguishably different from that at K = 1" in sentence
+
+
+def test_settings_in_sentences_are_code(results: pd.DataFrame) -> None:
+    page = render_html(make_report(results), {})
+    assert "<code>controls.specialists=true</code>" in page
+    assert _html_sentence("p < 1, `a<b`") == "p &lt; 1, <code>a&lt;b</code>"
 
 
 def test_models_that_learnt_nothing_are_told() -> None:

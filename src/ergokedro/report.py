@@ -6,7 +6,9 @@ Every statement about the results is made from the numbers and their intervals.
 from __future__ import annotations
 
 import base64
+import html
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -286,11 +288,17 @@ def render_html(report: Report, figures: Mapping[str, bytes]) -> str:
         loader=PackageLoader("ergokedro"), autoescape=True, undefined=StrictUndefined
     )
     environment.filters["table"] = _html_table
+    environment.filters["sentence"] = _html_sentence
     return environment.get_template("report.html").render(
         title=_TITLE,
         report=report,
         figures={title: base64.b64encode(png).decode() for title, png in figures.items()},
     )
+
+
+def _html_sentence(text: str) -> str:
+    """With what stands in backquotes as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
 
 
 def _html_table(table: pd.DataFrame) -> str:
