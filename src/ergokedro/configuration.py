@@ -18,7 +18,7 @@ from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
 
 from ergokedro.errors import ErgokedroError
-from ergokedro.parameters import Parameters, validate_parameters
+from ergokedro.parameters import EXPERIMENT_NAME, Parameters, validate_parameters
 
 _current: ConfigLoader | None = None
 
@@ -82,7 +82,7 @@ class ConfigLoader(OmegaConfigLoader):
     def _check_experiment(self, parameters: Parameters) -> None:
         """Files of another corpus must not take the place of the embedded one's."""
         experiment = parameters.experiment or self["globals"].get("experiment")
-        if not re.fullmatch(r"[\w-][\w.-]*", str(experiment)):
+        if not re.fullmatch(EXPERIMENT_NAME, str(experiment)):
             raise ErgokedroError(
                 f"experiment = {experiment!r} names a folder in every layer of data/: give "
                 "letters, digits, '_', '-' and '.' alone, in globals.yml or with --params "

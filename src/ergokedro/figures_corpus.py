@@ -92,12 +92,17 @@ def _plot_volume(axes: Axes, train: pd.DataFrame, by: str, colours: list[str]) -
 
 
 def _plot_lengths(axes: Any, train: pd.DataFrame, colours: list[str]) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
     rows = range(len(train))
     axes.hlines(rows, train.p05, train.p95, color=colours, linewidth=5)
     axes.plot(train["median"], rows, "o", color="black", markersize=5)
     # Documents of one length would leave a logarithmic axis without a single tick.
     if train.p95.max() > 2 * train.p05.min():
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_xlim(0, train.p95.max() * 1.2)
     axes.set_xlabel("tokens in a document: 5 %, median, 95 %")

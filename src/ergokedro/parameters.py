@@ -21,6 +21,8 @@ from pydantic import (
 from ergokedro.errors import ErgokedroError
 from ergokedro.runs import Run, parse_k, plan_runs
 
+# A folder's name, and no way out of its folder.
+EXPERIMENT_NAME = r"^[\w-][\w.-]*$"
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -346,7 +348,7 @@ class Parameters(_Model):
     plan: bool = Field(False, description="Say what training would cost, and train nothing.")
     experiment: str | None = Field(
         None,
-        pattern=r"^[\w.-]+$",
+        pattern=EXPERIMENT_NAME,
         description="Folder of this experiment in every data layer; default: the environment's.",
     )
     corpus: CorpusParameters = CorpusParameters()

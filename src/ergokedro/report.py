@@ -33,7 +33,7 @@ _WORDS = {
     "nat": "unit of information: 1 nat = 1.44 bits",
     "L(t)": "cross entropy at the t-th token of a window; W: tokens in a window",
     "chain": "the models of K = 1, 2, ..., each tested on the components that it was trained on",
-    "[low, high]": "95 % interval (analysis.confidence) over documents, by bootstrap",
+    "[low, high]": "interval over documents, by bootstrap; its coverage is analysis.confidence",
     "p, Holm": "chance of such a difference if there were none; corrected for testing several K",
     "specialist": "a model of one component alone, with D tokens or with D/K",
 }
