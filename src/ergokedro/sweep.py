@@ -59,7 +59,7 @@ class SweepSession(KedroSession):
             if not str(error).startswith("Pipeline "):
                 raise
             raise ErgokedroError(  # a name of a node, tag or namespace that there is not
-                f"{error}. `kedro registry describe __default__` lists all nodes; those of a run "
+                f"{error}\n`kedro registry describe __default__` lists all nodes; those of a run "
                 "begin with its namespace, as in k2.train_model."
             ) from None
 
