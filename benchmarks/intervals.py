@@ -17,16 +17,16 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from ergokedro.contrasts import contrast_table
-from ergokedro.decomposition import decomposition_table
-from ergokedro.fits import fit_table
-from ergokedro.measurement import measure
-from ergokedro.mixture import Design
-from ergokedro.nll import NLLArrays
+from ergokedro.analysis.contrasts import contrast_table
+from ergokedro.analysis.curve_fits import fit_table
+from ergokedro.analysis.decomposition import decomposition_table
+from ergokedro.analysis.measurement import measure
+from ergokedro.analysis.nll import NLLArrays
+from ergokedro.analysis.series import Selection, selections
+from ergokedro.analysis.specialists import specialist_table
+from ergokedro.design.mixture import Design
+from ergokedro.design.runs import Run, plan_runs
 from ergokedro.parameters import AnalysisParameters, ControlParameters
-from ergokedro.runs import Run, plan_runs
-from ergokedro.selection import Selection, selections
-from ergokedro.specialists import specialist_table
 from harness import Peer, compare, describe_machine
 
 K, PER_DOCUMENT, WINDOW = 5, 20, 100

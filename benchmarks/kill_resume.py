@@ -33,11 +33,14 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 
-from ergokedro import measurement, mixture, training  # noqa: F401  now, not in every process
-from ergokedro.accounting import token_accounting
-from ergokedro.heldout import choose_evaluation_windows
-from ergokedro.model import build_model, model_config, save_model
-from ergokedro.nll import save_nll
+from ergokedro.analysis import measurement  # noqa: F401  now, not in every process
+from ergokedro.analysis.nll import save_nll
+from ergokedro.data.token_store import TOKEN_DTYPE, TOKENS, TokenStore, open_store, seal_store
+from ergokedro.design import mixture
+from ergokedro.design.accounting import token_accounting
+from ergokedro.design.evaluation_windows import choose_evaluation_windows
+from ergokedro.design.runs import chain
+from ergokedro.models.factory import build_model, model_config, save_model
 from ergokedro.parameters import (
     CheckpointParameters,
     EvaluationParameters,
@@ -46,8 +49,7 @@ from ergokedro.parameters import (
     TrainingParameters,
 )
 from ergokedro.pipelines.training import nodes
-from ergokedro.runs import chain
-from ergokedro.store import TOKEN_DTYPE, TOKENS, TokenStore, open_store, seal_store
+from ergokedro.training import trainer  # noqa: F401  now, not in every process
 
 _VOCABULARY = 128
 _MODEL = ModelParameters(hidden_size=32, num_layers=2)

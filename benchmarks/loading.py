@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ergokedro.accounting import token_accounting
-from ergokedro.mixture import design_mixtures, make_manifest
+from ergokedro.data.token_store import TOKENS, TokenStore, seal_store
+from ergokedro.design.accounting import token_accounting
+from ergokedro.design.mixture import design_mixtures, make_manifest
+from ergokedro.design.runs import chain
+from ergokedro.design.training_windows import TrainingWindows
 from ergokedro.parameters import MixtureParameters
-from ergokedro.runs import chain
-from ergokedro.store import TOKENS, TokenStore, seal_store
-from ergokedro.windows import TrainingWindows
 from harness import Peer, compare, describe_machine
 
 WINDOW, BATCH = 100, 256

@@ -19,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ergokedro.cleaning import clean_documents
-from ergokedro.corpus.cache import Corpus, write_corpus
-from ergokedro.corpus.sources import corpus_stream
-from ergokedro.encoder import fast_encoder
+from ergokedro.data.cleaning import clean_documents
+from ergokedro.data.corpus import Corpus, write_corpus
+from ergokedro.data.encoder import fast_encoder
+from ergokedro.data.sources import corpus_stream
+from ergokedro.data.token_store import block_checksums
+from ergokedro.data.tokenization import TokenizationPlan, write_store
+from ergokedro.data.tokenizer import Tokenizer, load_pretrained, save_tokenizer
 from ergokedro.parameters import CorpusParameters
-from ergokedro.store import block_checksums
-from ergokedro.tokenize import TokenizationPlan, write_store
-from ergokedro.tokenizer import Tokenizer, load_pretrained, save_tokenizer
 from harness import Peer, compare, describe_machine
 
 

@@ -51,10 +51,10 @@ def own_training(shape: str, seconds: float) -> float:
     """The project's own step: model, loss, clipping, AdamW, as `train` makes it."""
     import torch
 
-    from ergokedro.machine import keep_freed_memory
-    from ergokedro.model import build_model, model_config
-    from ergokedro.optimizers import make_optimizers, update
-    from ergokedro.training import accumulate
+    from ergokedro.models.factory import build_model, model_config
+    from ergokedro.training.device import keep_freed_memory
+    from ergokedro.training.optimizers import make_optimizers, update
+    from ergokedro.training.trainer import accumulate
 
     params, vocabulary, batch = SHAPES[shape]
     keep_freed_memory()
@@ -72,9 +72,9 @@ def own_training(shape: str, seconds: float) -> float:
 
 def own_evaluation(shape: str, seconds: float) -> float:
     """NLL of windows, as `evaluate` makes it."""
-    from ergokedro.evaluation import token_nll
-    from ergokedro.machine import keep_freed_memory
-    from ergokedro.model import build_model, model_config
+    from ergokedro.models.factory import build_model, model_config
+    from ergokedro.training.device import keep_freed_memory
+    from ergokedro.training.evaluation import token_nll
 
     params, vocabulary, batch = SHAPES[shape]
     keep_freed_memory()
@@ -92,8 +92,8 @@ def forward_alone(shape: str, seconds: float) -> float:
     """The limit of evaluation: the model's forward pass to its logits, nothing else."""
     import torch
 
-    from ergokedro.machine import keep_freed_memory
-    from ergokedro.model import build_model, model_config
+    from ergokedro.models.factory import build_model, model_config
+    from ergokedro.training.device import keep_freed_memory
 
     params, vocabulary, batch = SHAPES[shape]
     keep_freed_memory()
@@ -112,7 +112,7 @@ def _reference(shape: str) -> Any:
     """transformers' model of the same shape."""
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-    from ergokedro.model import model_config, transformers_config
+    from ergokedro.models.factory import model_config, transformers_config
 
     params, vocabulary, _ = SHAPES[shape]
     return GPTNeoXForCausalLM(
@@ -235,7 +235,7 @@ def main() -> None:
         medians = compare(
             [peer(work, shape, args.seconds) for work in WORKS], "tokens/s", args.repeats
         )
-        from ergokedro.model import model_config
+        from ergokedro.models.factory import model_config
 
         n = model_config(params, vocabulary).multiplied_weights
         share = medians["ergokedro"] * 6 * n / rate

@@ -33,9 +33,9 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.utils import find_kedro_project
 
-from ergokedro.figures import plot_xe_by_k
+from ergokedro.analysis.series import selections
 from ergokedro.parameters import AnalysisParameters
-from ergokedro.selection import selections
+from ergokedro.reporting.figures.common import plot_xe_by_k
 
 root = find_kedro_project(Path.cwd())
 if root is None:

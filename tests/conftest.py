@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from rich.logging import RichHandler
 
-from ergokedro.store import TOKEN_DTYPE, TOKENS, TokenStore, open_store, seal_store
+from ergokedro.data.token_store import TOKEN_DTYPE, TOKENS, TokenStore, open_store, seal_store
 from project import Project
 
 # Test processes run side by side. OpenMP's threads spin while they wait for each other, which

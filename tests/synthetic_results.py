@@ -7,14 +7,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ergokedro.contrasts import contrast_table
-from ergokedro.convergence import convergence_table
-from ergokedro.corpus.synthetic import component_names, make_sources, sample_words
-from ergokedro.decomposition import decomposition_table
-from ergokedro.fits import fit_table
-from ergokedro.measurement import measure, windows_fingerprint
-from ergokedro.mixture import Component, Design, Manifest
-from ergokedro.nll import NLLArrays
+from ergokedro.analysis.bayes_mixture import mixture_nll
+from ergokedro.analysis.contrasts import contrast_table
+from ergokedro.analysis.convergence import convergence_table
+from ergokedro.analysis.curve_fits import fit_table
+from ergokedro.analysis.decomposition import decomposition_table
+from ergokedro.analysis.measurement import measure
+from ergokedro.analysis.nll import NLLArrays
+from ergokedro.analysis.specialists import specialist_table
+from ergokedro.data.hmm import position_nll
+from ergokedro.data.synthetic import component_names, make_sources, sample_words
+from ergokedro.design.evaluation_windows import windows_fingerprint
+from ergokedro.design.mixture import Component, Design, Manifest
+from ergokedro.design.runs import Run, plan_runs, run_name
 from ergokedro.parameters import (
     AnalysisParameters,
     ControlParameters,
@@ -22,9 +27,6 @@ from ergokedro.parameters import (
     SyntheticParameters,
     TrainingParameters,
 )
-from ergokedro.runs import Run, plan_runs, run_name
-from ergokedro.specialists import specialist_table
-from ergokedro.theory import mixture_nll, position_nll
 
 NAMES = component_names(5)
 DOCUMENTS, WINDOWS, LENGTH = 12, 4, 100

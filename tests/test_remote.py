@@ -11,13 +11,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ergokedro.corpus.cache import Corpus, write_corpus
-from ergokedro.corpus.sources import corpus_stream
+from ergokedro.data.corpus import Corpus, write_corpus
+from ergokedro.data.sources import corpus_stream
+from ergokedro.data.token_store import TokenStore
 from ergokedro.datasets.handles import CorpusDataset, FigureDataset, TokenStoreDataset
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters, SyntheticParameters
 from ergokedro.remote import RemoteCopy, is_remote, open_filesystem
-from ergokedro.store import TokenStore
 from project import Project
 
 s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed (extra `s3`)")

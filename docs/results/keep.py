@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from ergokedro.tracking import git_commit
+from ergokedro.runtime.tracking import git_commit
 
 ROOT = Path(__file__).parents[2]
 # The report links to these; the interactive ones and the vector graphics are too large to keep.

@@ -6,6 +6,7 @@ before any work starts; nodes receive the sub-models, never raw dictionaries.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -19,10 +20,11 @@ from pydantic import (
 )
 
 from ergokedro.errors import ErgokedroError
-from ergokedro.runs import Run, parse_k, plan_runs
 
 # A folder's name, and no way out of its folder.
 EXPERIMENT_NAME = r"^[\w-][\w.-]*$"
+LARGEST_K = 64
+_K_FORMS = "'all', one number (3), a range (2-4) or a list (1+3)"
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -351,6 +353,13 @@ class Parameters(_Model):
         pattern=EXPERIMENT_NAME,
         description="Folder of this experiment in every data layer; default: the environment's.",
     )
+    plugins: list[str] = Field(
+        [],
+        description=(
+            "Python modules to import first: they register controls, figures, models, optimizers, "
+            "learning-rate schedules or corpus sources of your own."
+        ),
+    )
     corpus: CorpusParameters = CorpusParameters()
     tokenizer: TokenizerParameters = TokenizerParameters()
     mixture: MixtureParameters = MixtureParameters()
@@ -379,15 +388,13 @@ class Parameters(_Model):
     @property
     def runs(self) -> list[int]:
         """The values of K to run, ascending."""
-        pinned = self.mixture.components
-        return parse_k(self.k, len(pinned) if pinned is not None else self.mixture.top_n)
+        return parse_k(self.k, self.n_components)
 
     @property
-    def all_runs(self) -> list[Run]:
-        """Every run to make: the chain, then the controls."""
+    def n_components(self) -> int:
+        """How many components the design has."""
         pinned = self.mixture.components
-        n_components = len(pinned) if pinned is not None else self.mixture.top_n
-        return plan_runs(self.runs, n_components, self.controls)
+        return len(pinned) if pinned is not None else self.mixture.top_n
 
 
 def validate_parameters(raw: dict[str, Any]) -> Parameters:
@@ -428,3 +435,39 @@ def _known_keys(location: tuple[Any, ...]) -> list[str]:
     for part in location[:-1]:
         model = model.model_fields[part].annotation
     return sorted(model.model_fields)
+
+
+def parse_k(value: int | str, default_largest: int) -> list[int]:
+    """Read the `k` setting.
+
+    Parameters
+    ----------
+    value : 'all', an int, 'a-b' (inclusive) or 'a+b+c'; forms may be combined ('1+3-5').
+    default_largest : what 'all' stands for: 1..default_largest.
+
+    Returns
+    -------
+    Ascending values of K without repeats.
+
+    Raises
+    ------
+    ErgokedroError
+        If the text has another form or a K lies outside 1..64.
+    """
+    text = str(value).strip()
+    if text == "all":
+        return list(range(1, default_largest + 1))
+    chosen: set[int] = set()
+    for part in text.split("+"):
+        match = re.fullmatch(r"\s*(\d{1,4})\s*(?:-\s*(\d{1,4})\s*)?", part)
+        if match is None or isinstance(value, bool):
+            raise ErgokedroError(f"k = {value!r} is not understood; give {_K_FORMS}.")
+        low = int(match[1])
+        high = int(match[2] or low)
+        if not 1 <= low <= high <= LARGEST_K:
+            raise ErgokedroError(
+                f"k = {value!r}: K counts components, so it lies in 1..{LARGEST_K} and a range "
+                "ascends."
+            )
+        chosen.update(range(low, high + 1))
+    return sorted(chosen)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline
 
-from ergokedro.configuration import current_parameters
+from ergokedro.design.runs import plan_runs
 from ergokedro.pipelines import analysis, data_processing, mixture_design, training
+from ergokedro.runtime.config_loader import current_parameters
 
 
 def register_pipelines() -> dict[str, Pipeline]:
     """All pipelines by name; `__default__` is the whole experiment."""
-    runs = current_parameters().all_runs
+    parameters = current_parameters()
+    runs = plan_runs(parameters.runs, parameters.n_components, parameters.controls)
     pipelines = {
         "data_processing": data_processing.create_pipeline(),
         "mixture_design": mixture_design.create_pipeline(runs),

@@ -4,10 +4,10 @@ import logging
 import os
 import warnings
 
-from ergokedro.configuration import ConfigLoader
-from ergokedro.console import plain_lines_without_terminal, told_once
-from ergokedro.hooks import ProjectHooks
-from ergokedro.sweep import SweepSession
+from ergokedro.runtime.config_loader import ConfigLoader
+from ergokedro.runtime.console import plain_lines_without_terminal, told_once
+from ergokedro.runtime.hooks import ProjectHooks
+from ergokedro.runtime.sweep import SweepSession
 
 HOOKS = (ProjectHooks(),)
 SESSION_CLASS = SweepSession

@@ -10,14 +10,14 @@ from typing import Any
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview
 
-from ergokedro.corpus.cache import Corpus, write_corpus
-from ergokedro.corpus.sources import CorpusStream
+from ergokedro.analysis.nll import NLLArrays, load_nll, save_nll
+from ergokedro.data.corpus import Corpus, write_corpus
+from ergokedro.data.sources import CorpusStream
+from ergokedro.data.token_store import TokenStore, open_store
+from ergokedro.data.tokenization import TokenizationPlan, write_store
+from ergokedro.data.tokenizer import Tokenizer, TokenizerDefinition, save_tokenizer
 from ergokedro.files import recover_directory
-from ergokedro.nll import NLLArrays, load_nll, save_nll
 from ergokedro.remote import RemoteCopy, is_remote
-from ergokedro.store import TokenStore, open_store
-from ergokedro.tokenize import TokenizationPlan, write_store
-from ergokedro.tokenizer import Tokenizer, TokenizerDefinition, save_tokenizer
 
 
 class HandleDataset(AbstractDataset[Any, Any]):
@@ -122,13 +122,13 @@ class ModelDataset(HandleDataset):
 
     def write(self, path: Path, data: Any) -> None:
         """Write config.json and safetensors."""
-        from ergokedro.model import save_model
+        from ergokedro.models.factory import save_model
 
         save_model(path, data)
 
     def open(self, path: Path) -> Any:
         """Read the weights."""
-        from ergokedro.model import load_model
+        from ergokedro.models.factory import load_model
 
         return load_model(path)
 

@@ -12,26 +12,27 @@ from typing import Any
 
 import pandas as pd
 
-from ergokedro import (
-    figures,
-    figures_decomposition,
-    figures_plotly,
-    figures_specialists,
-    measurement,
-    report,
+from ergokedro.analysis import checks, measurement
+from ergokedro.analysis.contrasts import contrast_table
+from ergokedro.analysis.controls import control_table
+from ergokedro.analysis.convergence import convergence_table
+from ergokedro.analysis.curve_fits import fit_table
+from ergokedro.analysis.decomposition import decomposition_table
+from ergokedro.analysis.nll import NLLArrays
+from ergokedro.analysis.specialists import specialist_table
+from ergokedro.data.token_store import TokenStore
+from ergokedro.data.tokenizer import Tokenizer
+from ergokedro.design.mixture import Design
+from ergokedro.design.runs import plan_runs
+from ergokedro.parameters import (
+    AnalysisParameters,
+    ControlParameters,
+    CorpusParameters,
+    Parameters,
+    parse_k,
 )
-from ergokedro.contrasts import contrast_table
-from ergokedro.controls import control_table
-from ergokedro.convergence import convergence_table
-from ergokedro.decomposition import decomposition_table
-from ergokedro.fits import fit_table
-from ergokedro.mixture import Design
-from ergokedro.nll import NLLArrays
-from ergokedro.parameters import AnalysisParameters, ControlParameters, CorpusParameters, Parameters
-from ergokedro.runs import parse_k, plan_runs
-from ergokedro.specialists import specialist_table
-from ergokedro.store import TokenStore
-from ergokedro.tokenizer import Tokenizer
+from ergokedro.reporting import report
+from ergokedro.reporting.figures import common, decomposition, interactive, specialists
 
 log = logging.getLogger(__name__)
 _TITLES = {
@@ -54,7 +55,7 @@ def compute_exact_nll(
     params: CorpusParameters,
 ) -> NLLArrays:
     """The least possible NLL of every evaluation window, where the corpus's sources are known."""
-    from ergokedro.optimum import exact_nll
+    from ergokedro.analysis.exact_optimum import exact_nll
 
     return exact_nll(token_store, tokenizer, evaluation_windows, design, params)
 
@@ -72,8 +73,8 @@ def measure(
     n_components = len(design.components)
     plan = plan_runs(parse_k(k, n_components), n_components, controls)
     nll, manifests, summaries = (_each(runs, kind) for kind in ("nll", "manifest", "summary"))
-    measurement.check_runs(plan, nll, manifests, summaries, evaluation_windows, design)
-    measurement.check_comparable(plan, summaries)
+    checks.check_runs(plan, nll, manifests, summaries, evaluation_windows, design)
+    checks.check_comparable(plan, summaries)
     by_run = dict(zip(plan, nll, strict=True))
     in_chain = [arrays for run, arrays in by_run.items() if run.in_chain]
     results = measurement.measure(in_chain, evaluation_windows, design, exact_nll, params)
@@ -95,57 +96,57 @@ def tabulate(
     results: pd.DataFrame, design: Design, parameters: dict[str, Any], **runs: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The short table of XE per K, and the checks against the exact optimum."""
-    reference = measurement.is_reference(_parameters(parameters, _each(runs, "summary")))
-    checks = measurement.acceptance(results, reference)
-    for row in checks[~checks.passed.astype(bool)].itertuples():
+    reference = checks.is_reference(_parameters(parameters, _each(runs, "summary")))
+    accepted = checks.acceptance(results, reference)
+    for row in accepted[~accepted.passed.astype(bool)].itertuples():
         log.warning("Check failed: %s is %.4f, the bound %.4f", row.check, row.value, row.bound)
-    return measurement.xe_table(results, design), checks
+    return measurement.xe_table(results, design), accepted
 
 
 def plot_xe_by_k(results: pd.DataFrame) -> tuple[Any, Any]:
     """The headline figure, printed and interactive."""
-    return figures.plot_xe_by_k(results), figures_plotly.plotly_xe_by_k(results)
+    return common.plot_xe_by_k(results), interactive.plotly_xe_by_k(results)
 
 
 def plot_in_context_xe(results: pd.DataFrame) -> tuple[Any, Any]:
     """L(t) of every K, printed and interactive."""
-    return figures.plot_in_context_xe(results), figures_plotly.plotly_in_context_xe(results)
+    return common.plot_in_context_xe(results), interactive.plotly_in_context_xe(results)
 
 
 def plot_learning_curves(design: Design, **runs: Any) -> Any:
     """Loss against tokens seen, for every K."""
     summaries, histories = _each(runs, "summary"), _each(runs, "history")
     by_k = {s["k"]: h for s, h in zip(summaries, histories, strict=True)}
-    return figures.plot_learning_curves(by_k, design.components)
+    return common.plot_learning_curves(by_k, design.components)
 
 
 def plot_component_heatmap(results: pd.DataFrame) -> tuple[Any, Any]:
     """Every K on every component, printed and interactive."""
     return (
-        figures.plot_component_heatmap(results),
-        figures_plotly.plotly_component_heatmap(results),
+        common.plot_component_heatmap(results),
+        interactive.plotly_component_heatmap(results),
     )
 
 
 def plot_decomposition(results: pd.DataFrame) -> tuple[Any, Any]:
     """Starvation, identification, interference of every K, printed and interactive."""
     return (
-        figures_decomposition.plot_decomposition(results),
-        figures_plotly.plotly_decomposition(results),
+        decomposition.plot_decomposition(results),
+        interactive.plotly_decomposition(results),
     )
 
 
 def plot_specialists(results: pd.DataFrame, design: Design) -> tuple[Any, Any]:
     """Specialists beside models of K, by tokens; and how far components can be told apart."""
     return (
-        figures_specialists.plot_specialists(results, design.total_tokens),
-        figures_specialists.plot_distinguishability(results),
+        specialists.plot_specialists(results, design.total_tokens),
+        specialists.plot_distinguishability(results),
     )
 
 
 def plot_controls(results: pd.DataFrame) -> Any:
     """The control series against K."""
-    return figures_decomposition.plot_controls(results)
+    return decomposition.plot_controls(results)
 
 
 def write_report(
@@ -175,7 +176,7 @@ def write_report(
 def _parameters(parameters: dict[str, Any], summaries: list[dict[str, Any]]) -> Parameters:
     """The settings of the analysed runs."""
     # Kedro has made models of some parts of the dictionary; validating takes both.
-    return measurement.trained_parameters(Parameters.model_validate(parameters), summaries)
+    return checks.trained_parameters(Parameters.model_validate(parameters), summaries)
 
 
 def _each(runs: dict[str, Any], kind: str) -> list[Any]:

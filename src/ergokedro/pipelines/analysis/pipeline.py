@@ -3,8 +3,8 @@
 from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
 
+from ergokedro.design.runs import Run
 from ergokedro.pipelines.analysis import nodes
-from ergokedro.runs import Run
 
 
 def create_pipeline(runs: list[Run]) -> Pipeline:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ergokedro.cleaning import clean_documents as clean
-from ergokedro.corpus.cache import Corpus
-from ergokedro.corpus.sources import CorpusStream, corpus_stream
-from ergokedro.near_duplicates import find_near_duplicates, none_found
+from ergokedro.data.cleaning import clean_documents as clean
+from ergokedro.data.corpus import Corpus
+from ergokedro.data.near_duplicates import find_near_duplicates, none_found
+from ergokedro.data.sources import CorpusStream, corpus_stream
+from ergokedro.data.tokenization import TokenizationPlan
+from ergokedro.data.tokenizer import Tokenizer, TokenizerDefinition, define_tokenizer
 from ergokedro.parameters import CorpusParameters, TokenizerParameters
-from ergokedro.tokenize import TokenizationPlan
-from ergokedro.tokenizer import Tokenizer, TokenizerDefinition, define_tokenizer
 
 
 def fetch_corpus(params: CorpusParameters) -> CorpusStream:

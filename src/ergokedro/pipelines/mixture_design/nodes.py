@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from ergokedro import heldout, mixture
-from ergokedro.accounting import token_accounting
-from ergokedro.mixture import Design, Manifest
-from ergokedro.parameters import ControlParameters, EvaluationParameters, MixtureParameters
-from ergokedro.runs import parse_k, plan_runs
-from ergokedro.store import TokenStore
-from ergokedro.tokenizer import Tokenizer
+from ergokedro.data.token_store import TokenStore
+from ergokedro.data.tokenizer import Tokenizer
+from ergokedro.design import evaluation_windows, mixture
+from ergokedro.design.accounting import token_accounting
+from ergokedro.design.mixture import Design, Manifest
+from ergokedro.design.runs import plan_runs
+from ergokedro.parameters import ControlParameters, EvaluationParameters, MixtureParameters, parse_k
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def account_tokens(token_store: TokenStore) -> pd.DataFrame:
 
 def plot_token_accounting(accounting: pd.DataFrame, design: Design) -> Any:
     """Draw the accounting with the chosen components and the budget, as a matplotlib figure."""
-    from ergokedro.figures_corpus import plot_accounting
+    from ergokedro.reporting.figures.corpus import plot_accounting
 
     return plot_accounting(accounting, design)
 
@@ -64,4 +64,4 @@ def choose_evaluation_windows(
     token_store: TokenStore, design: Design, params: EvaluationParameters
 ) -> pd.DataFrame:
     """Choose the held-out windows on which every model is measured."""
-    return heldout.choose_evaluation_windows(token_store, design, params)
+    return evaluation_windows.choose_evaluation_windows(token_store, design, params)

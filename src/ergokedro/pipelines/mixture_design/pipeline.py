@@ -2,8 +2,8 @@
 
 from kedro.pipeline import Pipeline, node
 
+from ergokedro.design.runs import Run
 from ergokedro.pipelines.mixture_design import nodes
-from ergokedro.runs import Run
 
 
 def create_pipeline(runs: list[Run]) -> Pipeline:

@@ -13,12 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from ergokedro import tracking
-from ergokedro.mixture import Manifest, check_current
-from ergokedro.nll import NLLArrays, find_nll, save_nll
+from ergokedro.analysis.nll import NLLArrays, find_nll, save_nll
+from ergokedro.data.token_store import TokenStore
+from ergokedro.data.tokenizer import Tokenizer
+from ergokedro.design.mixture import Manifest, check_current
 from ergokedro.parameters import EvaluationParameters, ModelParameters, TrainingParameters
-from ergokedro.store import TokenStore
-from ergokedro.tokenizer import Tokenizer
+from ergokedro.runtime import tracking
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +37,13 @@ def train_model(
 
     What an earlier call left in the folder `checkpoints` is gone on with.
     """
-    from ergokedro.checkpoint import Checkpoints, run_identity
-    from ergokedro.evaluation import pick_windows
-    from ergokedro.measurement import windows_fingerprint
-    from ergokedro.model import model_config
-    from ergokedro.parallel import train_in_processes
-    from ergokedro.training import train
-    from ergokedro.windows import TrainingWindows
+    from ergokedro.design.evaluation_windows import windows_fingerprint
+    from ergokedro.design.training_windows import TrainingWindows
+    from ergokedro.models.factory import model_config
+    from ergokedro.training.checkpoint import Checkpoints, run_identity
+    from ergokedro.training.evaluation import pick_windows
+    from ergokedro.training.launcher import train_in_processes
+    from ergokedro.training.trainer import train
 
     check_current(manifest, token_store, tokenizer)
     seed += manifest.seed_offset
@@ -104,12 +104,12 @@ def evaluate_model(
 
     Kept beside the checkpoints, too: the same code does not measure the same weights twice.
     """
-    from ergokedro.checkpoint import versions
-    from ergokedro.evaluation import evaluate
-    from ergokedro.machine import choose_device, cpu_threads, keep_freed_memory
-    from ergokedro.measurement import windows_fingerprint
-    from ergokedro.model import check_weights
+    from ergokedro.design.evaluation_windows import windows_fingerprint
+    from ergokedro.models.factory import check_weights
     from ergokedro.progress import progress_bar
+    from ergokedro.training.checkpoint import versions
+    from ergokedro.training.device import choose_device, cpu_threads, keep_freed_memory
+    from ergokedro.training.evaluation import evaluate
 
     check_current(manifest, token_store, tokenizer)
     check_weights(trained, summary, manifest.fingerprint)

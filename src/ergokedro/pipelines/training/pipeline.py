@@ -2,8 +2,8 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
+from ergokedro.design.runs import Run
 from ergokedro.pipelines.training import nodes
-from ergokedro.runs import Run
 
 _SHARED = {"token_store", "tokenizer", "evaluation_windows"}
 _PARAMETERS = ("params:model", "params:training", "params:evaluation", "params:seed")

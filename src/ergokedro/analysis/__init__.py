@@ -1,0 +1,1 @@
+"""What the NLL arrays say; never needs a model."""

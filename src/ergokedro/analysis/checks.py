@@ -1,0 +1,146 @@
+"""Are the results current, comparable, and right where the truth is known?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ergokedro.analysis.nll import NLLArrays
+from ergokedro.design.evaluation_windows import windows_fingerprint
+from ergokedro.design.mixture import Design, Manifest
+from ergokedro.design.runs import Run
+from ergokedro.errors import ErgokedroError
+from ergokedro.parameters import MACHINE_SETTINGS, Parameters
+
+
+def check_runs(
+    plan: list[Run],
+    runs: list[NLLArrays],
+    manifests: list[Manifest],
+    summaries: list[dict[str, Any]],
+    windows: pd.DataFrame,
+    design: Design,
+) -> None:
+    """Refuse what was made for other windows, manifests, weights or designs than the present ones.
+
+    Raises
+    ------
+    ErgokedroError
+        Naming what is stale and the command that makes it anew.
+    """
+    expected = windows_fingerprint(windows)
+    shapes = _shapes(windows, design)
+    for planned, run, manifest, summary in zip(plan, runs, manifests, summaries, strict=True):
+        labels = [design.components[place - 1] for place in planned.components]
+        if (manifest.store, list(dict.fromkeys(manifest.labels))) != (design.store, labels):
+            raise ErgokedroError(
+                f"The manifest of {manifest.run} was made for another design. Run "
+                "`kedro run --pipelines mixture_design,training` to renew manifests and results."
+            )
+        current = {
+            "evaluation windows": (run.meta["fingerprints"]["evaluation_windows"], expected),
+            "manifest": (run.meta["fingerprints"]["manifest"], manifest.fingerprint),
+            "weights": (run.meta["fingerprints"]["weights"], summary["final_weights"]),
+            "shape": ({split: each.shape for split, each in run.nll.items()}, shapes),
+        }
+        stale = [name for name, (found, wanted) in current.items() if found != wanted]
+        if stale:
+            which = f" --params k={manifest.k}" if planned.in_chain else ""
+            raise ErgokedroError(
+                f"The results of {manifest.run} are stale: they were measured with other "
+                f"{' and '.join(stale)} than the present ones. Run "
+                f"`kedro run --pipelines training{which}` to renew them."
+            )
+
+
+def _shapes(windows: pd.DataFrame, design: Design) -> dict[str, tuple[int, int]]:
+    counts = windows.groupby("split").size()
+    return {str(split): (int(n), design.window_length - 1) for split, n in counts.items()}
+
+
+_SAME = ("batch_size", "parameters")
+_SAME_SEED = ("seed", "initial_weights")
+_SAME_TOTAL = ("epochs", "steps", "tokens_seen", "schedule")
+
+
+def trained_parameters(parameters: Parameters, summaries: list[dict[str, Any]]) -> Parameters:
+    """`parameters`, with the model and training settings that the runs were really trained with.
+
+    Analysis may be run by another command, with other settings, than training was.
+    """
+    settings = summaries[0]["settings"]
+    changes = {name: getattr(parameters, name).model_validate(settings[name]) for name in settings}
+    return parameters.model_copy(update={"seed": summaries[0]["seed"], **changes})
+
+
+def check_comparable(plan: list[Run], summaries: list[dict[str, Any]]) -> None:
+    """Refuse to compare runs that differ in more than their mixture, or the control's intent.
+
+    Raises
+    ------
+    ErgokedroError
+        Naming what differs, between which runs, and the remedy.
+    """
+    first = summaries[0]
+    for run, other in zip(plan, summaries, strict=True):
+        same_seed = _SAME_SEED if run.seed_offset == 0 else ()
+        same_total = _SAME_TOTAL if run.divisor == run.k and run.repeats == 1 else ()
+        for key in (*same_seed, *same_total, *_SAME):
+            if other[key] != first[key]:
+                raise ErgokedroError(
+                    f"{first['run']} and {other['run']} cannot be compared: they differ in {key} "
+                    f"({first[key]} and {other[key]}). Run `kedro run --pipelines training` so "
+                    "that all K are trained with the same parameters."
+                )
+
+
+def is_reference(parameters: Parameters) -> bool:
+    """Are these the default corpus, mixture, model and training, whose excess has known bounds?"""
+    default = Parameters()
+    return all(getattr(parameters, name) == getattr(default, name) for name in _REFERENCE) and (
+        parameters.training.model_dump(exclude=_NOT_PROTOCOL)
+        == default.training.model_dump(exclude=_NOT_PROTOCOL)
+    )
+
+
+_REFERENCE = ("corpus", "tokenizer", "mixture", "model")
+_NOT_PROTOCOL = {*MACHINE_SETTINGS, "log_points", "validation_points", "validation_windows"}
+
+
+def acceptance(results: pd.DataFrame, reference: bool) -> pd.DataFrame:
+    """Does the instrument read right where the truth is known (series chain)?
+
+    No trained model may lie below the exact optimum by more than 3 standard errors, on any split:
+    that would mean held-out text in training or a model that sees the future. With the reference
+    parameters the excess on test text is below 0.005 nats at K = 1 and 0.015 at K = 5, and grows.
+
+    Parameters
+    ----------
+    reference : of :func:`is_reference`.
+
+    Returns
+    -------
+    Columns check, value, bound, passed; empty where the optimum is not known.
+    """
+    excess = results[(results.quantity == "excess") & (results.series == "chain")]
+    rows: list[tuple[str, float, float, bool]] = []
+    for k, each in excess.assign(z=excess.value / excess.standard_error).groupby("k"):
+        lowest = float(each.z.min())
+        check = f"K = {k}: no leak (excess in standard errors, lowest split)"
+        # Not `lowest >= -3`: without a standard error nothing speaks of a leak.
+        rows.append((check, lowest, -3.0, not lowest < -3))
+    test = excess[excess.split == "test"].sort_values("k").set_index("k").value
+    if reference:
+        for k, bound in _BOUNDS.items():
+            if k in test.index:
+                value = float(test[k])
+                rows.append((f"K = {k}: excess on test text, nats", value, bound, value < bound))
+        if len(test) > 1:
+            rise = float(test.iloc[-1] - test.iloc[0])
+            check = f"excess grows from K = {test.index[0]} to {test.index[-1]}, nats"
+            rows.append((check, rise, 0.0, rise > 0))
+    return pd.DataFrame(rows, columns=["check", "value", "bound", "passed"])
+
+
+_BOUNDS = {1: 0.005, 5: 0.015}

@@ -1,0 +1,132 @@
+"""How fast context helps: curves of L(t), fitted by position.
+
+Two forms, both with a floor a that is a parameter of the fit and nothing more: it is *not* the
+entropy rate of the text (on a curve whose floor is known, its interval has missed it).
+
+    power law     L(t) = a + b t^-c
+    exponential   L(t) = a + b exp(-t / tau)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ergokedro.analysis.bootstrap import Interval, intervals
+from ergokedro.analysis.nll import NLLArrays
+from ergokedro.analysis.series import RESULT_COLUMNS, selections
+from ergokedro.design.mixture import Design
+from ergokedro.parameters import AnalysisParameters
+
+# Bootstrap replicates that are fitted: enough for an interval's ends to two digits.
+_REPLICATES = 100
+
+
+class Form(NamedTuple):
+    """A curve: its function of (t, a, b, c), the name of c, and where its fit starts."""
+
+    curve: Callable[..., np.ndarray]
+    shape: str
+    start: float
+
+
+def power_law(t: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
+    """a + b t^-c."""
+    return a + b * t**-c
+
+
+def exponential(t: np.ndarray, a: float, b: float, tau: float) -> np.ndarray:
+    """a + b exp(-t / tau)."""
+    return a + b * np.exp(-t / tau)
+
+
+FORMS = {"power": Form(power_law, "c", 0.7), "exponential": Form(exponential, "tau", 10.0)}
+
+
+def fit_table(
+    runs: list[NLLArrays],
+    windows: pd.DataFrame,
+    design: Design,
+    params: AnalysisParameters,
+    split: str = "test",
+) -> pd.DataFrame:
+    """Fits to the L(t) of every run of the chain, as rows of the tidy results.
+
+    Returns
+    -------
+    Series 'chain' and 'smallest'; quantities fit_power_a, _b, _c, _rmse and fit_exponential_a, _b,
+    _tau, _rmse: in nats, but for c (unit 1) and tau (tokens).
+    """
+    units = {"c": "1", "tau": "tokens"}
+    here = windows[windows.split == split].reset_index(drop=True)
+    rows = []
+    for run in runs:
+        common = {"run": run.meta["run"], "k": run.meta["k"], "seed": run.meta["seed"]}
+        for selection in selections(here, design, run.meta["components"]):
+            if selection.series not in ("chain", "smallest"):
+                continue
+            tags = {**common, **selection.tags(), "split": split, "position": 0}
+            replicates = selection.replicates(run.nll[split], params)
+            for form, parameter, interval in fit_curves(replicates, params.confidence):
+                names = {
+                    "quantity": f"fit_{form}_{parameter}",
+                    "unit": units.get(parameter, "nats"),
+                }
+                rows.append({**tags, **names, **interval._asdict()})
+    return pd.DataFrame(rows, columns=RESULT_COLUMNS)
+
+
+def fit_curves(replicates: np.ndarray, confidence: float) -> Iterator[tuple[str, str, Interval]]:
+    """Fit both forms to L(t), each position weighted by its bootstrap variance.
+
+    Parameters
+    ----------
+    replicates : float64 (B + 1, W - 1), bootstrap means of L(2..W), row 0 the estimate itself.
+    confidence : of the intervals of the parameters, from fits to the first 100 replicates.
+
+    Yields
+    ------
+    form, parameter ('a', 'b', 'c' or 'tau', or 'rmse': root of the mean squared residual, nats),
+    interval. A form that does not converge, or without bootstrap variance, gives nothing.
+    """
+    t = np.arange(2, replicates.shape[1] + 2, dtype=np.float64)
+    errors = replicates[1:].std(axis=0, ddof=1)
+    if not np.isfinite(errors).all() or (errors <= 0).any() or len(t) <= 3:
+        return
+    for name, form in FORMS.items():
+        fits = _fit_all(form, t, replicates[: _REPLICATES + 1], errors)
+        if fits is None:
+            continue
+        left = replicates[0] - form.curve(t, *fits[0])
+        rmse = float(np.sqrt((left**2).mean()))
+        names = ("a", "b", form.shape)
+        yield from zip([name] * 3, names, intervals(fits, confidence), strict=True)
+        yield name, "rmse", Interval(rmse, np.nan, np.nan, np.nan)
+
+
+def _fit_all(
+    form: Form, t: np.ndarray, curves: np.ndarray, errors: np.ndarray
+) -> np.ndarray | None:
+    """Parameters of every curve, (n, 3), or None where the estimate itself has no fit."""
+    from scipy.optimize import least_squares
+
+    def residuals(parameters: np.ndarray, curve: np.ndarray) -> np.ndarray:
+        a, b, log_c = parameters  # the logarithm keeps c above 0
+        return (form.curve(t, a, b, np.exp(log_c)) - curve) / errors
+
+    start = np.array([curves[0, -1], curves[0, 0] - curves[0, -1], np.log(form.start)])
+    fits: list[np.ndarray] = []
+    for each in curves:
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            found = least_squares(residuals, start, method="lm", max_nfev=300, args=(each,))
+        if found.success and np.isfinite(found.x).all():
+            fits.append(found.x)
+        elif not fits:
+            return None
+        start = fits[0]  # the replicates lie around the estimate
+    result = np.array(fits)
+    result[:, 2] = np.exp(result[:, 2])
+    return result

@@ -1,0 +1,162 @@
+"""What the NLL arrays say: XE by K and component, in context, against the optimum, with intervals.
+
+Three series of XE against K are kept apart, because they answer different questions: `chain` (the
+mean over the components that K was trained on), `smallest` (the first component alone, which every
+K was trained on: a fixed set of windows) and `all` (the mean over all chosen components, seen in
+training or not). Every component weighs the same in a mean; within it, every token does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from ergokedro.analysis.bootstrap import Interval, intervals
+from ergokedro.analysis.nll import NLLArrays
+from ergokedro.analysis.series import RESULT_COLUMNS, Selection, selections
+from ergokedro.design.mixture import Design
+from ergokedro.parameters import AnalysisParameters
+
+# Positions of the in-context gain: the first 4 and the last 10 predictions (2..5, 91..100).
+_GAIN_FIRST, _GAIN_LAST = 4, 10
+
+
+def component_means(nll: NLLArrays, windows: pd.DataFrame) -> pd.DataFrame:
+    """Mean NLL by split and component, and over all ("all", each component weighing the same).
+
+    Returns
+    -------
+    Columns split, component, xe (nats a token).
+    """
+    rows = []
+    for split, values in nll.nll.items():
+        component = windows.component[windows.split == split].to_numpy()
+        means = pd.Series(values.mean(axis=1, dtype=np.float64)).groupby(component).mean()
+        rows += [(split, name, float(xe)) for name, xe in means.items()]
+        rows.append((split, "all", float(means.mean())))
+    return pd.DataFrame(rows, columns=["split", "component", "xe"])
+
+
+def measure(
+    runs: list[NLLArrays],
+    windows: pd.DataFrame,
+    design: Design,
+    exact: NLLArrays,
+    params: AnalysisParameters,
+) -> pd.DataFrame:
+    """All results as a tidy table.
+
+    Parameters
+    ----------
+    runs : one per K.
+    windows : the evaluation windows, in the order of the arrays.
+    exact : NLL of the exact optimum under the key 'split/k3', or no arrays where it is unknown.
+
+    Returns
+    -------
+    One row per number: run, k, seed, split, quantity, series, component, trained (all components
+    behind it were trained on), position (2..W, or 0 for a mean over positions), value, low, high,
+    standard_error, windows, documents, unit. Quantities:
+
+    - xe;
+    - in_context_xe, L(t) by position, and binned_in_context_xe, its means over bins of positions
+      that widen, at their geometric middle;
+    - in_context_gain, L(t) over the first 4 predictions less that over the last 10;
+    - exact_xe, exact_in_context_xe, exact_binned_in_context_xe, of the exact Bayes reader of the K
+      sources, and excess of xe over exact_xe, paired by window. Only where all components were
+      trained on: elsewhere that reader is no optimum;
+    - difference_to_k1, xe less that of K = 1, paired by window (series smallest).
+    """
+    base = next((run for run in runs if run.meta["k"] == 1), None)
+    rows = []
+    for run in runs:
+        for split in run.nll:
+            here = windows[windows.split == split].reset_index(drop=True)
+            optimum = exact.nll.get(f"{split}/{run.meta['run']}")
+            for selection in selections(here, design, run.meta["components"]):
+                common = {
+                    "run": run.meta["run"],
+                    "k": run.meta["k"],
+                    "seed": run.meta["seed"],
+                    "split": split,
+                    **selection.tags(),
+                    "unit": "nats",
+                }
+                best = optimum if selection.trained else None
+                reference = base.nll[split] if base is not None and run is not base else None
+                for quantity, position, interval in _quantities(
+                    run.nll[split], selection, params, best, reference
+                ):
+                    row = {"quantity": quantity, "position": position, **interval._asdict()}
+                    rows.append({**common, **row})
+    return pd.DataFrame(rows)[RESULT_COLUMNS]
+
+
+def _quantities(
+    nll: np.ndarray,
+    selection: Selection,
+    params: AnalysisParameters,
+    optimum: np.ndarray | None,
+    base: np.ndarray | None,
+) -> Iterator[tuple[str, int, Interval]]:
+    """(quantity, position, interval) of one run on one selection."""
+    yield "xe", 0, selection.mean(nll, params)
+    if optimum is not None:
+        yield "exact_xe", 0, selection.mean(optimum, params)
+        yield "excess", 0, selection.mean(nll - optimum, params)
+    if selection.series == "component":
+        return
+    replicates = selection.replicates(nll, params)
+    for position, interval in enumerate(intervals(replicates, params.confidence), start=2):
+        yield "in_context_xe", position, interval
+    yield from _binned("binned_in_context_xe", replicates, params)
+    gain = replicates[:, :_GAIN_FIRST].mean(axis=1) - replicates[:, -_GAIN_LAST:].mean(axis=1)
+    yield "in_context_gain", 0, intervals(gain[:, None], params.confidence)[0]
+    if optimum is not None:
+        exact = selection.replicates(optimum, params)
+        for position, interval in enumerate(intervals(exact, params.confidence), start=2):
+            yield "exact_in_context_xe", position, interval
+        yield from _binned("exact_binned_in_context_xe", exact, params)
+    if base is not None and selection.series == "smallest":
+        yield "difference_to_k1", 0, selection.mean(nll - base, params)
+
+
+def _binned(
+    quantity: str, replicates: np.ndarray, params: AnalysisParameters
+) -> Iterator[tuple[str, int, Interval]]:
+    """Means over bins of positions that widen by a third, named by their geometric middle."""
+    last = replicates.shape[1] + 1
+    first = 2
+    while first <= last:
+        stop = min(last + 1, max(first + 1, round(first * 4 / 3)))
+        # A last bin too narrow to be worth a point goes to the one before it.
+        stop = last + 1 if stop + (stop - first) // 2 > last else stop
+        mean = replicates[:, first - 2 : stop - 2].mean(axis=1, keepdims=True)
+        yield quantity, round(np.sqrt(first * (stop - 1))), intervals(mean, params.confidence)[0]
+        first = stop
+
+
+def xe_table(results: pd.DataFrame, design: Design, split: str = "test") -> pd.DataFrame:
+    """The short table: one row per K, nats a token.
+
+    Returns
+    -------
+    Columns k, components, xe, low, high (series chain), smallest (XE of the smallest component),
+    and where the optimum is known optimum and excess.
+    """
+    here = results[(results.split == split) & (results.position == 0)].set_index("k").sort_index()
+
+    def rows(quantity: str, series: str) -> pd.DataFrame:
+        return here[(here.quantity == quantity) & (here.series == series)]
+
+    xe = rows("xe", "chain")
+    table = xe[["value", "low", "high"]].rename(columns={"value": "xe"})
+    table.insert(0, "components", [", ".join(design.components[:k]) for k in xe.index])
+    table["smallest"] = rows("xe", "smallest").value
+    excess = rows("excess", "chain")
+    if len(excess):
+        table["optimum"] = rows("exact_xe", "chain").value
+        table["excess"] = excess.value
+    return table.reset_index()

@@ -1,0 +1,1 @@
+"""Corpus to token store: sources, cleaning, tokenizer, store, and the hidden Markov sources."""

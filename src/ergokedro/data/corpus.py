@@ -1,0 +1,175 @@
+"""The corpus as it is kept on disk: one Parquet file per split and a JSON sidecar."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from ergokedro.data.sources import SCHEMA, SPLITS, CorpusStream
+from ergokedro.errors import ErgokedroError
+from ergokedro.files import atomic_directory, canonical_json
+
+log = logging.getLogger(__name__)
+
+# Bounds of a row group, the unit in which the corpus is read, tokenized and resumed.
+BLOCK_ROWS = 1024
+BLOCK_BYTES = 16 * 2**20
+_SIDECAR = "corpus.json"
+
+
+class Corpus:
+    """A cached corpus; a light handle that pickles as its path.
+
+    Attributes
+    ----------
+    labels : category names.
+    rows : documents per split.
+    fingerprint : hash of every text and label in order.
+    provenance : the source's key and resolved revision.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        try:
+            meta = json.loads((self.path / _SIDECAR).read_bytes())
+        except (OSError, ValueError) as error:
+            raise ErgokedroError(
+                f"{self.path} holds no readable corpus ({error}); run "
+                "`kedro run --pipelines data_processing`."
+            ) from error
+        self.labels: list[str] = meta["labels"]
+        self.rows: dict[str, int] = meta["rows"]
+        self.fingerprint: str = meta["fingerprint"]
+        self.provenance: dict[str, Any] = meta["provenance"]
+        self._files: dict[str, pq.ParquetFile] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Corpus, (self.path,)
+
+    def __repr__(self) -> str:
+        return f"Corpus({self.path}: {self.rows}, labels {', '.join(self.labels)})"
+
+    def blocks(self) -> list[tuple[str, int]]:
+        """All (split, row group) pairs in order."""
+        return [
+            (split, group)
+            for split in SPLITS
+            for group in range(self._file(split).metadata.num_row_groups)
+        ]
+
+    def block_rows(self, split: str, group: int) -> int:
+        """Documents of one row group."""
+        return int(self._file(split).metadata.row_group(group).num_rows)
+
+    def read_block(self, split: str, group: int) -> pa.Table:
+        """One row group: columns text (large_string, null if missing) and label."""
+        return self._file(split).read_row_group(group, columns=["text", "label"])
+
+    def _file(self, split: str) -> pq.ParquetFile:
+        # Opened once: reading the footer of a large file takes longer than reading a block.
+        if split not in self._files:
+            self._files[split] = pq.ParquetFile(self.path / f"{split}.parquet")
+        return self._files[split]
+
+
+def write_corpus(path: Path, stream: CorpusStream) -> Corpus:
+    """Read `stream` into `path`, unless an equal source is there already."""
+    try:
+        cached = Corpus(path)
+        if cached.provenance["key"] == stream.key:
+            log.info("Using the cached corpus in %s (delete it to read the source again)", path)
+            return cached
+    except ErgokedroError:
+        pass  # nothing usable there: read the source
+    opened = stream.open()
+    with atomic_directory(Path(path)) as work:
+        rows, seen, digest = _write_splits(work, opened.batches)
+        labels = opened.labels or sorted(seen)
+        if len(seen) < 2:
+            raise ErgokedroError(
+                f"The corpus has the labels {sorted(seen)}; comparing components needs at least "
+                "two. Check corpus.label_column."
+            )
+        meta = {
+            "labels": labels,
+            "rows": rows,
+            "fingerprint": digest,
+            "provenance": {"key": stream.key, "revision": opened.revision},
+        }
+        (work / _SIDECAR).write_bytes(canonical_json(meta))
+    source = stream.key.get("source", "a stream")
+    log.info("Corpus: %s documents of %s in %s", sum(rows.values()), source, path)
+    return Corpus(path)
+
+
+def _write_splits(
+    work: Path, batches: Iterator[tuple[str, pa.RecordBatch]]
+) -> tuple[dict[str, int], set[str], str]:
+    """Write the Parquet files; give documents per split, labels seen and the content hash."""
+    digests = {split: xxhash.xxh3_128() for split in SPLITS}
+    rows = dict.fromkeys(SPLITS, 0)
+    seen: set[str] = set()
+    writers = {split: _BlockWriter(work / f"{split}.parquet") for split in SPLITS}
+    try:
+        for split, batch in batches:
+            rows[split] += batch.num_rows
+            seen.update(label for label in batch["label"].unique().to_pylist() if label)
+            writers[split].add(batch, digests[split])
+    finally:
+        for split, writer in writers.items():
+            writer.close(digests[split])
+    whole = b"".join(digests[split].digest() for split in SPLITS)
+    return rows, seen, xxhash.xxh3_128_hexdigest(whole)
+
+
+class _BlockWriter:
+    """Gathers batches into row groups whose borders depend on the content alone."""
+
+    def __init__(self, path: Path):
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=["label"])
+        self._pending: list[pa.RecordBatch] = []
+        self._rows = 0
+        self._bytes = 0
+
+    def add(self, batch: pa.RecordBatch, digest: Any) -> None:
+        lengths = _text_lengths(batch)
+        start = 0
+        for row, length in enumerate(lengths):
+            full = self._rows == BLOCK_ROWS or self._bytes + length > BLOCK_BYTES
+            if full and self._rows:
+                self._pending.append(batch.slice(start, row - start))
+                self._flush(digest)
+                start = row
+            self._rows += 1
+            self._bytes += int(length)
+        self._pending.append(batch.slice(start))
+
+    def _flush(self, digest: Any) -> None:
+        table = pa.Table.from_batches(self._pending, SCHEMA).combine_chunks()
+        for text, label in zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True):
+            for value in (text, label):
+                data = b"\xff" if value is None else value.encode()
+                digest.update(len(data).to_bytes(8, "little"))
+                digest.update(data)
+        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+        self._pending, self._rows, self._bytes = [], 0, 0
+
+    def close(self, digest: Any) -> None:
+        if self._rows:
+            self._flush(digest)
+        self._writer.close()
+
+
+def _text_lengths(batch: pa.RecordBatch) -> np.ndarray:
+    """UTF-8 bytes of every text, 0 where it is missing."""
+    import pyarrow.compute as pc
+
+    return pc.fill_null(pc.binary_length(batch["text"]), 0).to_numpy(zero_copy_only=False)

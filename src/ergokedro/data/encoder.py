@@ -1,0 +1,122 @@
+"""From text to token ids: a fast encoder where it proves itself, else the reference.
+
+The reference is the Hugging Face `tokenizers` library. `fastokens` gives the same ids many times
+faster for the tokenizers that it can take; it is used only after it has given the reference's ids
+for a sample of the corpus and for texts that tokenizers commonly differ on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ergokedro.data.tokenizer import LARGEST_VOCABULARY, Tokenizer
+from ergokedro.errors import ErgokedroError
+
+log = logging.getLogger(__name__)
+
+# Token ids of all texts back to back (unsigned integers), and each text's number of them (int64).
+Encoded = tuple[np.ndarray, np.ndarray]
+Encoder = Callable[[Sequence[str]], Encoded]
+
+# The reference encodes a few megabytes a second: enough text to prove, little enough to wait for.
+SAMPLE_CHARACTERS = 400_000
+_TRICKY = (
+    "",
+    " ",
+    "\n\n \t\r\n  x",
+    "a" + " " * 60 + "b" + "\n" * 30,
+    "<|endoftext|> inside <|padding|>.</s> [UNK] <pad>",
+    "\x00\x01\x1b[0m\x7f\x85\u2028\u200b\ufeff\ufffd\ufffe",
+    "cafe\u0301 caf\u00e9 \ufb01 \u2126 \u1e9b\u0323 A\u030a",  # several Unicode normal forms
+    "Don't WE'LL it\u2019s 1234567890 3.14e-10 x_1^{2} \\alpha$",
+    "\u65e5\u672c\u8a9e \u0627\u0644\u0639\u0631\u0628\u064a\u0629 \U0001f469\u200d\U0001f52c",
+    "https://arxiv.org/abs/2505.18373?x=%20&y#z " + "ab" * 300,
+)
+
+
+def choose_encoder(tokenizer: Tokenizer, sample: Sequence[str]) -> Encoder:
+    """The fast encoder if it agrees with the reference on `sample`, else the reference.
+
+    Parameters
+    ----------
+    sample : texts of the corpus; of their first characters, `SAMPLE_CHARACTERS` in all are used.
+    """
+    share = SAMPLE_CHARACTERS // max(1, len(sample))
+    texts = [*_TRICKY, *(text[:share] for text in sample)]
+    try:
+        fast = fast_encoder(tokenizer)
+        expected, found = reference_encoder(tokenizer)(texts), fast(texts)
+    except ImportError:
+        log.info("Encoding with tokenizers (fastokens is not installed)")
+        return reference_encoder(tokenizer)
+    except Exception as error:  # whatever a tokenizer that it does not know raises there
+        log.warning("Encoding with tokenizers: fastokens cannot take this tokenizer (%s)", error)
+        return reference_encoder(tokenizer)
+    if not all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True)):
+        log.warning("Encoding with tokenizers: fastokens gives other ids for this tokenizer")
+        return reference_encoder(tokenizer)
+    log.info("Encoding with fastokens; its ids equal those of tokenizers on %d texts", len(texts))
+    return fast
+
+
+def reference_encoder(tokenizer: Tokenizer) -> Encoder:
+    """The `tokenizers` library."""
+    backend = tokenizer.backend
+
+    def encode(texts: Sequence[str]) -> Encoded:
+        encodings = backend.encode_batch_fast(texts, add_special_tokens=False)
+        ids = [np.array(encoding.ids, dtype=np.uint32) for encoding in encodings]
+        lengths = np.array([len(part) for part in ids], dtype=np.int64)
+        return np.concatenate([np.empty(0, np.uint32), *ids]), lengths
+
+    return encode
+
+
+def fast_encoder(tokenizer: Tokenizer) -> Encoder:
+    """The `fastokens` library.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+    ValueError
+        If it cannot take the tokenizer.
+    """
+    from fastokens import Tokenizer as Backend
+
+    backend = Backend.from_file(str(tokenizer.definition))
+    backend.no_truncation()
+
+    def encode(texts: Sequence[str]) -> Encoded:
+        # Special tokens in a text are text, as in `Tokenizer.backend`.
+        ids, offsets = backend.encode_batch_flat(list(texts), split_special_tokens=True)
+        return np.frombuffer(ids, "<u4"), np.diff(np.frombuffer(offsets, "<u8")).astype(np.int64)
+
+    return encode
+
+
+def encode_uint16(encode: Encoder, texts: Sequence[str], first_document: int) -> Encoded:
+    """Encode the texts of documents `first_document`, … as the store holds them.
+
+    Returns
+    -------
+    ids little-endian uint16 (n,) and lengths int64 (len(texts),).
+
+    Raises
+    ------
+    ErgokedroError
+        If an id does not fit, with the number of the document.
+    """
+    ids, lengths = encode(texts)
+    if len(ids) and ids.max() >= LARGEST_VOCABULARY:
+        place = int((ids >= LARGEST_VOCABULARY).argmax())
+        document = first_document + int(np.searchsorted(np.cumsum(lengths), place, side="right"))
+        raise ErgokedroError(
+            f"Document {document} of the corpus has the token id {ids[place]:,}, but the uint16 "
+            f"store holds ids below {LARGEST_VOCABULARY:,}. Choose a tokenizer.source with a "
+            "smaller vocabulary."
+        )
+    return ids.astype("<u2"), lengths

@@ -1,0 +1,263 @@
+"""From cached text to a token store: encode block by block, then sort the documents.
+
+Every finished block is kept in `<store>.blocks`, so interrupted work goes on where it stopped.
+No step holds the text or the tokens of more than one block in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xxhash
+
+from ergokedro.data.cleaning import KEPT
+from ergokedro.data.corpus import Corpus
+from ergokedro.data.encoder import Encoder, choose_encoder, encode_uint16
+from ergokedro.data.sources import SPLITS
+from ergokedro.data.token_store import (
+    FORMAT,
+    INDEX_COLUMNS,
+    TOKEN_DTYPE,
+    TOKENS,
+    TokenStore,
+    open_store,
+    seal_store,
+)
+from ergokedro.data.tokenizer import Tokenizer
+from ergokedro.errors import ErgokedroError
+from ergokedro.files import atomic_directory, fingerprint, write_atomic
+from ergokedro.progress import ProgressBar, progress_bar
+
+log = logging.getLogger(__name__)
+
+# Documents a call of the encoder: enough to share between its threads, bounded memory.
+_CALL_DOCUMENTS = 256
+# What an encoder is tried on: so many blocks, and documents of each.
+_SAMPLE_BLOCKS, _SAMPLE_DOCUMENTS = 8, 8
+# Blocks between two releases of the store's mapped pages, of which a document touches at least one.
+_RELEASE_BLOCKS = 16
+
+
+@dataclass(frozen=True)
+class TokenizationPlan:
+    """What a store is made from; nothing is read before :func:`write_store`."""
+
+    corpus: Corpus
+    documents: pd.DataFrame
+    tokenizer: Tokenizer
+    order_seed: int
+
+    @cached_property
+    def inputs(self) -> dict[str, Any]:
+        """Everything that decides the store's content."""
+        status = "\n".join(self.documents.status.to_list()).encode()
+        return {
+            "format": FORMAT,
+            "corpus": self.corpus.fingerprint,
+            "tokenizer": self.tokenizer.fingerprint,
+            "cleaning": xxhash.xxh3_128_hexdigest(status),
+            "order_seed": self.order_seed,
+        }
+
+
+def write_store(path: Path, plan: TokenizationPlan) -> TokenStore:
+    """Tokenize and write the store to `path`, unless one from the same inputs is there.
+
+    Killed at any moment, `path` holds what it held before, and the next call goes on from the
+    last finished block.
+    """
+    path = Path(path)
+    blocks = path.with_name(path.name + ".blocks")
+    try:
+        store = open_store(path)
+        if store.meta["inputs"] == plan.inputs:
+            log.info("The token store in %s is up to date", path)
+            shutil.rmtree(blocks, ignore_errors=True)  # left by a kill after the last rename
+            return store
+    except ErgokedroError:
+        pass  # nothing usable there: write it
+    lengths = _encode_blocks(blocks, plan)
+    with atomic_directory(path) as work:
+        index = _index(plan, lengths)
+        _write_tokens(work / TOKENS, blocks, plan, index, lengths)
+        seal_store(work, index, _meta(plan, lengths))
+    shutil.rmtree(blocks)
+    store = open_store(path)
+    log.info("Token store: %s tokens in %s", f"{store.n_tokens:,}", path)
+    return store
+
+
+def _encode_blocks(directory: Path, plan: TokenizationPlan) -> np.ndarray:
+    """Encode all blocks that are not there yet; give every document's tokens (int64)."""
+    key = fingerprint(plan.inputs)
+    marker = directory / "inputs"
+    if not marker.exists() or marker.read_text() != key:
+        shutil.rmtree(directory, ignore_errors=True)
+        write_atomic(marker, key.encode())
+    files = _block_files(directory, plan.corpus)
+    missing = [number for number, file in enumerate(files) if not file.exists()]
+    if missing:
+        encode = choose_encoder(plan.tokenizer, _sample(plan.corpus))
+        with progress_bar("tokenize", total=len(plan.documents), unit="documents") as bar:
+            bar.update(sum(len(_block(file)[1]) for file in files if file.exists()))
+            _encode_missing(files, missing, plan.corpus, encode, bar)
+    return np.concatenate([_block(file)[1] for file in files])
+
+
+def _encode_missing(
+    files: list[Path], missing: list[int], corpus: Corpus, encode: Encoder, bar: ProgressBar
+) -> None:
+    """Encode blocks while the next one is read and the one before is written."""
+    blocks = corpus.blocks()
+    rows = [corpus.block_rows(*block) for block in blocks]
+    first = np.cumsum(rows) - rows
+    start, n_bytes = time.monotonic(), 0
+
+    def read(number: int) -> list[str]:
+        texts: list[str | None] = corpus.read_block(*blocks[number])["text"].to_pylist()
+        return ["" if text is None else text for text in texts]
+
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        ahead = reader.submit(read, missing[0])
+        written = writer.submit(lambda: None)
+        for number, following in zip(missing, [*missing[1:], None], strict=True):
+            texts = ahead.result()
+            if following is not None:
+                ahead = reader.submit(read, following)
+            block = _encode_block(texts, encode, int(first[number]))
+            written.result()  # raises what went wrong there, such as a full disk
+            written = writer.submit(write_atomic, files[number], block)
+            n_bytes += sum(map(len, texts))
+            rate = n_bytes / 1e6 / (time.monotonic() - start)
+            bar.update(len(texts), **{"MB/s": f"{rate:.0f}"})
+        written.result()
+
+
+def _encode_block(texts: list[str], encode: Encoder, first_document: int) -> bytes:
+    """One block: [documents, lengths of 2 uint16 each, tokens]."""
+    parts, lengths = [], []
+    for start in range(0, len(texts), _CALL_DOCUMENTS):
+        call = texts[start : start + _CALL_DOCUMENTS]
+        ids, sizes = encode_uint16(encode, call, first_document + start)
+        parts.append(ids.tobytes())
+        lengths.append(sizes.astype("<u4").tobytes())
+    return b"".join([np.array([len(texts)], dtype="<u4").tobytes(), *lengths, *parts])
+
+
+def _sample(corpus: Corpus) -> list[str]:
+    """Texts spread over the corpus, to try an encoder on."""
+    blocks = corpus.blocks()
+    numbers = np.unique(np.linspace(0, len(blocks) - 1, _SAMPLE_BLOCKS).round().astype(int))
+    tables = [corpus.read_block(*blocks[number])["text"] for number in numbers]
+    return [
+        text
+        for table in tables
+        for text in table[:: max(1, len(table) // _SAMPLE_DOCUMENTS)].to_pylist()
+        if text
+    ]
+
+
+def _block_files(directory: Path, corpus: Corpus) -> list[Path]:
+    return [directory / f"{number:06d}.block" for number in range(len(corpus.blocks()))]
+
+
+def _block(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens (mapped uint16) and document lengths (int64) of a finished block."""
+    # As a plain array: slicing a numpy.memmap is ten times slower.
+    raw = np.asarray(np.memmap(file, dtype=TOKEN_DTYPE, mode="r"))
+    n = int(raw[:2].view("<u4")[0])
+    lengths = raw[2 : 2 + 2 * n].view("<u4").astype(np.int64)
+    return raw[2 + 2 * n :], lengths
+
+
+def _index(plan: TokenizationPlan, lengths: np.ndarray) -> pd.DataFrame:
+    """The kept documents in the order of the store, with offsets; the end token is counted."""
+    kept = plan.documents[plan.documents.status == KEPT].copy()
+    kept["length"] = lengths[kept.document] + 1
+    low = np.frombuffer(bytes.fromhex("".join(kept.content_hash.to_list())), dtype=">u8")[1::2]
+    kept["_order"] = _mix(low, plan.order_seed)
+    kept["_split"] = kept.split.map({split: i for i, split in enumerate(SPLITS)})
+    kept["_label"] = kept.label.map({label: i for i, label in enumerate(plan.corpus.labels)})
+    kept = kept.sort_values(["_split", "_label", "_order", "document"], ignore_index=True)
+    kept["offset"] = np.cumsum(kept.length) - kept.length
+    return kept[INDEX_COLUMNS]
+
+
+def _mix(hashes: np.ndarray, seed: int) -> np.ndarray:
+    """A seeded pseudo-random key per content hash (the finaliser of SplitMix64), so that a
+    document's place among others does not depend on what else the corpus holds."""
+    offset = np.uint64(xxhash.xxh3_64_intdigest(seed.to_bytes(8, "little")))
+    z = hashes.astype(np.uint64) ^ offset
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def _write_tokens(
+    file: Path, blocks: Path, plan: TokenizationPlan, index: pd.DataFrame, lengths: np.ndarray
+) -> None:
+    """Copy every kept document from its block to its place, one block after the other."""
+    n_tokens = int(index.length.sum())
+    if n_tokens == 0:
+        raise ErgokedroError("Cleaning left no document at all; nothing can be trained on.")
+    with file.open("wb+") as opened:
+        opened.truncate(n_tokens * TOKEN_DTYPE.itemsize)
+        mapped = mmap.mmap(opened.fileno(), 0)
+    out = memoryview(mapped).cast("H")  # copies short slices faster than numpy does
+    end_of_text = plan.tokenizer.end_of_text
+    target = np.full(len(lengths), -1, dtype=np.int64)
+    target[index.document] = index.offset
+    first = 0
+    for number, block in enumerate(_block_files(blocks, plan.corpus)):
+        tokens, sizes = _block(block)
+        source = memoryview(tokens)  # type: ignore[arg-type]  # arrays are buffers
+        places = target[first : first + len(sizes)].tolist()
+        start = 0
+        for size, place in zip(sizes.tolist(), places, strict=True):
+            if place >= 0:
+                out[place : place + size] = source[start : start + size]
+                out[place + size] = end_of_text
+            start += size
+        first += len(sizes)
+        if number % _RELEASE_BLOCKS == 0 and hasattr(mmap, "MADV_DONTNEED"):
+            # Written pages go on to the disk by way of the system's cache, not of our memory.
+            mapped.madvise(mmap.MADV_DONTNEED)
+    mapped.flush()
+
+
+def _meta(plan: TokenizationPlan, lengths: np.ndarray) -> dict[str, Any]:
+    """The part of the sidecar that tells where the tokens come from."""
+    by = ["split", "label", "status"]
+    counts = (
+        plan.documents.assign(length=lengths)
+        .groupby(by, dropna=False)
+        .agg(documents=("length", "size"), tokens=("length", "sum"))
+        .reset_index()
+    )
+    return {
+        "labels": plan.corpus.labels,
+        "vocab_size": plan.tokenizer.vocab_size,
+        "end_of_text": plan.tokenizer.end_of_text,
+        "inputs": plan.inputs,
+        "corpus": plan.corpus.provenance,
+        "cleaning": [
+            {
+                "split": row.split,
+                "label": row.label if isinstance(row.label, str) else None,
+                "status": row.status,
+                "documents": int(row.documents),
+                "tokens": int(row.tokens),
+            }
+            for row in counts.itertuples()
+        ],
+    }

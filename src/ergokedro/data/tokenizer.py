@@ -1,0 +1,203 @@
+"""One tokenizer for every component: loaded from the hub or a directory, or trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ergokedro.data.cleaning import KEPT
+from ergokedro.errors import ErgokedroError
+from ergokedro.files import atomic_directory, canonical_json, fingerprint
+from ergokedro.parameters import TokenizerParameters
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import tokenizers
+
+    from ergokedro.data.corpus import Corpus
+
+END_OF_TEXT = "<|endoftext|>"
+# 65,535 itself stays free, so that the store's uint16 can never be ambiguous.
+LARGEST_VOCABULARY = 65_535
+_DEFINITION = "tokenizer.json"
+_SIDECAR = "ergokedro.json"
+
+
+@dataclass(frozen=True)
+class TokenizerDefinition:
+    """A tokenizer as text: the content of its `tokenizer.json` and its end-of-text token."""
+
+    json: str
+    end_of_text: str
+    source: str
+
+
+class Tokenizer:
+    """A tokenizer on disk; a light handle that pickles as its path.
+
+    Attributes
+    ----------
+    vocab_size : number of ids (the largest id + 1).
+    end_of_text : id that ends every document.
+    fingerprint : hash of the definition.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        try:
+            meta = json.loads((self.path / _SIDECAR).read_bytes())
+        except (OSError, ValueError) as error:
+            raise ErgokedroError(
+                f"{self.path} holds no readable tokenizer ({error}); run "
+                "`kedro run --pipelines data_processing`."
+            ) from error
+        self.vocab_size: int = meta["vocab_size"]
+        self.end_of_text: int = meta["end_of_text"]
+        self.fingerprint: str = meta["fingerprint"]
+        self.source: str = meta["source"]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Tokenizer, (self.path,)
+
+    def __repr__(self) -> str:
+        return f"Tokenizer({self.path}: {self.vocab_size:,} ids, from {self.source})"
+
+    @property
+    def definition(self) -> Path:
+        """The `tokenizer.json`."""
+        return self.path / _DEFINITION
+
+    @cached_property
+    def backend(self) -> tokenizers.Tokenizer:
+        """The `tokenizers` object. Special tokens in a text are encoded as plain text, so that
+        the end-of-text id stands at document ends alone."""
+        import tokenizers
+
+        backend = tokenizers.Tokenizer.from_file(str(self.definition))
+        backend.encode_special_tokens = True
+        backend.no_truncation()
+        backend.no_padding()
+        return backend
+
+    def encode(self, texts: list[str]) -> list[np.ndarray]:
+        """Token ids (uint16) of every text, without special tokens and without truncation."""
+        encodings = self.backend.encode_batch_fast(texts, add_special_tokens=False)
+        return [np.array(encoding.ids, dtype=np.uint16) for encoding in encodings]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of `ids`."""
+        return str(self.backend.decode(list(ids), skip_special_tokens=False))
+
+
+def save_tokenizer(path: Path, definition: TokenizerDefinition) -> Tokenizer:
+    """Write a definition to directory `path`, after checking that the store can hold its ids.
+
+    Raises
+    ------
+    ErgokedroError
+        If the vocabulary does not fit uint16 or lacks the end-of-text token.
+    """
+    import tokenizers
+
+    backend = tokenizers.Tokenizer.from_str(definition.json)
+    size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
+    if size > LARGEST_VOCABULARY:
+        raise ErgokedroError(
+            f"tokenizer.source = {definition.source!r} has {size:,} tokens, but the uint16 store "
+            f"holds ids below {LARGEST_VOCABULARY:,}. Choose a smaller vocabulary."
+        )
+    end_of_text = backend.token_to_id(definition.end_of_text)
+    if end_of_text is None:
+        raise ErgokedroError(
+            f"tokenizer.source = {definition.source!r} has no token {definition.end_of_text!r} to "
+            "end documents with."
+        )
+    meta = {
+        "vocab_size": size,
+        "end_of_text": end_of_text,
+        "source": definition.source,
+        "fingerprint": fingerprint([json.loads(definition.json), end_of_text]),
+    }
+    with atomic_directory(Path(path)) as work:
+        (work / _DEFINITION).write_text(definition.json, encoding="utf-8")
+        (work / _SIDECAR).write_bytes(canonical_json(meta))
+    return Tokenizer(path)
+
+
+def define_tokenizer(
+    params: TokenizerParameters, corpus: Corpus, documents: pd.DataFrame
+) -> TokenizerDefinition:
+    """The tokenizer that `params.source` names, trained on the kept training text if so asked."""
+    if params.source == "trained":
+        texts = kept_texts(corpus, documents, "train")
+        return TokenizerDefinition(train_bpe(texts, params.vocab_size), END_OF_TEXT, "trained")
+    return load_pretrained(params.source, params.revision)
+
+
+def kept_texts(corpus: Corpus, documents: pd.DataFrame, split: str) -> Iterator[str]:
+    """The texts of the kept documents of one split, in corpus order."""
+    kept = iter((documents.status[documents.split == split] == KEPT).to_numpy())
+    for block_split, group in corpus.blocks():
+        if block_split == split:
+            for text in corpus.read_block(split, group)["text"].to_pylist():
+                if next(kept):
+                    yield text
+
+
+def train_bpe(texts: Iterable[str], vocab_size: int) -> str:
+    """Train a byte-level BPE; give its `tokenizer.json`."""
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    backend = Backend(models.BPE())
+    # A prefix space gives a document's first word the same token as anywhere else.
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    backend.train_from_iterator(texts, trainer)
+    return str(backend.to_str())
+
+
+def load_pretrained(source: str, revision: str | None) -> TokenizerDefinition:
+    """Load a fast tokenizer by hub name or from a directory.
+
+    Raises
+    ------
+    ErgokedroError
+        If it cannot be found or reached, or is not a fast tokenizer.
+    """
+    from transformers import AutoTokenizer
+
+    is_local = Path(source).expanduser().is_dir()
+    if not is_local and source.startswith((".", "/", "~")):
+        raise ErgokedroError(
+            f"tokenizer.source = {source!r}: no such directory, seen from {Path.cwd()}."
+        )
+    path = str(Path(source).expanduser().resolve()) if is_local else source
+    try:
+        loaded = AutoTokenizer.from_pretrained(path, revision=revision)
+    except (OSError, ValueError, RuntimeError) as error:
+        advice = (
+            "The directory must hold a tokenizer.json."
+            if is_local
+            else "On a machine without the hub, copy the tokenizer's files there and set "
+            "tokenizer.source to that directory, or to 'trained'."
+        )
+        raise ErgokedroError(
+            f"tokenizer.source = {source!r} cannot be loaded ({type(error).__name__}). {advice}"
+        ) from error
+    backend = getattr(loaded, "backend_tokenizer", None)
+    if backend is None:
+        raise ErgokedroError(f"tokenizer.source = {source!r} is not a fast tokenizer.")
+    return TokenizerDefinition(backend.to_str(), loaded.eos_token or END_OF_TEXT, source)

@@ -1,0 +1,1 @@
+"""Which runs are made, what each trains on, and the windows that all are measured on."""

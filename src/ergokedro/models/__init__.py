@@ -1,0 +1,1 @@
+"""Architectures, their sizes and their loss."""

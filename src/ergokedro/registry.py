@@ -1,0 +1,106 @@
+"""Registries: the one place where a thing of a kind is added, from inside or outside the package.
+
+A registry maps names, as settings use them, to entries. A module outside the package adds to it with
+the same call; the setting `plugins` names the modules that are imported before settings are checked.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+from ergokedro.errors import ErgokedroError
+
+Entry = TypeVar("Entry")
+_plugins: list[str] = []
+
+
+class Registry(Mapping[str, Entry]):
+    """Entries of one kind by name, in the order in which they were registered.
+
+    Parameters
+    ----------
+    setting : the setting that chooses an entry, such as 'training.optimizer'; for messages.
+    """
+
+    def __init__(self, setting: str):
+        self.setting = setting
+        self._entries: dict[str, Entry] = {}
+
+    def register(self, name: str, entry: Entry) -> Entry:
+        """Add `entry` under `name`, and return it.
+
+        Raises
+        ------
+        ErgokedroError
+            If another entry has this name.
+        """
+        if self._entries.get(name, entry) is not entry:
+            raise ErgokedroError(f"{self.setting}: two entries are registered as {name!r}.")
+        self._entries[name] = entry
+        return entry
+
+    def add(self, name: str) -> Callable[[Entry], Entry]:
+        """A decorator that registers a function or class under `name`."""
+        return lambda entry: self.register(name, entry)
+
+    def __getitem__(self, name: str) -> Entry:
+        """The entry of this name.
+
+        Raises
+        ------
+        ErgokedroError
+            If there is none; the message lists the known names.
+        """
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise ErgokedroError(
+                f"{self.setting} = {name!r} is unknown. Known: {', '.join(self._entries)}. "
+                "A module that registers another one is named by the setting plugins."
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def load_plugins(modules: list[str]) -> None:
+    """Import the modules that the setting `plugins` names, so that they can register entries.
+
+    Raises
+    ------
+    ErgokedroError
+        If one of them cannot be imported.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ErgokedroError(
+                f"plugins: the module {module!r} cannot be imported ({error}). Put it into src/, "
+                "install its package, or add its folder to PYTHONPATH."
+            ) from error
+        if module not in _plugins:
+            _plugins.append(module)
+
+
+def plugin_sources() -> dict[str, str]:
+    """File name and source code of every plugin that was loaded, by module name.
+
+    Worker processes import the same modules; a run's identity depends on their code.
+    """
+    sources = {}
+    for module in _plugins:
+        file = getattr(sys.modules[module], "__file__", None)
+        if file is not None:
+            with open(file, encoding="utf-8") as opened:
+                sources[module] = opened.read()
+    return sources

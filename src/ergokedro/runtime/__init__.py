@@ -1,0 +1,1 @@
+"""All that knows Kedro or MLflow: configuration, hooks, tracking, the sweep."""

@@ -1,0 +1,278 @@
+"""Around a `kedro run`: are its inputs there, is it tracked, what did it end in."""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines as project_pipelines
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from ergokedro.errors import ErgokedroError
+from ergokedro.remote import RemoteCopy, is_remote
+from ergokedro.runtime import tracking
+
+log = logging.getLogger(__name__)
+# A full disk or quota, a file larger than allowed, a folder that must not be written to.
+_NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_ORDER = ("data_processing", "mixture_design", "training", "analysis")
+
+
+class ProjectHooks:
+    """The project's only hooks."""
+
+    def __init__(self) -> None:
+        self._tracker: tracking.Tracker | None = None
+        self._context: Any = None
+        self._commit = ""
+
+    @hook_impl
+    def after_context_created(self, context: Any) -> None:
+        """Keep the context, which holds the configuration."""
+        self._context = context
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Check the inputs, then open the parent run."""
+        check_inputs(pipeline, catalog)
+        self._start_tracking(run_params)
+
+    def _start_tracking(self, run_params: dict[str, Any]) -> None:
+        config = self._context.config_loader["tracking"]
+        if not config["enabled"] or self._context.config_loader["parameters"]["plan"]:
+            return
+        project = Path(self._context.project_path)
+        uri = tracking.tracking_uri(config["tracking_uri"], project)
+        artifacts = project / "mlruns" if uri.startswith("sqlite:") else None
+        self._tracker = tracking.Tracker(uri, config["experiment"], artifacts)
+        parameters = self._context.config_loader["parameters"]
+        commit = self._commit = tracking.git_commit(project)
+        experiment = (
+            parameters["experiment"] or self._context.config_loader["globals"]["experiment"]
+        )
+        names = run_params.get("pipeline_names") or run_filters(run_params) or ["everything"]
+        self._tracker.start(
+            f"{experiment}: {'+'.join(names)}",
+            {
+                **tracking.flatten({**parameters, "experiment": experiment}),
+                "env": run_params["env"],
+                "git_commit": commit,
+            },
+            {"mlflow.source.git.commit": commit, "mlflow.source.name": "kedro run"},
+        )
+        if config.get("system_metrics"):
+            self._tracker.monitor_system()
+        tracking.activate(self._tracker)
+        # An interrupted run would stay RUNNING for ever: a signal ends the process by way of
+        # an exception, and the process's end closes what is still open.
+        atexit.register(self._tracker.finish, "KILLED")
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Nodes in a namespace belong to the child run of its name."""
+        if self._tracker is not None and node.namespace:
+            self._tracker.enter(node.namespace)
+
+    @hook_impl
+    def after_node_run(self, node: Node, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+        """Log what cleaning counted, and what a node of one K used and made."""
+        if self._tracker is None:
+            return
+        if not node.namespace:
+            if {"documents", "near_duplicates"} <= outputs.keys():
+                self._tracker.leave()
+                metrics = cleaning_metrics(outputs["documents"], outputs["near_duplicates"])
+                self._tracker.log_metrics(metrics)
+            return
+        data = {name.removeprefix(f"{node.namespace}."): v for name, v in inputs.items()}
+        data |= {name.removeprefix(f"{node.namespace}."): v for name, v in outputs.items()}
+        data["git_commit"] = self._commit
+        log_run(self._tracker, data)
+        if "nll" in data:  # evaluated, so that its duration is its own
+            self._tracker.complete()
+        self._tracker.leave()
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Close the runs as failed; of a user's mistake, raise the message alone."""
+        if self._tracker is not None:
+            self._tracker.finish("FAILED")
+        cause: BaseException | None = error
+        while cause is not None:  # Kedro wraps what a dataset raises, and prints a traceback
+            if isinstance(cause, ErgokedroError):
+                raise cause from None
+            if isinstance(cause, OSError) and cause.errno in _NO_PLACE:
+                raise ErgokedroError(
+                    f"Nothing can be written there: {cause}. Free the disk or choose another one "
+                    "with data_root in conf/<env>/globals.yml; the same command goes on from what "
+                    "is kept."
+                ) from None
+            cause = cause.__cause__
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Attach figures and report to the parent run, and say where the results are."""
+        if self._context.config_loader["parameters"]["plan"]:
+            return
+        files = reporting_files(pipeline, catalog)
+        if self._tracker is not None:
+            self._tracker.leave()
+            for path in files.values():
+                self._tracker.log_file(path)
+            self._tracker.finish("FINISHED")
+            tracking.activate(None)
+        if "xe_table" in pipeline.all_outputs():
+            from ergokedro.reporting.report import format_table
+
+            print(format_table(catalog.load("xe_table")))
+        for url, path in files.items():
+            if path.suffix in {".html", ".md", ".png"}:
+                print(f"  {url}")
+
+
+def run_filters(params: dict[str, Any]) -> list[str]:
+    """The nodes, tags, namespaces and outputs that a partial `kedro run` was given."""
+    kinds = ("node_names", "tags", "namespaces", "from_nodes", "to_nodes", "from_inputs")
+    given = (params.get(kind) or [] for kind in (*kinds, "to_outputs"))
+    return [str(name) for names in given for name in names]
+
+
+def check_inputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
+    """Refuse to start without what other pipelines make.
+
+    Raises
+    ------
+    ErgokedroError
+        Naming what is missing and the command that makes it.
+    """
+    missing = sorted(
+        name
+        for name in pipeline.inputs()
+        if not name.startswith("params:") and name != "parameters" and not catalog.exists(name)
+    )
+    if not missing:
+        return
+    for name in missing:
+        _check_k(name, catalog)
+    # What the makers themselves need and is not there, they need made first.
+    needed = set(missing)
+    makers: list[str] = []
+    for name in reversed(_ORDER):
+        if needed & project_pipelines[name].all_outputs():
+            makers.insert(0, name)
+            needed |= {n for n in project_pipelines[name].inputs() if not catalog.exists(n)}
+    raise ErgokedroError(
+        f"Missing: {', '.join(missing)}. First run `kedro run --pipelines {','.join(makers)}` "
+        "with the same --env and --params."
+    )
+
+
+def _check_k(name: str, catalog: DataCatalog) -> None:
+    """A manifest for more components than the corpus has can never be made."""
+    match = re.fullmatch(r"k(\d+)\.manifest", name)
+    if match is None or not catalog.exists("corpus"):
+        return
+    labels = catalog.load("corpus").labels
+    if int(match[1]) > len(labels):
+        raise ErgokedroError(
+            f"k = {match[1]}, but the corpus has {len(labels)} categories: {', '.join(labels)}. "
+            "Lower k or mixture.top_n."
+        )
+
+
+def log_run(tracker: tracking.Tracker, data: dict[str, Any]) -> None:
+    """Log the datasets of one K's node, by their names inside its namespace."""
+    if "history" in data:  # of the training node alone; the summary is an input of evaluation too
+        manifest, summary = data["manifest"], data["summary"]
+        tracker.log_params(
+            {
+                "model": data["params:model"].preset,
+                "git_commit": data["git_commit"],
+                **run_params(manifest, data["token_store"], summary),
+            }
+        )
+        tracker.log_metrics({key: summary[key] for key in _SUMMARY_METRICS})
+        tracker.log_json("manifest.json", manifest.model_dump(mode="json"))
+    if "nll" in data:
+        from ergokedro.analysis.measurement import component_means
+
+        means = component_means(data["nll"], data["evaluation_windows"])
+        tracker.log_metrics(
+            {
+                tracking.metric_name(f"{row.split}_xe", row.component): row.xe
+                for row in means.itertuples()
+            }
+        )
+
+
+def cleaning_metrics(documents: Any, near_duplicates: Any) -> dict[str, float]:
+    """Documents kept and dropped for each reason; near-duplicates that were only listed."""
+    from ergokedro.data.cleaning import KEPT, REASONS
+
+    statuses = documents.status.value_counts()
+    counts = {name: float(statuses.get(name, 0)) for name in (KEPT, *REASONS)}
+    listed = near_duplicates.reason[~near_duplicates.dropped.astype(bool)].value_counts()
+    counts |= {f"listed_{reason}": float(n) for reason, n in listed.items()}
+    return {tracking.metric_name("cleaning", name): n for name, n in counts.items()}
+
+
+_SUMMARY_METRICS = (
+    "final_train_loss",
+    "nonfinite_steps",
+    "loss_spikes",
+    "gradient_norm_median",
+    "gradient_norm_max",
+    "seconds",
+)
+
+
+def run_params(manifest: Any, store: Any, summary: dict[str, Any]) -> dict[str, Any]:
+    """The flat parameters by which runs are told apart in the MLflow UI."""
+    return {
+        "k": manifest.k,
+        "components": ", ".join(manifest.labels),
+        "D": manifest.total_tokens,
+        "corpus_fingerprint": store.meta["inputs"]["corpus"],
+        "store_fingerprint": store.fingerprint,
+        "tokenizer_fingerprint": manifest.tokenizer,
+        "manifest_fingerprint": manifest.fingerprint,
+        "seed": summary["seed"],
+        "model_parameters": summary["parameters"],
+        "steps": summary["steps"],
+        "tokens_seen": summary["tokens_seen"],
+        "epochs": summary["epochs"],
+        "batch_size": summary["batch_size"],
+        "initial_weights": summary["initial_weights"],
+        "schedule": summary["schedule"],
+        "device": summary["device"],
+        "threads": summary["threads"],
+    }
+
+
+def reporting_files(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, Path]:
+    """Files of the reporting layer that the pipeline wrote: where they stand, as a path or a URL,
+    and where they can be read on this machine."""
+    files = {}
+    for name in sorted(pipeline.all_outputs()):
+        dataset: Any = catalog.get(name)
+        place = dataset._describe() if hasattr(dataset, "_filepath") else {}
+        path, protocol = str(place.get("filepath", "")), place.get("protocol", "file")
+        if "08_reporting" not in Path(path).parts:
+            continue
+        url = path if protocol == "file" else f"{protocol}://{path}"
+        if not is_remote(url):
+            files[url] = Path(url)
+        elif catalog.exists(name):
+            own = hasattr(dataset, "storage_options")
+            options = dataset.storage_options if own else dataset._fs.storage_options
+            files[url] = RemoteCopy(url, options).pull()
+    return {url: path for url, path in files.items() if path.is_file()}

@@ -1,0 +1,1 @@
+"""How a model gets from random weights to NLL arrays."""

@@ -1,0 +1,89 @@
+"""Tests of K against 1, slopes, and fits of L(t), where the answer is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_1samp
+
+from ergokedro.analysis.contrasts import contrast_table
+from ergokedro.analysis.curve_fits import exponential, fit_curves, power_law
+from ergokedro.analysis.nll import NLLArrays
+from synthetic_results import NAMES, PARAMS, make_design, make_windows
+
+WINDOWS = make_windows()
+
+
+def run_of(k: int, shift: float) -> NLLArrays:
+    """A run whose NLL is that of K = 1 plus `shift` and document noise of its own."""
+    common, own = np.random.default_rng(0), np.random.default_rng(k)
+    nll = {}
+    for split, here in WINDOWS.groupby("split"):
+        noise = own.normal(scale=0.01, size=here.document.nunique()).repeat(4)
+        base = common.normal(2.6, 0.3, size=(len(here), 99))
+        nll[str(split)] = base + shift + noise[:, None]
+    return NLLArrays(nll, {"run": f"k{k}", "k": k, "seed": 0, "components": NAMES[:k]})
+
+
+def test_a_difference_is_found_and_none_is_not_invented() -> None:
+    runs = [run_of(3, 0.1), run_of(1, 0.0), run_of(2, 0.0)]
+    table = contrast_table(runs, WINDOWS, make_design(), PARAMS)
+    test = table[table.split == "test"].set_index(["quantity", "k"]).value
+    assert test["p_value", 3] < 1e-8
+    assert test["p_value", 2] > 0.01
+    # Holm: the smallest of two is doubled, the other stands.
+    assert test["p_value_holm", 3] == pytest.approx(2 * test["p_value", 3])
+    assert test["p_value_holm", 2] == pytest.approx(test["p_value", 2])
+
+
+def test_p_values_are_those_of_a_t_test_on_documents() -> None:
+    runs = [run_of(1, 0.0), run_of(2, 0.004)]
+    params = PARAMS.model_copy(update={"bootstrap": 4000})
+    table = contrast_table(runs, WINDOWS, make_design(), params)
+    found = table[(table.split == "test") & (table.quantity == "p_value")].value.item()
+    smallest = (WINDOWS[WINDOWS.split == "test"].component == NAMES[0]).to_numpy()
+    difference = (runs[1].nll["test"] - runs[0].nll["test"])[smallest].mean(axis=1)
+    expected = ttest_1samp(difference.reshape(-1, 4).mean(axis=1), 0).pvalue
+    assert 0.001 < expected < 0.5
+    assert found == pytest.approx(expected, rel=0.1)
+
+
+def test_slope() -> None:
+    runs = [run_of(k, 0.05 * np.log(k)) for k in (1, 2, 3, 4, 5)]
+    table = contrast_table(runs, WINDOWS, make_design(), PARAMS)
+    slope = table[(table.quantity == "slope_log_k") & (table.split == "test")].iloc[0]
+    assert slope.low < 0.05 < slope.high
+    assert slope.high - slope.low < 0.03
+
+
+def test_without_k_1_there_is_no_contrast() -> None:
+    assert contrast_table([run_of(2, 0.0)], WINDOWS, make_design(), PARAMS).empty
+    assert contrast_table([run_of(1, 0.0)], WINDOWS, make_design(), PARAMS).empty
+
+
+@pytest.mark.parametrize(
+    ("form", "curve", "truth"),
+    [
+        ("power", power_law, {"a": 2.6, "b": 0.8, "c": 0.9}),
+        ("exponential", exponential, {"a": 2.6, "b": 0.8, "tau": 12.0}),
+    ],
+)
+def test_fits_find_the_curve_that_was_drawn(
+    form: str, curve: Callable[..., np.ndarray], truth: dict[str, float]
+) -> None:
+    rng = np.random.default_rng(1)
+    exact = curve(np.arange(2, 101, dtype=float), *truth.values())
+    replicates = exact + rng.normal(scale=0.002, size=(301, 99))
+    found = {p: interval for f, p, interval in fit_curves(replicates, 0.99) if f == form}
+    for name, value in truth.items():
+        assert found[name].value == pytest.approx(value, rel=0.05)
+    assert found["rmse"].value == pytest.approx(0.002, rel=0.3)
+    other = {p: i for f, p, i in fit_curves(replicates, 0.99) if f != form}
+    assert other["rmse"].value > 2 * found["rmse"].value
+
+
+def test_without_spread_nothing_is_fitted() -> None:
+    assert not list(fit_curves(np.full((201, 99), 2.0), 0.95))
+    assert not list(fit_curves(np.full((201, 99), np.nan), 0.95))

@@ -1,0 +1,123 @@
+"""The decomposition: additive, bounded, and right where the answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ergokedro.analysis.decomposition import (
+    TERMS,
+    decompose,
+    decomposition_table,
+)
+from ergokedro.analysis.nll import NLLArrays
+from ergokedro.design.runs import Run
+from synthetic_results import (
+    EXCESS,
+    NAMES,
+    PARAMS,
+    STARVED,
+    make_design,
+    make_exact,
+    make_specialists,
+    make_windows,
+)
+
+KS = [1, 2, 3, 4, 5]
+
+
+@pytest.fixture(scope="module")
+def windows() -> pd.DataFrame:
+    return make_windows()
+
+
+@pytest.fixture(scope="module")
+def exact(windows: pd.DataFrame) -> NLLArrays:
+    return make_exact(windows)
+
+
+@pytest.fixture(scope="module")
+def nll(windows: pd.DataFrame, exact: NLLArrays) -> dict[Run, NLLArrays]:
+    return make_specialists(windows, exact)
+
+
+@pytest.fixture(scope="module")
+def table(nll: dict[Run, NLLArrays], windows: pd.DataFrame, exact: NLLArrays) -> pd.DataFrame:
+    return decomposition_table(nll, windows, make_design(), exact, PARAMS)
+
+
+def pick(table: pd.DataFrame, **tags: object) -> pd.DataFrame:
+    for name, value in tags.items():
+        table = table[table[name] == value]
+    return table
+
+
+def test_terms_are_those_put_in(table: pd.DataFrame) -> None:
+    for k in KS[1:]:
+        here = pick(table, k=k, split="test", series="chain", position=0).set_index("quantity")
+        value = here.value
+        assert value.starvation == pytest.approx(STARVED[k], abs=1e-6)
+        # Specialists that are the sources: their mixture is the exact one, shifted.
+        assert value.identification == pytest.approx(value.exact_identification, abs=1e-6)
+        assert 0 < value.identification < value.identification_bound + 1e-12
+        assert value.identification_bound == pytest.approx(np.log(k) / 99)
+        assert value.cost == pytest.approx(value[list(TERMS)].sum(), abs=1e-12)
+        assert value.interference == pytest.approx(EXCESS[k] - STARVED[k], abs=5e-3)
+        interval = here.loc["cost"]
+        assert interval.low <= interval.value <= interval.high
+
+
+def test_components_average_to_the_chain(table: pd.DataFrame) -> None:
+    for quantity in ("cost", *TERMS):
+        here = pick(table, k=3, split="test", quantity=quantity)
+        parts = here[here.series == "component"]
+        assert parts.component.to_list() == NAMES[:3]
+        assert parts.value.mean() == pytest.approx(pick(here, series="chain").value.item())
+
+
+def test_curves(table: pd.DataFrame) -> None:
+    here = pick(table, k=4, split="test", series="chain")
+    cumulative = pick(here, quantity="cumulative_identification").set_index("position").value
+    assert cumulative.index.to_list() == list(range(2, 101))
+    total = pick(here, quantity="identification").value.item()
+    assert cumulative[100] == pytest.approx(99 * total, rel=1e-9)
+    assert cumulative.max() <= np.log(4)
+    excess = pick(here, quantity="cumulative_excess").set_index("position").value
+    interference = pick(here, quantity="interference", position=0).value.item()
+    assert excess[100] == pytest.approx(cumulative[100] + 99 * interference)
+    accuracy = pick(here, quantity="naming_accuracy")
+    assert set(accuracy.unit) == {"share"}
+    value = accuracy.set_index("position").value
+    assert value[2] == pytest.approx(0.25)  # no evidence yet: the first of equals is named
+    assert value[100] > 0.9
+
+
+def test_without_specialists_there_is_nothing(
+    nll: dict[Run, NLLArrays], windows: pd.DataFrame, exact: NLLArrays
+) -> None:
+    chain_only = {run: arrays for run, arrays in nll.items() if run.in_chain}
+    assert decomposition_table(chain_only, windows, make_design(), exact, PARAMS).empty
+    some = {run: arrays for run, arrays in nll.items() if run.name != "specialists.c2_of3"}
+    found = decomposition_table(some, windows, make_design(), exact, PARAMS)
+    assert sorted(found.k.unique()) == [2, 4, 5]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 20), st.integers(0, 2**32))
+def test_any_arrays_add_up_within_the_bound(k: int, length: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 12
+    mixture = rng.exponential(size=(n, length))
+    full, shared = rng.exponential(size=(2, k, n, length))
+    truth = rng.integers(-1, k, size=n)
+    terms = decompose(mixture, full, shared, truth)
+    np.testing.assert_array_equal(terms.rows, np.flatnonzero(truth >= 0))
+    total = terms.starvation + terms.identification + terms.interference
+    np.testing.assert_allclose(total, terms.cost, atol=1e-9)
+    assert (terms.identification.cumsum(axis=1) <= np.log(k) + 1e-9).all()
+    for place, row in enumerate(terms.rows):
+        expected = mixture[row] - full[truth[row], row]
+        np.testing.assert_allclose(terms.cost[place], expected)

@@ -1,0 +1,70 @@
+"""The file of NLL arrays: nothing lost, equal bytes, damage found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ergokedro.analysis.nll import NLLArrays, load_nll, save_nll
+from ergokedro.errors import ErgokedroError
+
+
+@pytest.fixture
+def arrays() -> NLLArrays:
+    """Two splits, with an infinity and a name that is no identifier."""
+    rng = np.random.default_rng(0)
+    nll = {
+        "validation": rng.exponential(size=(3, 99)).astype(np.float32),
+        "test/source-1": rng.exponential(size=(5, 99)).astype(np.float32),
+    }
+    nll["validation"][1, 2] = np.inf
+    meta = {"run": "k2", "k": 2, "components": ["a", "ü"], "fingerprints": {"store": "0f"}}
+    return NLLArrays(nll, meta)
+
+
+def test_arrays_survive_saving(tmp_path: Path, arrays: NLLArrays) -> None:
+    save_nll(tmp_path / "deep" / "nll.npz", arrays)
+    loaded = load_nll(tmp_path / "deep" / "nll.npz")
+    assert loaded.meta == arrays.meta
+    assert set(loaded.nll) == set(arrays.nll)
+    for name, values in arrays.nll.items():
+        assert loaded.nll[name].dtype == np.float32
+        np.testing.assert_array_equal(loaded.nll[name], values)
+
+
+def test_no_arrays_survive_saving(tmp_path: Path) -> None:
+    save_nll(tmp_path / "nll.npz", NLLArrays({}, {"available": False}))
+    assert load_nll(tmp_path / "nll.npz") == NLLArrays({}, {"available": False})
+
+
+def test_equal_arrays_give_equal_bytes(tmp_path: Path, arrays: NLLArrays) -> None:
+    reordered = NLLArrays(dict(reversed(arrays.nll.items())), dict(reversed(arrays.meta.items())))
+    save_nll(tmp_path / "a.npz", arrays)
+    save_nll(tmp_path / "b.npz", reordered)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz"]
+
+
+def test_damage_is_found(tmp_path: Path, arrays: NLLArrays) -> None:
+    path = tmp_path / "nll.npz"
+    save_nll(path, arrays)
+    good = path.read_bytes()
+    middle = good.index(arrays.nll["validation"].tobytes()) + 10
+    flipped = good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :]
+    for bad in (b"", good[:-100], flipped):
+        path.write_bytes(bad)
+        with pytest.raises(ErgokedroError, match="kedro run --pipelines training"):
+            load_nll(path)
+
+
+def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(ErgokedroError, match="kedro run --pipelines training"):
+        load_nll(tmp_path / "none.npz")
+
+
+def test_pickled_objects_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "nll.npz", meta=np.array([{}], dtype=object))
+    with pytest.raises(ErgokedroError, match="no readable NLL arrays"):
+        load_nll(tmp_path / "nll.npz")

@@ -1,0 +1,159 @@
+"""Texts that are no papers, brought by a user with an environment of a few lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from ergokedro.data.sources import SCHEMA, corpus_stream
+from ergokedro.data.text_folders import find_text_files, read_text_files
+from ergokedro.errors import ErgokedroError
+from ergokedro.parameters import CorpusParameters
+from project import SMALL, Project
+
+Row = tuple[str, str]
+
+
+def source_code(root: Path) -> dict[str, Any]:
+    """Installed sources of two languages, a folder each."""
+    package = Path(np.__file__).parent
+    for language, pattern in (("python", "lib/*.py"), ("c", "_core/include/numpy/*.h")):
+        (root / "code" / language).mkdir(parents=True)
+        for file in sorted(package.glob(pattern)):
+            shutil.copy(file, root / "code" / language)
+    return {"source": str(root / "code"), "heldout_fraction": 0.3}
+
+
+def natural_languages(root: Path) -> dict[str, Any]:
+    """Sentences of made-up languages, each with syllables of its own, as CSV."""
+    rng = random.Random(0)
+    rows: list[Row] = []
+    for language in ("north", "south", "west"):
+        syllables = [rng.choice("bdfgklmnprst") + rng.choice("aeiou") for _ in range(9)]
+        for _ in range(60):
+            words = ("".join(rng.choices(syllables, k=rng.randint(1, 4))) for _ in range(200))
+            rows.append((f'"{" ".join(words)}",\nshe said.', language))
+    with open(root / "sentences.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("body", "language"), *rows])
+    return {
+        "source": str(root / "sentences.csv"),
+        "text_column": "body",
+        "label_column": "language",
+    }
+
+
+def log_files(root: Path) -> dict[str, Any]:
+    """Lines of two services, as JSONL."""
+    rng = random.Random(0)
+    services: dict[str, Callable[[], str]] = {
+        "web": lambda: f'10.0.0.{rng.randint(1, 9)} "GET /page/{rng.randint(1, 99)}" 200',
+        "kernel": lambda: f"[{rng.random() * 1e4:.3f}] usb 1-{rng.randint(1, 4)}: new device",
+    }
+    with open(root / "logs.jsonl", "w") as file:
+        for _ in range(50):
+            for label, line in services.items():
+                text = "\n".join(line() for _ in range(40))
+                file.write(json.dumps({"text": text, "label": label}) + "\n")
+    return {"source": str(root / "logs.jsonl")}
+
+
+@pytest.mark.parametrize(
+    ("make", "top_n", "pipelines"),
+    [
+        (source_code, 2, None),
+        (natural_languages, 3, "data_processing,mixture_design"),
+        (log_files, 2, "data_processing,mixture_design"),
+    ],
+)
+def test_a_corpus_of_ones_own(
+    tmp_path: Path, make: Callable[[Path], dict[str, Any]], top_n: int, pipelines: str | None
+) -> None:
+    project = Project.create(tmp_path / "project")
+    folder = project.root / "conf" / "mine"
+    folder.mkdir()
+    parameters = {
+        "corpus": make(tmp_path),
+        "tokenizer": {"vocab_size": 400},
+        "mixture": {"top_n": top_n},
+        "model": SMALL["model"],
+        "training": SMALL["training"],
+        "analysis": SMALL["analysis"],
+    }
+    (folder / "parameters.yml").write_text(yaml.safe_dump(parameters))
+    (folder / "globals.yml").write_text("experiment: mine\n")
+    only = ("--pipelines", pipelines) if pipelines else ()
+    project.kedro("run", "--env", "mine", *only)
+    data = project.root / "data"
+    manifest = json.loads((data / f"05_model_input/mine/manifests/k{top_n}.json").read_text())
+    assert len({component["windows"] for component in manifest["components"]}) == 1
+    if pipelines is None:
+        table = pd.read_csv(data / "08_reporting/mine/xe_table.csv")
+        assert table.k.to_list() == [1, 2]
+        assert table.xe.between(1, np.log(400) + 1).all()
+
+
+def make_folders(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def test_splits_and_categories_from_folders(tmp_path: Path) -> None:
+    root = make_folders(
+        tmp_path / "corpus",
+        {
+            "train/b/2.txt": "two",
+            "train/a/deep/1.txt": "one",
+            "train/a/.hidden": "no",
+            "test/a/3.txt": "three",
+        },
+    )
+    stream = corpus_stream(CorpusParameters(source=str(root)))
+    opened = stream.open()
+    assert opened.labels == ["a", "b"]
+    rows = [
+        (split, row["text"], row["label"])
+        for split, batch in opened.batches
+        for row in batch.to_pylist()
+    ]
+    assert {(text, label) for _, text, label in rows} == {
+        ("one", "a"),
+        ("two", "b"),
+        ("three", "a"),
+    }
+    # The missing validation split is carved out of train; the given one stays as it is.
+    assert [row for row in rows if row[0] == "test"] == [("test", "three", "a")]
+    (root / "train/b/2.txt").write_text("changed")
+    assert corpus_stream(CorpusParameters(source=str(root))).key != stream.key
+
+
+def test_a_glob_chooses_among_the_files(tmp_path: Path) -> None:
+    files = {"a/x.py": "1", "a/x.csv": "2", "b/y.py": "3", "b/z.md": "4"}
+    root = make_folders(tmp_path / "corpus", files)
+    found = find_text_files(root, "**/*.py")
+    assert [(label, file.name) for label, file in found["train"]] == [("a", "x.py"), ("b", "y.py")]
+    params = CorpusParameters(source=str(root), text_files="**/*.md")
+    assert corpus_stream(params).open().labels == ["b"]
+
+
+def test_mistakes_with_folders(tmp_path: Path) -> None:
+    root = make_folders(tmp_path / "corpus", {"a/x.txt": "1", "loose.txt": "2"})
+    with pytest.raises(ErgokedroError, match=r"no file <category>/\*\.md is there"):
+        find_text_files(root, "*.md")
+    (root / "a" / "bad.txt").write_bytes(b"ab\xff")
+    with pytest.raises(ErgokedroError, match=r"bad\.txt is not valid UTF-8 .* at byte 2"):
+        list(read_text_files(find_text_files(root, "*")["train"], SCHEMA))
+    params = CorpusParameters(source=str(root / "loose.txt"), text_files="*")
+    with pytest.raises(ErgokedroError, match=r"corpus\.text_files = '\*' is for a directory"):
+        corpus_stream(params)

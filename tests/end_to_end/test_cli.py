@@ -1,0 +1,374 @@
+"""The real commands, in a project directory of their own."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import time
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ergokedro.analysis.nll import load_nll
+from project import Project
+
+
+@pytest.fixture
+def project(finished: tuple[Project, str], tmp_path: Path) -> Project:
+    """A copy of the finished project, to be changed at will."""
+    return finished[0].copy(tmp_path / "project")
+
+
+def test_the_main_job_ends_in_a_table_and_the_paths(finished: tuple[Project, str]) -> None:
+    project, output = finished
+    table = pd.read_csv(project.file("08_reporting", "xe_table.csv"))
+    assert table.k.to_list() == [1, 2, 3]
+    assert (table.low < table.xe).all()
+    assert (table.xe < table.high).all()
+    for row in table.itertuples():
+        assert f"{row.xe:.4f}" in output
+        assert f"{row.optimum:.4f}" in output
+    acceptance = pd.read_csv(project.file("08_reporting", "acceptance.csv"))
+    assert len(acceptance) == 3  # the leak alarm of each K; bounds are for the default alone
+    assert acceptance.passed.all()
+    for name in ("report.html", "report.md", "xe_by_k.png", "in_context_xe.png"):
+        path = project.file("08_reporting", name)
+        assert path.stat().st_size > 1000
+        assert str(path) in output
+    assert "Warning" not in output
+    assert "Traceback" not in output
+
+
+def test_every_k_trains_on_the_same_terms(finished: tuple[Project, str]) -> None:
+    project, _ = finished
+    summaries = [
+        json.loads(project.file("07_model_output", f"k{k}/summary.json").read_text())
+        for k in (1, 2, 3)
+    ]
+    for key in ("steps", "tokens_seen", "schedule", "initial_weights", "parameters"):
+        assert len({summary[key] for summary in summaries}) == 1, key
+    assert len({summary["final_weights"] for summary in summaries}) == 3
+    design = json.loads(project.file("05_model_input", "design.json").read_text())
+    assert summaries[0]["tokens_seen"] == design["total_tokens"]
+
+
+def assert_same_results(project: Project, expected: Project) -> None:
+    """Equal data files, but for the speed that was measured, which checkpoints hold, too."""
+    measured = ("seconds", "tokens_per_second")
+    for name, content in project.files().items():
+        other = (expected.root / name).read_bytes()
+        if name.endswith("summary.json"):
+            ours, theirs = json.loads(content), json.loads(other)
+            for key in measured:
+                ours.pop(key, None), theirs.pop(key, None)
+            assert ours == theirs
+        elif name.endswith("history.parquet"):
+            frames = [pd.read_parquet(p.root / name) for p in (project, expected)]
+            ours, theirs = (f[~f.metric.isin(measured)].reset_index(drop=True) for f in frames)
+            pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+        elif ".checkpoints" not in name:
+            assert content == other, name
+
+
+def test_the_same_command_gives_the_same_bytes(
+    finished: tuple[Project, str], tmp_path: Path
+) -> None:
+    again = Project.create(tmp_path / "project")
+    again.run("--pipelines", "data_processing,mixture_design,training")
+    assert_same_results(again, finished[0])
+
+
+def latest_curve(project: Project, run_name: str) -> list[float]:
+    """The training losses that the latest run of that name has in MLflow."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("ergokedro")
+    assert experiment is not None
+    (run, *_) = client.search_runs(
+        [experiment.experiment_id],
+        f"attributes.run_name = '{run_name}'",
+        order_by=["attributes.start_time DESC"],
+    )
+    assert run.info.status == "FINISHED"
+    assert np.isfinite(run.data.metrics["test_xe/all"])
+    return [point.value for point in client.get_metric_history(run.info.run_id, "train_loss")]
+
+
+def test_a_killed_run_goes_on_and_a_finished_one_is_not_repeated(
+    finished: tuple[Project, str], project: Project
+) -> None:
+    for layer in ("06_models", "07_model_output"):
+        shutil.rmtree(project.root / "data" / layer)
+    command = "run", "--env", "small", "--pipeline", "training", "--params"
+    settings = "k=1-2,training.checkpoints.every=1,training.parallel_runs=1"
+    process = project.start(*command, settings)
+    checkpoints = project.file("06_models", "k2.checkpoints")
+    deadline = time.monotonic() + 60
+    while not any(checkpoints.rglob("*.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    output = project.kedro(*command, settings)
+    assert "k1 is finished already" in output
+    assert "k2 goes on after step" in output
+    assert_same_results(project, finished[0])
+    for k in (1, 2):  # the whole curves again, in the runs of this command
+        assert len(latest_curve(project, f"k{k}")) == 4
+    assert sorted(p.name for p in project.file("06_models", "").iterdir()) == [
+        "k1", "k1.checkpoints", "k2", "k2.checkpoints"
+    ]  # fmt: skip
+
+
+def test_controls_are_runs_of_the_same_template(project: Project) -> None:
+    """Every control at once, on top of a finished chain, which is not trained again."""
+    names = ("specialists", "subsets", "growing", "pseudo")
+    settings = ",".join(["k=1-2", "mixture.top_n=2", *(f"controls.{n}=true" for n in names)])
+    output = project.run("--params", f"{settings},controls.seeds=2")
+    trained = {path.parent.name for path in project.root.rglob("summary.json")}
+    assert {"k1", "k2", "c2_of1", "c1_of2", "c2_of2", "k2_seed1"} <= trained
+    assert trained.isdisjoint({"c1_of1", "c1_c2"})  # the chain's own
+    results = pd.read_parquet(project.file("08_reporting", "results.parquet"))
+    cost = results[(results.series == "chain") & (results.position == 0)]
+    value = cost[cost.split == "test"].set_index("quantity").value
+    terms = value.starvation + value.identification + value.interference
+    assert terms == pytest.approx(value.cost, abs=1e-9)
+    assert value.identification <= value.identification_bound
+    assert {"balanced", "growing", "pseudo", "seeds"} <= set(results.series)
+    for figure in ("decomposition", "controls", "specialists", "distinguishability"):
+        assert project.file("08_reporting", f"{figure}.svg").is_file()
+        assert f"{figure}.png" in output
+    for figure in ("xe_by_k", "in_context_xe", "component_heatmap", "decomposition"):
+        assert "data" in json.loads(project.file("08_reporting", f"{figure}.json").read_text())
+    report = project.file("08_reporting", "report.html").read_text()
+    assert "Where the cost of K comes from" in report
+    assert "pseudo-components" in report
+
+
+def test_one_k_alone(project: Project) -> None:
+    for k in (1, 2, 3):
+        project.file("07_model_output", f"k{k}/nll.npz").unlink()
+    project.run("--pipeline", "training", "--params", "k=3")
+    assert project.file("07_model_output", "k3/nll.npz").exists()
+    assert not project.file("07_model_output", "k1/nll.npz").exists()
+    output = project.run("--pipeline", "analysis", status=1)
+    assert "Missing: k1.nll, k2.nll" in output
+    assert "kedro run --pipelines training" in output
+    project.run("--pipelines", "training", "--params", "k=1-2")
+    project.run("--pipeline", "analysis")
+
+
+@pytest.mark.parametrize(
+    ("k", "message"),
+    [
+        ("0", "k = 0: K counts components"),
+        ("x", "k = 'x' is not understood"),
+        ("9", "the synthetic corpus has 3"),
+        ("2-1", "a range ascends"),
+    ],
+)
+def test_impossible_k(tmp_path: Path, k: str, message: str) -> None:
+    project = Project.create(tmp_path / "project")
+    output = project.run("--pipeline", "training", "--params", f"k={k}", status=1)
+    assert message in output
+    assert "Traceback" not in output
+    assert project.files() == {}
+    assert not (project.root / "mlflow.db").exists()
+
+
+def test_training_without_manifests_names_the_command(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "project")
+    output = project.run("--pipeline", "training", status=1)
+    assert "First run `kedro run --pipelines data_processing,mixture_design`" in output
+    assert "Traceback" not in output
+    assert project.files() == {}
+
+
+def test_a_mistake_found_in_the_middle_is_one_message_too(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "project")
+    (tmp_path / "own.jsonl").write_text('{"text": "words", "label": "only"}\n' * 30)
+    output = project.run(
+        "--params", f"experiment=own,corpus.source={tmp_path / 'own.jsonl'}", status=1
+    )
+    assert "Error: The corpus has the labels ['only']" in output
+    assert "Traceback" not in output
+    assert project.files() == {}
+
+
+def test_wrong_parameters_are_refused_before_any_work(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "project")
+    output = project.run("--params", "training.epochs=0,training.epoch=3", status=1)
+    assert "training.epochs = 0" in output
+    assert "training.epoch: unknown key" in output
+    assert project.files() == {}
+
+
+def test_more_components_than_the_default(tmp_path: Path) -> None:
+    """k = 7 works where the corpus has seven categories."""
+    project = Project.create(tmp_path / "project")
+    project.run(
+        "--params", "k=7,corpus.synthetic.components=7,corpus.synthetic.train_documents=250"
+    )
+    manifest = json.loads(project.file("05_model_input", "manifests/k7.json").read_text())
+    assert len(manifest["components"]) == 7
+    assert len({component["windows"] for component in manifest["components"]}) == 1
+    nll = load_nll(project.file("07_model_output", "k7/nll.npz"))
+    assert np.isfinite(nll.nll["test"]).all()
+
+
+def test_stale_and_damaged_inputs_are_refused(project: Project) -> None:
+    tokens = project.file("03_primary", "token_store/tokens.bin")
+    original = tokens.read_bytes()
+    tokens.write_bytes(original[:-1] + b"\xff")
+    output = project.run("--pipeline", "training", "--params", "k=1", status=1)
+    assert "damaged: tokens.bin" in output
+    assert "Traceback" not in output
+    assert "kedro run --pipelines data_processing" in output
+    tokens.write_bytes(original)
+
+    project.run("--pipeline", "data_processing", "--params", "corpus.document_order_seed=1")
+    output = project.run("--pipeline", "training", "--params", "k=1", status=1)
+    assert "The manifest of k1 was made for another token store" in output
+    assert "kedro run --pipelines mixture_design" in output
+
+    project.run("--pipeline", "mixture_design")
+    output = project.run("--pipeline", "analysis", status=1)
+    assert "The results of k1 are stale" in output
+    assert "kedro run --pipelines training" in output
+
+
+def test_registry_and_catalog_commands(finished: tuple[Project, str]) -> None:
+    project, _ = finished
+    output = project.kedro("registry", "list")
+    for name in ("__default__", "analysis", "data_processing", "mixture_design", "training"):
+        assert f"- {name}" in output
+    output = project.kedro("registry", "describe", "training")
+    assert "k5.train_model" in output
+    output = project.kedro("catalog", "describe-datasets", "--pipeline", "training")
+    assert "k3.manifest" in output
+
+
+def test_the_graph_in_kedro_viz(finished: tuple[Project, str]) -> None:
+    project, _ = finished
+    project.kedro("viz", "build", env="small")
+    graph = json.loads((project.root / "build" / "api" / "main").read_text())
+    names = {node["full_name"] for node in graph["nodes"] if "full_name" in node}
+    assert {"k1", "k2", "k3"} <= {node["id"] for node in graph["nodes"]}
+    assert graph["layers"] == [
+        "raw", "intermediate", "primary", "feature", "model_input", "models", "model_output",
+        "reporting",
+    ]  # fmt: skip
+    assert {"fetch_corpus", "make_manifests", "measure"} <= names
+
+
+def test_mlflow_holds_a_parent_and_a_child_for_every_k(finished: tuple[Project, str]) -> None:
+    from mlflow import MlflowClient
+
+    project, _ = finished
+    client = MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("ergokedro")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    children = {run.info.run_name: run for run in runs if "mlflow.parentRunId" in run.data.tags}
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert parent.info.run_name == "synthetic: everything"
+    assert sorted(children) == ["k1", "k2", "k3"]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert all(child.info.end_time < parent.info.end_time for child in children.values())
+    assert parent.data.params["training.epochs"] == "1"
+    kept = parent.data.metrics["cleaning/kept"]
+    assert kept == len(pd.read_parquet(project.file("02_intermediate", "documents.parquet")))
+    assert parent.data.metrics["cleaning/duplicate"] == 0
+    files = {item.path for item in client.list_artifacts(parent.info.run_id)}
+    assert {"report.html", "xe_by_k.png", "results.parquet"} <= files
+    for k in (1, 2, 3):
+        run = children[f"k{k}"]
+        params = run.data.params
+        assert params["k"] == str(k)
+        assert params["components"].count("source") == k
+        for name in ("D", "tokens_seen", "seed", "git_commit", "model", "manifest_fingerprint"):
+            assert params[name], name
+        assert "store_fingerprint" in params
+        assert "tokenizer_fingerprint" in params
+        for name in ("test_xe/all", "test_xe/source-1", "validation_xe/source-3", "train_loss"):
+            assert np.isfinite(run.data.metrics[name]), name
+        assert len(client.get_metric_history(run.info.run_id, "train_loss")) == 4
+        names = {"learning_rate", "gradient_norm", "tokens_per_second"}
+        assert names <= set(run.data.metrics)
+        assert [a.path for a in client.list_artifacts(run.info.run_id)] == ["manifest.json"]
+
+
+def test_a_terminated_run_is_marked_killed(project: Project) -> None:
+    from mlflow import MlflowClient
+
+    process = project.start(
+        "run", "--env", "small", "--pipeline", "training", "--params", "training.epochs=2000"
+    )
+    client = MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("ergokedro")
+    assert experiment is not None
+    deadline = time.monotonic() + 60
+    running: set[str] = set()
+    while len(running) < 2 and time.monotonic() < deadline:
+        time.sleep(0.5)
+        found = client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'")
+        running = {run.info.run_id for run in found}
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert len(running) >= 2  # the parent and the runs that are trained side by side
+    assert {client.get_run(run).info.status for run in running} == {"KILLED"}
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(project: Project) -> None:
+    """The same command then goes on, in every run that was under way."""
+    command = "run", "--env", "small", "--pipeline", "training", "--params", "training.epochs=60"
+    process = project.start(*command)
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    before = [line for line in takewhile(lambda line: ", loss " not in line, lines)]
+    process.send_signal(signal.SIGINT)
+    output = "".join([*before, *lines])
+    assert process.wait() == 130
+    saved = re.findall(r"(k\d): stopped after step (\d+) of 360, which is kept", output)
+    assert saved
+    assert "goes on from there:\n  kedro run --env small --pipeline training --params" in output
+    assert "Traceback" not in output
+    output = project.kedro(*command)
+    for run, step in saved:
+        assert f"{run} goes on after step {step} of 360" in output
+
+
+def test_the_plan_alone(project: Project) -> None:
+    before = project.files()
+    settings = "k=3,plan=true"
+    output = project.run("--pipeline", "training", "--params", settings)
+    rows = [line.split() for line in output.splitlines()]
+    manifest = json.loads(before["data/05_model_input/synthetic/manifests/k3.json"])
+    tokens = sum(c["windows"] for c in manifest["components"]) * 100
+    assert ["k3", "3", f"{tokens:,}", "6"] in rows
+    for name in ("Model:", "Memory:", "Disk:", "Time:"):
+        assert any(row[:1] == [name] for row in rows)
+    assert project.files() == before
+
+
+def test_quiet_and_verbose(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = "--pipeline", "mixture_design"
+    monkeypatch.setenv("ERGOKEDRO_LOG", "quiet")
+    assert "INFO" not in project.run(*arguments)
+    monkeypatch.setenv("ERGOKEDRO_LOG", "verbose")
+    assert "Completed node: design_mixtures" in project.run(*arguments)
+
+
+def test_an_unreachable_tracking_server_does_not_stop_the_experiment(project: Project) -> None:
+    file = project.root / "conf" / "small" / "tracking.yml"
+    file.write_text(
+        "enabled: true\ntracking_uri: sqlite:////proc/mlflow.db\nexperiment: ergokedro\n"
+    )
+    output = project.run("--pipeline", "training", "--params", "k=1")
+    assert "MLflow tracking stopped" in output

@@ -1,0 +1,63 @@
+"""The results in the documentation can be had again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ergokedro.analysis.nll import load_nll
+from project import ROOT, Project
+
+RESULTS = ROOT / "docs" / "results"
+
+
+def value(results: pd.DataFrame, quantity: str, series: str, k: int) -> pd.Series:
+    """The row of source-1 on test text."""
+    rows = results[
+        (results.quantity == quantity)
+        & (results.series == series)
+        & (results.k == k)
+        & (results.split == "test")
+        & (results.position == 0)
+        & (results.component == "source-1")
+    ]
+    return rows.squeeze()
+
+
+def test_a_specialist_of_the_synthetic_results_is_had_again(tmp_path: Path) -> None:
+    """The starvation of source-1 at K = 5, with the K = 1 model's stored XE: paired by window, so
+    that the interval is an eighth of that of the XE."""
+    stored = pd.read_parquet(RESULTS / "synthetic" / "results.parquet")
+    alone = value(stored, "xe", "component", k=1)
+    starvation = value(stored, "starvation", "component", k=5)
+
+    project = Project.create(tmp_path / "project")
+    command = json.loads((RESULTS / "synthetic" / "run.json").read_text())["command"]
+    project.kedro(*command.split()[1:], "--to-outputs", "specialists.c1_of5.nll")
+
+    nll = load_nll(project.file("07_model_output", "specialists/c1_of5/nll.npz")).nll["test"]
+    windows = pd.read_parquet(project.file("05_model_input", "evaluation_windows.parquet"))
+    here = (windows[windows.split == "test"].component == "source-1").to_numpy()
+    assert here.sum() == starvation.windows
+    xe = nll[here].mean(dtype=float)
+    assert alone.value + starvation.low <= xe <= alone.value + starvation.high
+
+
+@pytest.mark.parametrize("folder", sorted(p.parent.name for p in RESULTS.glob("*/run.json")))
+def test_kept_results_say_where_they_come_from(folder: str) -> None:
+    run = json.loads((RESULTS / folder / "run.json").read_text())
+    assert run["command"].startswith("kedro run")
+    assert run["runs"] >= 5
+    page = (RESULTS.parent / "results.md").read_text()
+    assert run["commit"][:7] in page
+    table = pd.read_csv(RESULTS / folder / "xe_table.csv")
+    results = pd.read_parquet(RESULTS / folder / "results.parquet")
+    chain = results[
+        (results.quantity == "xe") & (results.series == "chain") & (results.split == "test")
+    ]
+    pd.testing.assert_series_equal(
+        table.xe, chain.sort_values("k").value.reset_index(drop=True), check_names=False
+    )

@@ -1,0 +1,162 @@
+"""Built-in sizes, seeded weights, saving and refusing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ergokedro.errors import ErgokedroError
+from ergokedro.models.factory import (
+    build_model,
+    check_weights,
+    load_model,
+    model_config,
+    n_parameters,
+    save_model,
+    weights_fingerprint,
+)
+from ergokedro.models.gpt_neox import GPTNeoX
+from ergokedro.parameters import ModelParameters
+
+
+def small_model(seed: int = 0, **settings: Any) -> GPTNeoX:
+    params = ModelParameters(hidden_size=16, num_layers=2, num_heads=2, **settings)
+    return build_model(model_config(params, vocab_size=50), seed)
+
+
+# The published totals of Biderman et al. (2023) and of the models' cards.
+@pytest.mark.parametrize(
+    ("preset", "parameters", "rotary"),
+    [
+        ("pythia-14m", 14_067_712, 8),
+        ("pythia-31m", 30_494_720, 8),
+        ("pythia-70m", 70_426_624, 16),
+        ("pythia-160m", 162_322_944, 16),
+    ],
+)
+def test_pythia_sizes_are_the_published_ones(preset: Any, parameters: int, rotary: int) -> None:
+    config = model_config(ModelParameters(preset=preset), vocab_size=50_277)
+    with torch.device("meta"):
+        model = GPTNeoX(config)
+    assert n_parameters(model) == parameters
+    assert config.rotary_dimensions == rotary
+    assert config.use_parallel_residual
+    assert (config.vocab_size, config.max_position_embeddings) == (50_304, 2048)
+
+
+def test_tiny_turns_whole_heads_and_has_sequential_residuals() -> None:
+    config = model_config(ModelParameters(preset="tiny"), vocab_size=300)
+    model: Any = build_model(config, seed=0)
+    assert (config.hidden_size, config.num_hidden_layers, config.intermediate_size) == (128, 2, 512)
+    assert config.rotary_dimensions == 128 // 4
+    assert not config.use_parallel_residual
+    first, last = model.gpt_neox.embed_in.weight, model.lm_head.weight
+    assert first is not last
+    for weight in (first, last):
+        assert weight.std().item() == pytest.approx(0.04, rel=0.02)
+
+
+@pytest.mark.parametrize(("vocab_size", "padded"), [(1, 128), (128, 128), (129, 256)])
+def test_the_vocabulary_is_padded(vocab_size: int, padded: int) -> None:
+    assert model_config(ModelParameters(), vocab_size).vocab_size == padded
+
+
+def test_overrides_replace_single_fields_of_the_preset() -> None:
+    params = ModelParameters(preset="pythia-14m", num_layers=3, parallel_residual=False)
+    config = model_config(params, vocab_size=300)
+    assert (config.num_hidden_layers, config.hidden_size) == (3, 128)
+    assert not config.use_parallel_residual
+    wider = model_config(ModelParameters(preset="pythia-14m", hidden_size=64), vocab_size=300)
+    assert wider.intermediate_size == 256
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"hidden_size": 131}, r"hidden_size = 131.*num_heads = 2"),
+        ({"rotary_pct": 0.0}, r"rotary_pct = 0\.0"),
+        ({"rotary_pct": 0.1}, r"turns 3 of the 32"),
+    ],
+)
+def test_impossible_shapes_are_refused(settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(ErgokedroError, match=named):
+        model_config(ModelParameters(**settings), vocab_size=300)
+
+
+def test_weights_depend_on_the_seed_alone() -> None:
+    first = weights_fingerprint(small_model(seed=7))
+    torch.rand(3)
+    assert weights_fingerprint(small_model(seed=7)) == first
+    assert weights_fingerprint(small_model(seed=8)) != first
+
+
+def test_building_leaves_the_random_state_alone() -> None:
+    before = torch.random.get_rng_state()
+    small_model(seed=7)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_fingerprint_sees_the_smallest_change() -> None:
+    model: Any = small_model()
+    before = weights_fingerprint(model)
+    with torch.no_grad():
+        bias = model.gpt_neox.final_layer_norm.bias
+        bias[0] = torch.nextafter(bias[0], torch.tensor(1.0))
+    assert weights_fingerprint(model) != before
+
+
+def test_a_model_survives_saving(tmp_path: Path) -> None:
+    model = small_model(rotary_pct=0.5, parallel_residual=True)
+    save_model(tmp_path / "model", model)
+    loaded = load_model(tmp_path / "model")
+    assert weights_fingerprint(loaded) == weights_fingerprint(model)
+    tokens = torch.arange(24).reshape(2, 12)
+    assert torch.equal(loaded(tokens), model(tokens))
+
+
+def test_equal_models_give_equal_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_model(tmp_path / name, small_model())
+    files = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert {"config.json", "model.safetensors"} <= set(files)
+    for name in files:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert json.loads((tmp_path / "a" / "config.json").read_text())["model_type"] == "gpt_neox"
+
+
+def test_a_failed_save_keeps_the_former_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former, newer = small_model(seed=1), small_model(seed=2)
+    save_model(tmp_path / "model", former)
+
+    def fail(directory: Path, model: GPTNeoX) -> None:
+        (directory / "config.json").write_text("half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("ergokedro.models.factory.save_pretrained", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_model(tmp_path / "model", newer)
+    assert weights_fingerprint(load_model(tmp_path / "model")) == weights_fingerprint(former)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_missing_model_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(ErgokedroError, match="kedro run --pipelines training"):
+        load_model(tmp_path / "none")
+
+
+def test_a_model_of_another_run_is_refused() -> None:
+    model: Any = small_model()
+    summary = {"run": "k3", "k": 3, "final_weights": weights_fingerprint(model), "manifest": "m"}
+    check_weights(model, summary, "m")
+    with pytest.raises(ErgokedroError, match="--params k=3"):
+        check_weights(model, summary, "another")
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] += 1
+    with pytest.raises(ErgokedroError, match="--params k=3"):
+        check_weights(model, summary, "m")

@@ -1,0 +1,277 @@
+"""The report says what the numbers say, and needs no other file."""
+
+from __future__ import annotations
+
+import base64
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from ergokedro.analysis.bootstrap import Interval
+from ergokedro.analysis.checks import acceptance
+from ergokedro.analysis.measurement import xe_table
+from ergokedro.parameters import Parameters
+from ergokedro.reporting.report import (
+    Report,
+    _html_sentence,
+    build_report,
+    component_table,
+    format_table,
+    insights,
+    render_html,
+    render_markdown,
+)
+from ergokedro.reporting.tables import is_determined
+from synthetic_results import (
+    NAMES,
+    make_all_results,
+    make_design,
+    make_manifests,
+    make_results,
+    make_summary,
+)
+
+PNG = b"\x89PNG\r\n\x1a\n picture"
+
+
+def make_report(results: pd.DataFrame) -> Report:
+    manifests = make_manifests()
+    return build_report(
+        results,
+        xe_table(results, make_design()),
+        acceptance(results, reference=True),
+        make_design(),
+        manifests,
+        [make_summary(manifest) for manifest in manifests],
+        Parameters(),
+    )
+
+
+@pytest.fixture(scope="module")
+def results() -> pd.DataFrame:
+    return make_results()
+
+
+def test_terminal_table(results: pd.DataFrame) -> None:
+    text = format_table(xe_table(results, make_design()))
+    title, header, *lines = text.strip().splitlines()
+    assert "nats" in title
+    assert header.split() == [
+        "k", "xe", "low", "high", "smallest", "optimum", "excess", "components",
+    ]  # fmt: skip
+    assert [line.split()[0] for line in lines] == list("12345")
+    assert "optimum" not in format_table(xe_table(make_results(known=False), make_design()))
+
+
+def test_insights_follow_the_numbers(results: pd.DataFrame) -> None:
+    row = (results.quantity == "difference_to_k1") & (results.k == 3) & (results.split == "test")
+    for value, low, high, words in (
+        (
+            0.012,
+            0.010,
+            0.014,
+            "K = 3 the cross entropy on the smallest component (source-1) is higher",
+        ),
+        (-0.012, -0.014, -0.010, "is lower than at K = 1: difference -0.0120 [-0.0140, -0.0100]"),
+        (0.001, -0.002, 0.004, "is not distinguishably different from that at K = 1"),
+        (0.001, float("nan"), float("nan"), "+0.0010 [no interval: a component has one document]"),
+    ):
+        changed = results.copy()
+        changed.loc[row, ["value", "low", "high"]] = [value, low, high]
+        sentence = next(s for s in insights(changed, make_design()) if s.startswith("At K = 3"))
+        assert words in sentence
+
+
+def test_insights_of_one_k_without_optimum() -> None:
+    gain, advice, seeds = insights(make_results(known=False, ks=(3,)), make_design())
+    assert "the cross entropy of K = 3 on the smallest component does not" in gain
+    assert "`controls.specialists=true`" in advice
+    assert "`controls.seeds=3`" in seeds
+
+
+def test_component_table_brackets_what_was_not_trained_on(results: pd.DataFrame) -> None:
+    table = component_table(results).set_index("k")
+    assert list(table.columns) == NAMES
+    for k in range(1, 6):
+        for i, name in enumerate(NAMES):
+            assert table.loc[k, name].startswith("(") == (i >= k)
+
+
+@pytest.fixture(scope="module")
+def everything() -> pd.DataFrame:
+    return make_all_results()
+
+
+def test_tables_of_everything(everything: pd.DataFrame) -> None:
+    tables = make_report(everything).tables
+    contrasts = tables["Contrasts with K = 1"].frame
+    assert contrasts.k.to_list() == [2, 3, 4, 5]
+    matrix = tables["How much worse other specialists read"].frame
+    assert matrix.shape == (5, 6)
+    assert [matrix.iloc[i, i + 1] for i in range(5)] == ["0"] * 5
+    convergence = tables["Convergence"].frame.set_index("k")
+    assert list(convergence.index) == [1, 2, 3, 4, 5]
+    level = float(convergence["common level, nats"][1])
+    assert level == pytest.approx(2.625, abs=1e-4)  # of K = 5, the worst
+    assert convergence["tokens to it"][5] == "1,203,200"
+    gap = everything[(everything.quantity == "train_gap") & (everything.split == "test")]
+    found = convergence["gap on test text, nats"][2]
+    assert found.startswith(f"{gap.set_index('k').value[2]:+.4f} [")
+    fits = tables["Fits of L(t)"].frame
+    assert set(fits.form) <= {"power", "exponential"}
+
+
+def test_sentences_of_everything(everything: pd.DataFrame) -> None:
+    sentences = insights(everything, make_design())
+    for words in (
+        "A model of K = 5 costs",
+        "here it costs",
+        "names the component of a window rightly in 9",
+        "least-squares slope",
+        "took K = 1",
+        "less its final training loss",
+        "A specialist reads another component's text worse",
+    ):
+        assert sum(words in sentence for sentence in sentences) >= 1, words
+
+
+@pytest.mark.parametrize(("low", "largest"), [(0.025, True), (0.008, False)])
+def test_no_part_is_called_the_largest_whose_interval_meets_another(
+    everything: pd.DataFrame, low: float, largest: bool
+) -> None:
+    here = (everything.series == "chain") & (everything.k == 5) & (everything.split == "test")
+    changed = everything.copy()
+    for term, values in (("interference", (0.03, low, 0.04)), ("starvation", (0.01, 0.005, 0.02))):
+        changed.loc[here & (changed.quantity == term), ["value", "low", "high"]] = values
+    text = " ".join(insights(changed, make_design()))
+    assert ("The largest part is interference." in text) == largest
+    assert ("No part is clearly the largest" in text) != largest
+
+
+@pytest.mark.parametrize(
+    ("value", "spreads", "words"),
+    [
+        (0.000, {}, "includes zero, as it must"),
+        (0.004, {}, "does NOT include zero. The interval is over documents alone"),
+        (0.004, {1: 0.003, 2: 0.001}, "lies within what two seeds differ by"),
+        (0.004, {1: 0.0003, 2: 0.0001}, "and lies beyond what two seeds differ by"),
+    ],
+)
+def test_pseudo_components_are_judged_by_documents_and_seeds(
+    results: pd.DataFrame, value: float, spreads: dict[int, float], words: str
+) -> None:
+    base = results[results.split == "test"].iloc[0].to_dict()
+    interval = {"value": value, "low": value - 0.001, "high": value + 0.001}
+    pseudo = {"series": "pseudo", "quantity": "difference_to_k1", "k": 2, **interval}
+    rows = [base | pseudo]
+    for k, spread in spreads.items():
+        rows.append(base | {"quantity": "seed_spread", "k": k, "value": spread, "seed": 3})
+    text = " ".join(insights(pd.concat([results, pd.DataFrame(rows)]), make_design()))
+    assert words in text
+    if spreads:  # t with 4 degrees of freedom, of a difference of two runs
+        noise = 2.776 * (2 * (spreads[1] ** 2 + spreads[2] ** 2) / 2) ** 0.5
+        assert f"differ by up to {noise:.4f} nats" in text
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.tags: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [v or "" for k, v in attrs if k in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_html_is_self_contained_and_complete(results: pd.DataFrame) -> None:
+    report = make_report(results)
+    html = render_html(report, {"Cross entropy against K": PNG})
+    page = _Page()
+    page.feed(html)
+    text = " ".join(" ".join(page.text).split())
+    assert page.sources == ["data:image/png;base64," + base64.b64encode(PNG).decode()]
+    assert page.tags.count("table") == 1 + len(report.tables)
+    assert {"script", "link"}.isdisjoint(page.tags)
+    for sentence in report.insights:
+        assert sentence.replace("`", "") in text
+    for expected in ("passed", "300,000", "training.learning_rate", make_design().store):
+        assert expected in text
+    assert "FAILED" not in text
+    assert make_manifests()[2].fingerprint in text
+
+
+def test_text_from_outside_is_escaped(results: pd.DataFrame) -> None:
+    report = make_report(results.replace({"component": {"source-2": "<b>a|b</b>"}}))
+    assert "<b>" not in render_html(report, {})
+    line = next(s for s in render_markdown(report, {}).splitlines() if "a\\|b" in s)
+    assert line.count(" | ") == 5
+
+
+def test_markdown_has_the_same_content(results: pd.DataFrame) -> None:
+    report = make_report(results)
+    text = render_markdown(report, {"Cross entropy against K": "xe_by_k.png"})
+    assert "![Cross entropy against K](xe_by_k.png)" in text
+    for title, table in report.tables.items():
+        assert f"## {title}" in text
+        assert table.note in text
+    for sentence in report.insights:
+        assert f"- {sentence}" in text
+
+
+def test_failed_checks_are_shown_and_absent_ones_left_out(results: pd.DataFrame) -> None:
+    worse = results.assign(
+        value=results.value.where(results.quantity != "excess", results.value + 0.1)
+    )
+    assert "FAILED" in render_markdown(make_report(worse), {})
+    assert "Acceptance" not in render_markdown(make_report(make_results(known=False)), {})
+
+
+def test_words_follow_the_p_value_too() -> None:
+    results = make_all_results()
+    assert "is higher than at K = 1" in insights(results, make_design())[3]
+    results.loc[(results.k == 5) & (results.quantity == "p_value_holm"), "value"] = 0.08
+    sentence = insights(results, make_design())[3]
+    assert "At K = 5" in sentence
+    assert "is not distinguishably different from that at K = 1" in sentence
+
+
+def test_settings_in_sentences_are_code(results: pd.DataFrame) -> None:
+    page = render_html(make_report(results), {})
+    assert "<code>controls.specialists=true</code>" in page
+    assert _html_sentence("p < 1, `a<b`") == "p &lt; 1, <code>a&lt;b</code>"
+
+
+def test_models_that_learnt_nothing_are_told() -> None:
+    results = make_results()
+    assert "hardly trained" not in " ".join(insights(results, make_design()))
+    results.loc[results.quantity == "excess", "value"] += 1
+    assert "1.01 nats above the optimum these models are hardly trained" in " ".join(
+        insights(results, make_design())
+    )
+
+
+def test_few_documents_are_told() -> None:
+    text = " ".join(insights(make_results(known=False), make_design()))
+    assert "Only 12 test documents of source-1" in text
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "known"),
+    [
+        ((1.0, 0.9, 1.1), (2.0, 1.9, 2.1), True),
+        ((1.0, -0.1, 1.1), (2.0, 1.9, 2.1), False),  # a floor below zero nats
+        ((1.0, 0.9, 1.1), (2.0, 2.1, 2.2), False),  # outside its own interval
+        ((1.0, float("nan"), float("nan")), (2.0, 1.9, 2.1), False),
+    ],
+)
+def test_fits_that_are_not_determined(
+    a: tuple[float, float, float], b: tuple[float, float, float], known: bool
+) -> None:
+    floor, other = (Interval(value, low, high, 0.1) for value, low, high in (a, b))
+    assert is_determined(floor, other) == known

@@ -1,0 +1,42 @@
+"""Log lines on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+
+import pytest
+from rich.logging import RichHandler
+
+from ergokedro.runtime.console import plain_lines_without_terminal
+
+LONG = "a message of more than eighty characters, which rich would fold " * 3
+
+
+@pytest.fixture
+def rich_root() -> logging.Logger:
+    """The root logger as Kedro sets it up; undone by `_logging_as_it_was` and below."""
+    root = logging.getLogger()
+    root.addHandler(RichHandler())
+    return root
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_one_plain_line_a_message_unless_on_a_terminal(
+    rich_root: logging.Logger,
+    terminal: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = list(rich_root.handlers)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    plain_lines_without_terminal()
+    try:
+        assert (rich_root.handlers == before) == terminal
+        rich_root.warning(LONG)
+    finally:
+        rich_root.handlers[:] = [h for h in rich_root.handlers if h in before]
+    printed = capsys.readouterr().out
+    plain = re.fullmatch(r"\d\d:\d\d:\d\d WARNING (.*)\n", printed)
+    assert (plain is not None and plain[1] == LONG) == (not terminal)

@@ -1,0 +1,127 @@
+"""The alarm: held-out text in training, or a model that sees the future, must not pass."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pytest
+import torch
+
+from ergokedro.analysis.checks import acceptance
+from ergokedro.analysis.exact_optimum import exact_nll
+from ergokedro.analysis.measurement import measure
+from ergokedro.analysis.nll import NLLArrays
+from ergokedro.data.cleaning import clean_documents
+from ergokedro.data.corpus import write_corpus
+from ergokedro.data.sources import corpus_stream
+from ergokedro.data.token_store import TokenStore
+from ergokedro.data.tokenization import TokenizationPlan, write_store
+from ergokedro.data.tokenizer import define_tokenizer, save_tokenizer
+from ergokedro.design.accounting import token_accounting
+from ergokedro.design.evaluation_windows import choose_evaluation_windows
+from ergokedro.design.mixture import (
+    Design,
+    Manifest,
+    design_mixtures,
+    make_manifest,
+)
+from ergokedro.design.runs import chain
+from ergokedro.design.training_windows import TrainingWindows
+from ergokedro.models.factory import model_config
+from ergokedro.parameters import (
+    AnalysisParameters,
+    CorpusParameters,
+    EvaluationParameters,
+    MixtureParameters,
+    ModelParameters,
+    SyntheticParameters,
+    TokenizerParameters,
+    TrainingParameters,
+)
+from ergokedro.training.evaluation import evaluate
+from ergokedro.training.trainer import train
+
+LENGTH = 20
+CORPUS = CorpusParameters(
+    synthetic=SyntheticParameters(
+        components=2,
+        states=2,
+        words=12,
+        words_per_document=100,
+        train_documents=60,
+        heldout_documents=10,
+    )
+)
+TRAINING = TrainingParameters(
+    epochs=2, batch_size=16, validation_points=1, validation_windows=1, device="cpu", threads=1
+)
+
+
+class Case(NamedTuple):
+    store: TokenStore
+    design: Design
+    windows: pd.DataFrame
+    exact: NLLArrays
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    path = tmp_path_factory.mktemp("leaks")
+    corpus = write_corpus(path / "corpus", corpus_stream(CORPUS))
+    documents = clean_documents(corpus)
+    definition = define_tokenizer(TokenizerParameters(vocab_size=450), corpus, documents)
+    tokenizer = save_tokenizer(path / "tokenizer", definition)
+    store = write_store(path / "store", TokenizationPlan(corpus, documents, tokenizer, 0))
+    mixture = MixtureParameters(top_n=2, window_length=LENGTH)
+    design = design_mixtures(store, token_accounting(store), mixture)
+    windows = choose_evaluation_windows(store, design, EvaluationParameters())
+    return Case(store, design, windows, exact_nll(store, tokenizer, windows, design, CORPUS))
+
+
+def no_leak_checks(case: Case, manifest: Manifest, **changes: Any) -> pd.Series:
+    """Train, evaluate, and give whether the checks for leaks passed."""
+    result = train(
+        model_config(ModelParameters(hidden_size=64, num_heads=2), case.store.vocab_size),
+        TrainingWindows(case.store, manifest, seed=0),
+        TRAINING.model_copy(update=changes),
+        seed=0,
+        name="k2",
+        validation={},
+    )
+    nll = evaluate(result.model, case.store.tokens, case.windows, LENGTH, batch_size=64)
+    run = NLLArrays(nll, {"run": "k2", "k": 2, "seed": 0, "components": manifest.labels})
+    params = AnalysisParameters(bootstrap=200)
+    table = acceptance(
+        measure([run], case.windows, case.design, case.exact, params), reference=False
+    )
+    return table.passed[table.check.str.contains("no leak")]
+
+
+def test_honest_training_passes(case: Case) -> None:
+    assert no_leak_checks(case, make_manifest(case.store, case.design, chain(2))).all()
+
+
+def test_held_out_text_in_training_trips_the_alarm(case: Case) -> None:
+    manifest = make_manifest(case.store, case.design, chain(2))
+    leaked = []
+    for component in manifest.components:
+        start, stop = case.store.span("test", component.label)
+        windows = (stop - start) // LENGTH
+        span = {"start": start, "stop": start + windows * LENGTH, "windows": windows}
+        leaked.append(component.model_copy(update=span))
+    manifest = manifest.model_copy(update={"components": leaked})
+    assert not no_leak_checks(case, manifest, epochs=150, learning_rate=5e-3).any()
+
+
+def test_a_mask_that_is_not_causal_trips_the_alarm(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attention = torch.nn.functional.scaled_dot_product_attention
+
+    def sees_the_future(*args: Any, **kwargs: Any) -> torch.Tensor:
+        return attention(*args, **{**kwargs, "is_causal": False})
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", sees_the_future)
+    manifest = make_manifest(case.store, case.design, chain(2))
+    assert not no_leak_checks(case, manifest, epochs=30, learning_rate=5e-3).any()
