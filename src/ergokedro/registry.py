@@ -1,7 +1,7 @@
-"""Registries: the one place where a thing of a kind is added, from inside or outside the package.
+"""Registries: the one place where a thing of a kind is added, inside the package or outside.
 
-A registry maps names, as settings use them, to entries. A module outside the package adds to it with
-the same call; the setting `plugins` names the modules that are imported before settings are checked.
+A registry maps names, as settings use them, to entries. A module outside the package registers its
+own with the same call; the setting `plugins` names such modules, which are imported first.
 """
 
 from __future__ import annotations
