@@ -12,21 +12,25 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from ergokedro.analysis.contrasts import contrast_table
-from ergokedro.analysis.curve_fits import fit_table
-from ergokedro.analysis.decomposition import decomposition_table
+from ergokedro.analysis.contrasts import contrasts
+from ergokedro.analysis.controls import plan_experiment
+from ergokedro.analysis.curve_fits import fits
+from ergokedro.analysis.decomposition import decomposition
+from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.measurement import measure
-from ergokedro.analysis.nll import NLLArrays
-from ergokedro.analysis.series import Selection, selections
-from ergokedro.analysis.specialists import specialist_table
+from ergokedro.analysis.series import ResultRow, Selection, results_table
+from ergokedro.analysis.specialists import specialists
 from ergokedro.design.mixture import Design
-from ergokedro.design.runs import Run, plan_runs
-from ergokedro.parameters import AnalysisParameters, ControlParameters
+from ergokedro.design.nll import ExactNLL, NLLArrays
+from ergokedro.design.records import ExactMeta, NLLFingerprints, NLLMeta
+from ergokedro.design.runs import Run
+from ergokedro.parameters import AnalysisParameters
 from harness import Peer, compare, describe_machine
 
 K, PER_DOCUMENT, WINDOW = 5, 20, 100
@@ -66,40 +70,52 @@ def make_runs(windows: pd.DataFrame) -> dict[Run, NLLArrays]:
     curve = 2.6 + 0.8 * np.arange(2, WINDOW + 1) ** -0.8
     effect = rng.normal(scale=0.1, size=windows.document.nunique())[windows.document]
     runs = {}
-    for run in plan_runs([1, 2, 3, 4, 5], K, ControlParameters(specialists=True)):
+    for run in plan_experiment([1, 2, 3, 4, 5], K, {"specialists": True}):
         shape = (len(windows), WINDOW - 1)
         values = curve + effect[:, None] + rng.normal(scale=0.5, size=shape)
         nll = {
             str(split): values[rows].astype(np.float32)
             for split, rows in windows.groupby("split").indices.items()
         }
-        components = [NAMES[place - 1] for place in run.components]
         runs[run] = NLLArrays(
-            nll, {"run": run.name, "k": run.k, "seed": 0, "components": components}
+            nll,
+            NLLMeta(
+                run=run.name,
+                k=run.k,
+                seed=0,
+                components=[NAMES[position - 1] for position in run.components],
+                fingerprints=NLLFingerprints(**dict.fromkeys(NLLFingerprints.model_fields, "")),
+                versions={},
+            ),
         )
     return runs
 
 
 def time_report(windows: pd.DataFrame, runs: dict[Run, NLLArrays]) -> None:
     """Print the seconds of every part of the results."""
-    design, unknown = make_design(), NLLArrays({}, {})
-    chain = [nll for run, nll in runs.items() if run.in_chain]
-    exact = NLLArrays(
-        {f"{s}/{nll.meta['run']}": a for nll in chain for s, a in nll.nll.items()}, {}
+    exact = {
+        f"{split}/{run.name}": array
+        for run, arrays in runs.items()
+        if run.in_chain
+        for split, array in arrays.nll.items()
+    }
+    unknown = Experiment(
+        make_design(), windows, runs, ExactNLL({}, ExactMeta(available=False)), PARAMS, {}
     )
-    parts: dict[str, Callable[[], pd.DataFrame]] = {
-        "XE, L(t), gains, differences": lambda: measure(chain, windows, design, unknown, PARAMS),
-        "the same, with a known optimum": lambda: measure(chain, windows, design, exact, PARAMS),
-        "contrasts": lambda: contrast_table(chain, windows, design, PARAMS),
-        "fits of L(t)": lambda: fit_table(chain, windows, design, PARAMS),
-        "decomposition": lambda: decomposition_table(runs, windows, design, unknown, PARAMS),
-        "specialists": lambda: specialist_table(runs, windows, design, PARAMS),
+    known = replace(unknown, exact=ExactNLL(exact, ExactMeta(available=True)))
+    parts: dict[str, tuple[Callable[[Experiment], Iterator[ResultRow]], Experiment]] = {
+        "XE, L(t), gains, differences": (measure, unknown),
+        "the same, with a known optimum": (measure, known),
+        "contrasts": (contrasts, unknown),
+        "fits of L(t)": (fits, unknown),
+        "decomposition": (decomposition, unknown),
+        "specialists": (specialists, unknown),
     }
     print("\n| part | rows | seconds |\n|---|---|---|")
     total = 0.0
-    for name, part in parts.items():
+    for name, (part, experiment) in parts.items():
         start = time.perf_counter()
-        rows = len(part())
+        rows = len(results_table(part(experiment)))
         seconds = time.perf_counter() - start
         total += seconds if "the same" not in name else 0.0
         print(f"| {name} | {rows:,} | {seconds:.1f} |")
@@ -183,8 +199,9 @@ def main() -> None:
     windows = make_windows(args.windows, ("validation", "test"))
     runs = make_runs(windows)
     time_report(windows, runs)
-    test = windows[windows.split == "test"].reset_index(drop=True)
-    selection = next(s for s in selections(test, make_design(), NAMES) if s.series == "all")
+    unknown = ExactNLL({}, ExactMeta(available=False))
+    experiment = Experiment(make_design(), windows, runs, unknown, PARAMS, {})
+    selection = experiment.selection("test", experiment.chain[-1], "all")
     values = next(iter(runs.values())).nll["test"]
     makers = (ours, multinomial, scipy_peer, pandas_loop)
     compare([make(selection, values) for make in makers], "intervals/s", args.repeats)

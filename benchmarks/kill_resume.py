@@ -34,11 +34,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 
 from ergokedro.analysis import measurement  # noqa: F401  now, not in every process
-from ergokedro.analysis.nll import save_nll
 from ergokedro.data.token_store import TOKEN_DTYPE, TOKENS, TokenStore, open_store, seal_store
 from ergokedro.design import mixture
 from ergokedro.design.accounting import token_accounting
 from ergokedro.design.evaluation_windows import choose_evaluation_windows
+from ergokedro.design.nll import save_nll
 from ergokedro.design.runs import chain
 from ergokedro.models.factory import build_model, model_config, save_model
 from ergokedro.parameters import (

@@ -8,21 +8,20 @@ import numpy as np
 import pandas as pd
 
 from ergokedro.analysis.bayes_mixture import mixture_nll
-from ergokedro.analysis.contrasts import contrast_table
-from ergokedro.analysis.convergence import convergence_table
-from ergokedro.analysis.curve_fits import fit_table
-from ergokedro.analysis.decomposition import decomposition_table
+from ergokedro.analysis.controls import plan_experiment, read_settings
+from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.measurement import measure
-from ergokedro.analysis.nll import NLLArrays
-from ergokedro.analysis.specialists import specialist_table
+from ergokedro.analysis.results import all_results
+from ergokedro.analysis.series import results_table
 from ergokedro.data.hmm import position_nll
 from ergokedro.data.synthetic import component_names, make_sources, sample_words
 from ergokedro.design.evaluation_windows import windows_fingerprint
 from ergokedro.design.mixture import Component, Design, Manifest
-from ergokedro.design.runs import Run, plan_runs, run_name
+from ergokedro.design.nll import ExactNLL, NLLArrays
+from ergokedro.design.records import ExactMeta, NLLFingerprints, NLLMeta, RunSummary
+from ergokedro.design.runs import Run, chain, run_name
 from ergokedro.parameters import (
     AnalysisParameters,
-    ControlParameters,
     ModelParameters,
     SyntheticParameters,
     TrainingParameters,
@@ -97,7 +96,7 @@ def make_manifests() -> list[Manifest]:
     ]
 
 
-def make_exact(windows: pd.DataFrame) -> NLLArrays:
+def make_exact(windows: pd.DataFrame) -> ExactNLL:
     """The exact optimum of every K on documents drawn from the default sources."""
     sources = make_sources(SyntheticParameters())
     arrays = {}
@@ -111,14 +110,27 @@ def make_exact(windows: pd.DataFrame) -> NLLArrays:
         for k in range(1, 6):
             optimum = mixture_nll(nll[:k], np.full(k, 1 / k))[:, 1:]
             arrays[f"{split}/{run_name(k)}"] = optimum.astype(np.float32)
-    return NLLArrays(arrays, {"available": True})
+    return ExactNLL(arrays, ExactMeta(available=True))
+
+
+def make_meta(run: Run, seed: int = 0, **fingerprints: str) -> NLLMeta:
+    """What made the arrays of a run."""
+    known = dict.fromkeys(NLLFingerprints.model_fields, "")
+    return NLLMeta(
+        run=run.name,
+        k=run.k,
+        seed=seed,
+        components=[NAMES[position - 1] for position in run.components],
+        fingerprints=NLLFingerprints(**{**known, **fingerprints}),
+        versions={},
+    )
 
 
 def make_runs(
-    windows: pd.DataFrame, exact: NLLArrays, manifests: list[Manifest], shift: float = 0.0
-) -> list[NLLArrays]:
+    windows: pd.DataFrame, exact: ExactNLL, manifests: list[Manifest], shift: float = 0.0
+) -> dict[Run, NLLArrays]:
     """Models whose NLL is the optimum plus EXCESS or UNSEEN, plus `shift` and a little noise."""
-    runs = []
+    runs = {}
     for manifest in manifests:
         rng = np.random.default_rng(manifest.k)
         nll = {}
@@ -128,29 +140,44 @@ def make_runs(
             noise = rng.normal(scale=0.01, size=(len(here), 1)) + shift
             worse = np.where(seen, EXCESS[manifest.k], UNSEEN)[:, None]
             nll[str(split)] = (optimum + worse + noise).astype(np.float32)
-        fingerprints = {
-            "evaluation_windows": windows_fingerprint(windows),
-            "manifest": manifest.fingerprint,
-            "weights": f"weights of {manifest.run}",
-        }
-        meta = {
-            "run": manifest.run,
-            "k": manifest.k,
-            "seed": 0,
-            "components": manifest.labels,
-            "fingerprints": fingerprints,
-        }
-        runs.append(NLLArrays(nll, meta))
+        meta = make_meta(
+            chain(manifest.k),
+            evaluation_windows=windows_fingerprint(windows),
+            manifest=manifest.fingerprint,
+            weights=f"weights of {manifest.run}",
+        )
+        runs[chain(manifest.k)] = NLLArrays(nll, meta)
     return runs
 
 
-def make_summary(manifest: Manifest) -> dict[str, Any]:
+UNKNOWN = ExactNLL({}, ExactMeta(available=False))
+
+
+def make_experiment(
+    nll: dict[Run, NLLArrays],
+    windows: pd.DataFrame | None = None,
+    exact: ExactNLL = UNKNOWN,
+    **settings: Any,
+) -> Experiment:
+    """The runs as the analysis takes them; `settings` are those of the controls."""
+    return Experiment(
+        make_design(),
+        make_windows() if windows is None else windows,
+        nll,
+        exact,
+        PARAMS,
+        read_settings(settings),
+    )
+
+
+def make_summary(manifest: Manifest, **changes: Any) -> RunSummary:
     """What training says of a run."""
-    return {
+    fields = {
         "run": manifest.run,
         "k": manifest.k,
         "components": manifest.labels,
         "manifest": manifest.fingerprint,
+        "total_tokens": manifest.total_tokens,
         "seed": 0,
         "steps": 752,
         "tokens_seen": 1_200_000,
@@ -174,6 +201,7 @@ def make_summary(manifest: Manifest) -> dict[str, Any]:
         "device": "cpu",
         "threads": 2,
     }
+    return RunSummary(**{**fields, **changes})
 
 
 def make_history(k: int) -> pd.DataFrame:
@@ -193,51 +221,33 @@ def make_history(k: int) -> pd.DataFrame:
 
 def make_results(known: bool = True, ks: tuple[int, ...] = (1, 2, 3, 4, 5)) -> pd.DataFrame:
     """The results of some runs, with or without a known optimum."""
-    windows, manifests = make_windows(), make_manifests()
+    windows = make_windows()
     exact = make_exact(windows)
-    runs = [run for run in make_runs(windows, exact, manifests) if run.meta["k"] in ks]
-    return measure(
-        runs,
-        windows,
-        make_design(),
-        exact if known else NLLArrays({}, {"available": False}),
-        PARAMS,
-    )
+    runs = make_runs(windows, exact, [m for m in make_manifests() if m.k in ks])
+    experiment = make_experiment(runs, windows, exact if known else UNKNOWN)
+    return results_table(measure(experiment))
 
 
-def make_specialists(windows: pd.DataFrame, exact: NLLArrays) -> dict[Run, NLLArrays]:
+def make_specialists(windows: pd.DataFrame, exact: ExactNLL) -> dict[Run, NLLArrays]:
     """All runs: specialists are the exact sources, shifted by STARVED; models of K as made here."""
-    runs = plan_runs([1, 2, 3, 4, 5], 5, ControlParameters(specialists=True))
     models = make_runs(windows, exact, make_manifests())
     arrays = {}
-    for run in runs:
+    for run in plan_experiment([1, 2, 3, 4, 5], 5, {"specialists": True}):
         if run.in_chain and run.k > 1:  # K = 1 is the specialist of the first component
-            arrays[run] = models[run.k - 1]
+            arrays[run] = models[run]
             continue
         name = NAMES[run.components[0] - 1]
         own = {s: exact.nll[f"{s}/{name}"] + STARVED[run.divisor] for s in ("validation", "test")}
-        meta = {"run": run.name, "k": 1, "seed": 0, "components": [name]}
-        arrays[run] = NLLArrays(own, meta)
+        arrays[run] = NLLArrays(own, make_meta(run))
     return arrays
 
 
 def make_all_results() -> pd.DataFrame:
     """Everything that the analysis measures on the chain and its specialists."""
-    windows, design = make_windows(), make_design()
+    windows = make_windows()
     exact = make_exact(windows)
     runs = make_specialists(windows, exact)
-    in_chain = [nll for run, nll in runs.items() if run.in_chain]
-    results = measure(in_chain, windows, design, exact, PARAMS)
-    summaries = {m.run: make_summary(m) for m in make_manifests()}
-    histories = {m.run: make_history(m.k) for m in make_manifests()}
-    return pd.concat(
-        [
-            results,
-            convergence_table(results, histories, summaries, NAMES[0]),
-            fit_table(in_chain[:2], windows, design, PARAMS),
-            contrast_table(in_chain, windows, design, PARAMS),
-            decomposition_table(runs, windows, design, exact, PARAMS),
-            specialist_table(runs, windows, design, PARAMS),
-        ],
-        ignore_index=True,
-    )
+    experiment = make_experiment(runs, windows, exact, specialists=True)
+    summaries = {chain(m.k): make_summary(m) for m in make_manifests()}
+    histories = {chain(m.k): make_history(m.k) for m in make_manifests()}
+    return all_results(experiment, histories, summaries)

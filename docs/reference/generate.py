@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
+from ergokedro.analysis.controls import Setting, all_settings
 from ergokedro.parameters import Parameters
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def parameter_tables() -> str:
     """One table per group of settings."""
-    top = {n: f for n, f in Parameters.model_fields.items() if not _model(f)}
+    top = {n: f for n, f in Parameters.model_fields.items() if not _model(f) and n != "controls"}
     parts = [_table("", top, "At the top")]
     groups = [(n, _model(f)) for n, f in Parameters.model_fields.items()]
     while groups:
@@ -38,7 +39,15 @@ def parameter_tables() -> str:
         parts.append(_table(f"{prefix}.", fields, f"`{prefix}`", (model.__doc__ or "").strip()))
         inner = [(f"{prefix}.{n}", _model(f)) for n, f in model.model_fields.items()]
         groups = [pair for pair in inner if pair[1]] + groups
-    return "\n\n".join(parts)
+    fields = {s.name: _field(s) for s in all_settings()}
+    meaning = Parameters.model_fields["controls"].description or ""
+    return "\n\n".join([*parts, _table("controls.", fields, "`controls`", meaning)])
+
+
+def _field(setting: Setting) -> FieldInfo:
+    """A control's setting as a field of a model."""
+    info = Field(setting.default, description=setting.description, **setting.bounds)
+    return FieldInfo.merge_field_infos(info, annotation=setting.type)
 
 
 def catalog_table() -> str:

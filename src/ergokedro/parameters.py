@@ -296,41 +296,6 @@ class EvaluationParameters(_Model):
     batch_size: int = Field(64, ge=1, description="Windows per forward pass.")
 
 
-class ControlParameters(_Model):
-    """Runs beside the chain K = 1, 2, …, for the questions that the chain alone cannot answer."""
-
-    specialists: bool = Field(
-        False,
-        description=(
-            "Each component alone, at D and at D / K for every K: what the exact decomposition of "
-            "the cost of K needs."
-        ),
-    )
-    match_steps: bool = Field(
-        False,
-        description=(
-            "Specialists at D / K make K times the epochs, so that they take as many steps as the "
-            "chain; otherwise they make the same epochs."
-        ),
-    )
-    subsets: bool = Field(
-        False, description="Every subset of the chosen components, so that each weighs the same."
-    )
-    growing: bool = Field(
-        False,
-        description="The chain at fixed tokens for each component, D / K_max: the total grows.",
-    )
-    pseudo: bool = Field(
-        False,
-        description=(
-            "The largest component split at random into K parts: the cost of K must vanish."
-        ),
-    )
-    seeds: int = Field(
-        1, ge=1, le=99, description="So many seeds for the chain: `seed`, `seed` + 1, …"
-    )
-
-
 class AnalysisParameters(_Model):
     """Intervals of the report."""
 
@@ -353,11 +318,11 @@ class Parameters(_Model):
         pattern=EXPERIMENT_NAME,
         description="Folder of this experiment in every data layer; default: the environment's.",
     )
-    plugins: list[str] = Field(
-        [],
+    plugins: str = Field(
+        "",
         description=(
-            "Python modules to import first: they register controls, figures, models, optimizers, "
-            "learning-rate schedules or corpus sources of your own."
+            "Python modules to import first, joined by '+': they register controls, figures, "
+            "models, optimizers, learning-rate schedules or corpus sources of your own."
         ),
     )
     corpus: CorpusParameters = CorpusParameters()
@@ -366,7 +331,13 @@ class Parameters(_Model):
     model: ModelParameters = ModelParameters()
     training: TrainingParameters = TrainingParameters()
     evaluation: EvaluationParameters = EvaluationParameters()
-    controls: ControlParameters = ControlParameters()
+    controls: dict[str, bool | int | float | str] = Field(
+        {},
+        description=(
+            "Runs beside the chain K = 1, 2, ...: the settings of the registered controls, see "
+            "`ergokedro.analysis.controls`."
+        ),
+    )
     analysis: AnalysisParameters = AnalysisParameters()
 
     @model_validator(mode="after")

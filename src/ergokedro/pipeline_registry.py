@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline
 
-from ergokedro.design.runs import plan_runs
+from ergokedro.analysis.controls import plan_experiment
 from ergokedro.pipelines import analysis, data_processing, mixture_design, training
 from ergokedro.runtime.config_loader import current_parameters
 
@@ -12,7 +12,7 @@ from ergokedro.runtime.config_loader import current_parameters
 def register_pipelines() -> dict[str, Pipeline]:
     """All pipelines by name; `__default__` is the whole experiment."""
     parameters = current_parameters()
-    runs = plan_runs(parameters.runs, parameters.n_components, parameters.controls)
+    runs = plan_experiment(parameters.runs, parameters.n_components, parameters.controls)
     pipelines = {
         "data_processing": data_processing.create_pipeline(),
         "mixture_design": mixture_design.create_pipeline(runs),

@@ -72,15 +72,19 @@ class Registry(Mapping[str, Entry]):
         return len(self._entries)
 
 
-def load_plugins(modules: list[str]) -> None:
+def load_plugins(setting: str) -> None:
     """Import the modules that the setting `plugins` names, so that they can register entries.
+
+    Parameters
+    ----------
+    setting : names of modules, joined by '+'.
 
     Raises
     ------
     ErgokedroError
         If one of them cannot be imported.
     """
-    for module in modules:
+    for module in filter(None, (part.strip() for part in setting.split("+"))):
         try:
             importlib.import_module(module)
         except ImportError as error:

@@ -20,7 +20,7 @@ def test_means_are_over_tokens_and_strata_weigh_the_same() -> None:
     np.testing.assert_allclose(clusters.counts, [2, 1, 1])
     np.testing.assert_allclose(bootstrap_means(clusters, 100, 0)[0], [(3 + 9) / 2, (4 + 9) / 2])
     selection = Selection(
-        "all", "", np.arange(4), np.array([7, 7, 8, 9]), np.array([0, 0, 0, 1]), True
+        "test", "all", "", np.arange(4), np.array([7, 7, 8, 9]), np.array([0, 0, 0, 1]), True
     )
     assert selection.mean(values, AnalysisParameters(bootstrap=100)).value == (3.5 + 9) / 2
 
@@ -65,7 +65,7 @@ def draw_models(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Selec
     one = np.concatenate(first) + rng.normal(scale=0.5, size=(len(documents), TRIALS))
     two = one + np.concatenate(cost) + rng.normal(scale=0.05, size=one.shape)
     ids = 1000 * stratum_of + documents
-    return one, two, Selection("all", "", np.arange(len(ids)), ids, stratum_of, True)
+    return one, two, Selection("test", "all", "", np.arange(len(ids)), ids, stratum_of, True)
 
 
 def test_intervals_cover_clustered_data_as_often_as_they_say() -> None:

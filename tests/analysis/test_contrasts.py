@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp
 
-from ergokedro.analysis.contrasts import contrast_table
+from ergokedro.analysis.contrasts import contrasts
 from ergokedro.analysis.curve_fits import exponential, fit_curves, power_law
-from ergokedro.analysis.nll import NLLArrays
-from synthetic_results import NAMES, PARAMS, make_design, make_windows
+from ergokedro.analysis.series import results_table
+from ergokedro.design.nll import NLLArrays
+from ergokedro.design.runs import chain
+from synthetic_results import NAMES, PARAMS, make_experiment, make_meta, make_windows
 
 WINDOWS = make_windows()
 
@@ -24,12 +29,18 @@ def run_of(k: int, shift: float) -> NLLArrays:
         noise = own.normal(scale=0.01, size=here.document.nunique()).repeat(4)
         base = common.normal(2.6, 0.3, size=(len(here), 99))
         nll[str(split)] = base + shift + noise[:, None]
-    return NLLArrays(nll, {"run": f"k{k}", "k": k, "seed": 0, "components": NAMES[:k]})
+    return NLLArrays(nll, make_meta(chain(k)))
+
+
+def contrast_table(runs: list[NLLArrays], **changes: Any) -> pd.DataFrame:
+    """The contrasts of the chain's runs."""
+    experiment = make_experiment({chain(run.meta.k): run for run in runs}, WINDOWS)
+    return results_table(contrasts(replace(experiment, **changes)))
 
 
 def test_a_difference_is_found_and_none_is_not_invented() -> None:
     runs = [run_of(3, 0.1), run_of(1, 0.0), run_of(2, 0.0)]
-    table = contrast_table(runs, WINDOWS, make_design(), PARAMS)
+    table = contrast_table(runs)
     test = table[table.split == "test"].set_index(["quantity", "k"]).value
     assert test["p_value", 3] < 1e-8
     assert test["p_value", 2] > 0.01
@@ -41,7 +52,7 @@ def test_a_difference_is_found_and_none_is_not_invented() -> None:
 def test_p_values_are_those_of_a_t_test_on_documents() -> None:
     runs = [run_of(1, 0.0), run_of(2, 0.004)]
     params = PARAMS.model_copy(update={"bootstrap": 4000})
-    table = contrast_table(runs, WINDOWS, make_design(), params)
+    table = contrast_table(runs, params=params)
     found = table[(table.split == "test") & (table.quantity == "p_value")].value.item()
     smallest = (WINDOWS[WINDOWS.split == "test"].component == NAMES[0]).to_numpy()
     difference = (runs[1].nll["test"] - runs[0].nll["test"])[smallest].mean(axis=1)
@@ -52,15 +63,15 @@ def test_p_values_are_those_of_a_t_test_on_documents() -> None:
 
 def test_slope() -> None:
     runs = [run_of(k, 0.05 * np.log(k)) for k in (1, 2, 3, 4, 5)]
-    table = contrast_table(runs, WINDOWS, make_design(), PARAMS)
+    table = contrast_table(runs)
     slope = table[(table.quantity == "slope_log_k") & (table.split == "test")].iloc[0]
     assert slope.low < 0.05 < slope.high
     assert slope.high - slope.low < 0.03
 
 
 def test_without_k_1_there_is_no_contrast() -> None:
-    assert contrast_table([run_of(2, 0.0)], WINDOWS, make_design(), PARAMS).empty
-    assert contrast_table([run_of(1, 0.0)], WINDOWS, make_design(), PARAMS).empty
+    assert contrast_table([run_of(2, 0.0)]).empty
+    assert contrast_table([run_of(1, 0.0)]).empty
 
 
 @pytest.mark.parametrize(

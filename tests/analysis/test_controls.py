@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ergokedro.analysis.controls import control_table
-from ergokedro.analysis.nll import NLLArrays
-from ergokedro.design.runs import Run, plan_runs
-from ergokedro.parameters import ControlParameters
-from synthetic_results import NAMES, PARAMS, make_design, make_windows
+from ergokedro.analysis.controls import CONTROLS, control_rows, plan_experiment, read_settings
+from ergokedro.analysis.series import results_table
+from ergokedro.design.nll import NLLArrays
+from ergokedro.design.runs import Run
+from ergokedro.errors import ErgokedroError
+from how_to import run_page
+from synthetic_results import NAMES, make_experiment, make_meta, make_windows
 
-CONTROLS = ControlParameters(subsets=True, growing=True, pseudo=True, seeds=3)
+SETTINGS: dict[str, Any] = {"subsets": True, "growing": True, "pseudo": True, "seeds": 3}
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +28,21 @@ def windows() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def nll(windows: pd.DataFrame) -> dict[Run, NLLArrays]:
     arrays = {}
-    for number, run in enumerate(plan_runs([1, 2, 3, 4, 5], 5, CONTROLS)):
+    for number, run in enumerate(plan_experiment([1, 2, 3, 4, 5], 5, SETTINGS)):
         rng = np.random.default_rng(number)
-        each = {
+        values = {
             str(split): rng.exponential(size=(len(here), 99)).astype(np.float32)
             for split, here in windows.groupby("split")
         }
-        arrays[run] = NLLArrays(each, {"seed": run.seed_offset})
+        arrays[run] = NLLArrays(values, make_meta(run, seed=run.seed_offset))
     return arrays
+
+
+@pytest.fixture
+def own_control(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The control of docs/howto/extend-control.md, registered while the test runs."""
+    monkeypatch.setattr(CONTROLS, "_entries", dict(CONTROLS))
+    return run_page("extend-control.md")
 
 
 def series(table: pd.DataFrame, name: str, quantity: str = "xe") -> pd.Series:
@@ -46,7 +56,7 @@ def mean_on(arrays: NLLArrays, windows: pd.DataFrame, name: str) -> float:
 
 
 def test_control_series(nll: dict[Run, NLLArrays], windows: pd.DataFrame) -> None:
-    table = control_table(nll, windows, make_design(), CONTROLS, PARAMS)
+    table = results_table(control_rows(make_experiment(nll, windows, **SETTINGS)))
     by_name = {run.name: arrays for run, arrays in nll.items()}
     plain = {run.components: a for run, a in nll.items() if run.divisor == len(run.components)}
     plain |= {run.components: a for run, a in nll.items() if run.in_chain}
@@ -73,12 +83,47 @@ def test_control_series(nll: dict[Run, NLLArrays], windows: pd.DataFrame) -> Non
     xe = seeds[seeds.quantity == "xe"]
     assert xe.run.to_list() == ["k2", "seeds.k2_seed1", "seeds.k2_seed2"]
     assert xe.seed.to_list() == [0, 1, 2]
-    spread = seeds[seeds.quantity == "seed_spread"].value.item()
-    assert spread == pytest.approx(xe.value.std(ddof=1))
+    spread = seeds[seeds.quantity == "seed_spread"]
+    assert spread.value.item() == pytest.approx(xe.value.std(ddof=1))
+    assert (spread.seeds.item(), set(xe.seeds)) == (3, {1})
 
 
 def test_without_controls_there_is_nothing(
     nll: dict[Run, NLLArrays], windows: pd.DataFrame
 ) -> None:
     chain_only = {run: arrays for run, arrays in nll.items() if run.in_chain}
-    assert control_table(chain_only, windows, make_design(), ControlParameters(), PARAMS).empty
+    assert not list(control_rows(make_experiment(chain_only, windows)))
+    on = make_experiment(chain_only, windows, **SETTINGS)
+    assert {row.series for row in control_rows(on)} <= {"growing", "pseudo"}  # K = 1 at D
+
+
+def test_the_control_of_the_how_to_page_makes_its_runs_and_rows(
+    windows: pd.DataFrame, own_control: dict[str, Any]
+) -> None:
+    settings = read_settings({"longer": 3})
+    assert settings["longer"] == 3
+    runs = plan_experiment([1, 2], 5, {"longer": 3})
+    assert [(run.name, run.repeats) for run in runs] == [("k1", 1), ("k2", 1), ("longer.k2", 3)]
+    assert [run.name for run in plan_experiment([1, 2], 5, {})] == ["k1", "k2"]
+    with pytest.raises(ErgokedroError, match=r"controls\.longer = 0"):
+        read_settings({"longer": 0})
+
+    level = {"k1": 3.0, "k2": 2.5, "longer.k2": 2.25}
+    shape = (len(windows) // 2, 99)
+    nll = {
+        run: NLLArrays(
+            {split: np.full(shape, level[run.name]) for split in ("validation", "test")},
+            make_meta(run),
+        )
+        for run in runs
+    }
+    table = results_table(control_rows(make_experiment(nll, windows, longer=3)))
+    test = table[table.split == "test"].set_index("quantity")
+    assert test.value.to_dict() == {"xe": 2.25, "difference_to_chain": -0.25}
+    assert set(test.run) == {"longer.k2"}
+    assert set(test.tokens) == {150_000}
+
+
+def test_two_controls_of_one_name_are_refused(own_control: dict[str, Any]) -> None:
+    with pytest.raises(ErgokedroError, match="two entries are registered as 'longer'"):
+        CONTROLS.register("longer", own_control["Longer"]())

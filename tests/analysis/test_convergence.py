@@ -6,9 +6,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ergokedro.analysis.convergence import convergence_table, mean_excess, tokens_to_reach
-from synthetic_results import NAMES, make_results, make_summary
-from synthetic_results import make_manifests as manifests
+from ergokedro.analysis.convergence import convergence, mean_excess, tokens_to_reach
+from ergokedro.analysis.experiment import Experiment
+from ergokedro.analysis.measurement import measure
+from ergokedro.analysis.series import results_table
+from ergokedro.design.runs import chain
+from synthetic_results import (
+    NAMES,
+    make_exact,
+    make_experiment,
+    make_manifests,
+    make_runs,
+    make_summary,
+    make_windows,
+)
+
+
+def experiment(*ks: int) -> Experiment:
+    windows = make_windows()
+    exact = make_exact(windows)
+    manifests = [manifest for manifest in make_manifests() if manifest.k in ks]
+    return make_experiment(make_runs(windows, exact, manifests), windows, exact)
 
 
 def curve(**values: float) -> pd.Series:
@@ -35,13 +53,14 @@ def history(points: dict[int, float], name: str) -> pd.DataFrame:
 
 
 def test_rows() -> None:
-    results = make_results(ks=(1, 2))
-    summaries = {m.run: make_summary(m) | {"final_train_loss": 2.5} for m in manifests()[:2]}
+    measured = experiment(1, 2)
+    results = results_table(measure(measured))
+    summaries = {chain(m.k): make_summary(m, final_train_loss=2.5) for m in make_manifests()[:2]}
     histories = {
-        "k1": history({0: 6.0, 100: 3.0, 200: 2.0, 300: 2.0}, NAMES[0]),
-        "k2": history({0: 6.0, 100: 4.0, 200: 3.0, 300: 2.5}, NAMES[0]),
+        chain(1): history({0: 6.0, 100: 3.0, 200: 2.0, 300: 2.0}, NAMES[0]),
+        chain(2): history({0: 6.0, 100: 4.0, 200: 3.0, 300: 2.5}, NAMES[0]),
     }
-    table = convergence_table(results, histories, summaries, NAMES[0])
+    table = results_table(convergence(measured, histories, summaries))
     curves = table[table.quantity != "train_gap"].pivot(
         index="run", columns="quantity", values="value"
     )
@@ -59,7 +78,7 @@ def test_rows() -> None:
 
 
 def test_a_run_that_was_validated_once_has_no_curve() -> None:
-    summaries = {"k1": make_summary(manifests()[0])}
-    histories = {"k1": history({0: 6.0, 300: 2.0}, NAMES[0])}
-    table = convergence_table(make_results(ks=(1,)), histories, summaries, NAMES[0])
-    assert set(table.quantity) == {"train_gap"}
+    summaries = {chain(1): make_summary(make_manifests()[0])}
+    histories = {chain(1): history({0: 6.0, 300: 2.0}, NAMES[0])}
+    rows = convergence(experiment(1), histories, summaries)
+    assert {row.quantity for row in rows} == {"train_gap"}

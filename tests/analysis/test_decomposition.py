@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from ergokedro.analysis.decomposition import (
     TERMS,
     decompose,
-    decomposition_table,
+    decomposition,
 )
-from ergokedro.analysis.nll import NLLArrays
+from ergokedro.analysis.series import results_table
+from ergokedro.design.nll import ExactNLL, NLLArrays
 from ergokedro.design.runs import Run
 from synthetic_results import (
     EXCESS,
     NAMES,
-    PARAMS,
     STARVED,
-    make_design,
     make_exact,
+    make_experiment,
     make_specialists,
     make_windows,
 )
@@ -35,18 +35,18 @@ def windows() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def exact(windows: pd.DataFrame) -> NLLArrays:
+def exact(windows: pd.DataFrame) -> ExactNLL:
     return make_exact(windows)
 
 
 @pytest.fixture(scope="module")
-def nll(windows: pd.DataFrame, exact: NLLArrays) -> dict[Run, NLLArrays]:
+def nll(windows: pd.DataFrame, exact: ExactNLL) -> dict[Run, NLLArrays]:
     return make_specialists(windows, exact)
 
 
 @pytest.fixture(scope="module")
-def table(nll: dict[Run, NLLArrays], windows: pd.DataFrame, exact: NLLArrays) -> pd.DataFrame:
-    return decomposition_table(nll, windows, make_design(), exact, PARAMS)
+def table(nll: dict[Run, NLLArrays], windows: pd.DataFrame, exact: ExactNLL) -> pd.DataFrame:
+    return results_table(decomposition(make_experiment(nll, windows, exact)))
 
 
 def pick(table: pd.DataFrame, **tags: object) -> pd.DataFrame:
@@ -96,12 +96,12 @@ def test_curves(table: pd.DataFrame) -> None:
 
 
 def test_without_specialists_there_is_nothing(
-    nll: dict[Run, NLLArrays], windows: pd.DataFrame, exact: NLLArrays
+    nll: dict[Run, NLLArrays], windows: pd.DataFrame, exact: ExactNLL
 ) -> None:
     chain_only = {run: arrays for run, arrays in nll.items() if run.in_chain}
-    assert decomposition_table(chain_only, windows, make_design(), exact, PARAMS).empty
+    assert results_table(decomposition(make_experiment(chain_only, windows, exact))).empty
     some = {run: arrays for run, arrays in nll.items() if run.name != "specialists.c2_of3"}
-    found = decomposition_table(some, windows, make_design(), exact, PARAMS)
+    found = results_table(decomposition(make_experiment(some, windows, exact)))
     assert sorted(found.k.unique()) == [2, 4, 5]
 
 
@@ -118,6 +118,6 @@ def test_any_arrays_add_up_within_the_bound(k: int, length: int, seed: int) -> N
     total = terms.starvation + terms.identification + terms.interference
     np.testing.assert_allclose(total, terms.cost, atol=1e-9)
     assert (terms.identification.cumsum(axis=1) <= np.log(k) + 1e-9).all()
-    for place, row in enumerate(terms.rows):
+    for index, row in enumerate(terms.rows):
         expected = mixture[row] - full[truth[row], row]
-        np.testing.assert_allclose(terms.cost[place], expected)
+        np.testing.assert_allclose(terms.cost[index], expected)

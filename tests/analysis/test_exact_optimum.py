@@ -99,7 +99,7 @@ def test_equals_the_theory_on_the_words_of_the_text(
     two = mixture_nll(nll[[2, 1]], np.array([0.5, 0.5]))[:, 1:]
     np.testing.assert_allclose(exact.nll["test/k2"], two, rtol=1e-6)
     np.testing.assert_allclose(exact.nll["test/k1"], exact.nll["test/source-3"], rtol=1e-6)
-    assert exact.meta["available"]
+    assert exact.meta.available
 
 
 def test_words_of_several_tokens_are_refused(
@@ -116,7 +116,7 @@ def test_real_corpora_have_none(tokenizer: Tokenizer, documents: list[tuple[str,
     real = PARAMS.model_copy(update={"source": "papers.parquet"})
     exact = exact_nll(store, tokenizer, windows, design, real)  # type: ignore[arg-type]
     assert not exact.nll
-    assert not exact.meta["available"]
+    assert not exact.meta.available
 
 
 def test_windows_of_another_store_are_refused(

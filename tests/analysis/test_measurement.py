@@ -12,8 +12,9 @@ import yaml
 
 from ergokedro.analysis.checks import acceptance, check_comparable, check_runs, is_reference
 from ergokedro.analysis.measurement import component_means, measure, xe_table
-from ergokedro.analysis.nll import NLLArrays
+from ergokedro.analysis.series import results_table
 from ergokedro.design.evaluation_windows import windows_fingerprint
+from ergokedro.design.nll import ExactNLL, NLLArrays
 from ergokedro.design.runs import chain
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import Parameters, validate_parameters
@@ -22,11 +23,11 @@ from synthetic_results import (
     EXCESS,
     LENGTH,
     NAMES,
-    PARAMS,
     UNSEEN,
     WINDOWS,
     make_design,
     make_exact,
+    make_experiment,
     make_manifests,
     make_results,
     make_runs,
@@ -44,13 +45,13 @@ def windows() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def exact(windows: pd.DataFrame) -> NLLArrays:
+def exact(windows: pd.DataFrame) -> ExactNLL:
     return make_exact(windows)
 
 
 @pytest.fixture(scope="module")
-def runs(windows: pd.DataFrame, exact: NLLArrays) -> list[NLLArrays]:
-    return make_runs(windows, exact, make_manifests())
+def runs(windows: pd.DataFrame, exact: ExactNLL) -> list[NLLArrays]:
+    return list(make_runs(windows, exact, make_manifests()).values())
 
 
 @pytest.fixture(scope="module")
@@ -108,13 +109,13 @@ def test_components_not_trained_on_are_marked(results: pd.DataFrame) -> None:
         assert rows(results, "xe", "chain", k).trained.item()
 
 
-def test_components_of_unequal_size_weigh_the_same(windows: pd.DataFrame, exact: NLLArrays) -> None:
+def test_components_of_unequal_size_weigh_the_same(windows: pd.DataFrame, exact: ExactNLL) -> None:
     keep = (windows.component != NAMES[1]) | (windows.document % 3 == 0)
     fewer = windows[keep].reset_index(drop=True)
     kept = {s: keep[windows.split == s].to_numpy() for s in ("validation", "test")}
-    run = make_runs(windows, exact, make_manifests())[1]
+    run = make_runs(windows, exact, make_manifests())[chain(2)]
     run = replace(run, nll={s: run.nll[s][kept[s]] for s in kept})
-    table = measure([run], fewer, make_design(), NLLArrays({}, {}), PARAMS)
+    table = results_table(measure(make_experiment({chain(2): run}, fewer)))
     each = [rows(table, "xe", "component", 2, name).value.item() for name in NAMES[:2]]
     assert rows(table, "xe", "chain", 2).value.item() == pytest.approx(np.mean(each))
 
@@ -203,19 +204,21 @@ def test_acceptance_of_good_models(results: pd.DataFrame) -> None:
     ],
 )
 def test_acceptance_of_bad_models(
-    windows: pd.DataFrame, exact: NLLArrays, shift: float, failed: list[str]
+    windows: pd.DataFrame, exact: ExactNLL, shift: float, failed: list[str]
 ) -> None:
     runs = make_runs(windows, exact, make_manifests(), shift)
-    checks = acceptance(measure(runs, windows, make_design(), exact, PARAMS), reference=True)
+    results = results_table(measure(make_experiment(runs, windows, exact)))
+    checks = acceptance(results, reference=True)
     names = " ".join(checks.check[~checks.passed])
     assert all(name in names for name in failed)
 
 
 def test_a_leak_of_validation_text_alone_is_seen(
-    windows: pd.DataFrame, exact: NLLArrays, runs: list[NLLArrays]
+    windows: pd.DataFrame, exact: ExactNLL, runs: list[NLLArrays]
 ) -> None:
     leaked = replace(runs[2], nll=runs[2].nll | {"validation": runs[2].nll["validation"] - 0.05})
-    checks = acceptance(measure([leaked], windows, make_design(), exact, PARAMS), reference=False)
+    experiment = make_experiment({chain(3): leaked}, windows, exact)
+    checks = acceptance(results_table(measure(experiment)), reference=False)
     assert not checks.passed.item()
 
 
@@ -239,13 +242,14 @@ def test_the_default_environment_is_the_reference() -> None:
 
 
 def test_one_document_gives_values_without_intervals(
-    windows: pd.DataFrame, exact: NLLArrays, runs: list[NLLArrays]
+    windows: pd.DataFrame, exact: ExactNLL, runs: list[NLLArrays]
 ) -> None:
     first = windows.groupby(["split", "component"]).document.transform("min") == windows.document
     kept = {s: first[windows.split == s].to_numpy() for s in ("validation", "test")}
     few = replace(runs[0], nll={s: runs[0].nll[s][kept[s]] for s in kept})
-    best = NLLArrays({k: v[kept[k.split("/")[0]]] for k, v in exact.nll.items()}, {})
-    table = measure([few], windows[first].reset_index(drop=True), make_design(), best, PARAMS)
+    best = ExactNLL({k: v[kept[k.split("/")[0]]] for k, v in exact.nll.items()}, exact.meta)
+    experiment = make_experiment({chain(1): few}, windows[first].reset_index(drop=True), best)
+    table = results_table(measure(experiment))
     assert table.value.notna().all()
     assert table[["low", "high", "standard_error"]].isna().all(axis=None)
     assert acceptance(table, reference=False).passed.all()
@@ -268,7 +272,7 @@ def test_stale_runs_are_refused_with_the_remedy(
     elif change == "manifest":
         manifest = manifest.model_copy(update={"within_documents": True})
     elif change == "weights":
-        summary["final_weights"] = "others"
+        summary = make_summary(manifest, final_weights="others")
     elif change == "shape":
         run = replace(run, nll=run.nll | {"test": run.nll["test"][:, 1:]})
     else:
@@ -293,6 +297,6 @@ def test_windows_fingerprint_sees_every_column(windows: pd.DataFrame) -> None:
 def test_runs_that_differ_in_more_than_their_mixture_are_not_compared(key: str) -> None:
     summaries = [make_summary(manifest) for manifest in make_manifests()]
     check_comparable(PLAN, summaries)
-    summaries[3][key] = "other"
+    summaries[3] = summaries[3].model_copy(update={key: "other"})
     with pytest.raises(ErgokedroError, match=f"k1 and k4 .* differ in {key}"):
         check_comparable(PLAN, summaries)

@@ -1,12 +1,11 @@
 """The `k` setting."""
 
-from dataclasses import replace
-
 import pytest
 
-from ergokedro.design.runs import Run, chain, find_run, plan_runs, run_name
+from ergokedro.analysis.controls import plan_experiment
+from ergokedro.design.runs import Run, chain, find_run, run_name
 from ergokedro.errors import ErgokedroError
-from ergokedro.parameters import ControlParameters, parse_k
+from ergokedro.parameters import parse_k
 
 
 @pytest.mark.parametrize(
@@ -36,17 +35,17 @@ def test_run_name() -> None:
     assert run_name(3) == "k3"
 
 
-CONTROLS = ControlParameters(specialists=True, subsets=True, growing=True, pseudo=True, seeds=2)
+SETTINGS = {"specialists": True, "subsets": True, "growing": True, "pseudo": True, "seeds": 2}
 
 
 def test_without_controls_the_plan_is_the_chain() -> None:
-    assert plan_runs([1, 3], 5, ControlParameters()) == [chain(1), chain(3)]
+    assert plan_experiment([1, 3], 5, {}) == [chain(1), chain(3)]
     assert chain(3) == Run("k3", (1, 2, 3), 3)
     assert chain(3).in_chain
 
 
 def test_specialists_for_one_k() -> None:
-    runs = plan_runs([2], 5, ControlParameters(specialists=True))
+    runs = plan_experiment([2], 5, {"specialists": True})
     assert [(run.name, run.components, run.divisor) for run in runs] == [
         ("k2", (1, 2), 2),
         ("specialists.c1_of1", (1,), 1),
@@ -57,13 +56,13 @@ def test_specialists_for_one_k() -> None:
 
 
 def test_matched_steps_repeat_the_epochs() -> None:
-    runs = plan_runs([1, 3], 5, ControlParameters(specialists=True, match_steps=True))
+    runs = plan_experiment([1, 3], 5, {"specialists": True, "match_steps": True})
     assert {run.divisor: run.repeats for run in runs if "specialists" in run.name} == {1: 1, 3: 3}
 
 
 def test_all_controls_train_nothing_twice() -> None:
-    runs = plan_runs([1, 2, 3], 3, CONTROLS)
-    content = [replace(run, name="") for run in runs]
+    runs = plan_experiment([1, 2, 3], 3, SETTINGS)
+    content = [run.recipe for run in runs]
     assert len(set(content)) == len(runs)
     assert len({run.name for run in runs}) == len(runs)
     assert [run.name for run in runs[:4]] == ["k1", "k2", "k3", "specialists.c2_of1"]
@@ -77,7 +76,7 @@ def test_all_controls_train_nothing_twice() -> None:
 
 
 def test_all_subsets_are_there() -> None:
-    runs = plan_runs([1, 2, 3, 4, 5], 5, ControlParameters(subsets=True))
+    runs = plan_experiment([1, 2, 3, 4, 5], 5, {"subsets": True})
     assert len(runs) == 31
     assert len({run.components for run in runs}) == 31
     assert all(run.divisor == len(run.components) for run in runs)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ergokedro.analysis.nll import load_nll
+from ergokedro.design.nll import load_nll
 from project import Project
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ergokedro.analysis.nll import load_nll
+from ergokedro.design.nll import load_nll
 from project import ROOT, Project
 
 RESULTS = ROOT / "docs" / "results"

@@ -12,7 +12,6 @@ import torch
 from ergokedro.errors import ErgokedroError
 from ergokedro.models.factory import (
     build_model,
-    check_weights,
     load_model,
     model_config,
     n_parameters,
@@ -148,15 +147,3 @@ def test_a_failed_save_keeps_the_former_model(
 def test_a_missing_model_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(ErgokedroError, match="kedro run --pipelines training"):
         load_model(tmp_path / "none")
-
-
-def test_a_model_of_another_run_is_refused() -> None:
-    model: Any = small_model()
-    summary = {"run": "k3", "k": 3, "final_weights": weights_fingerprint(model), "manifest": "m"}
-    check_weights(model, summary, "m")
-    with pytest.raises(ErgokedroError, match="--params k=3"):
-        check_weights(model, summary, "another")
-    with torch.no_grad():
-        model.lm_head.weight[0, 0] += 1
-    with pytest.raises(ErgokedroError, match="--params k=3"):
-        check_weights(model, summary, "m")

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+from ergokedro.analysis.controls import read_settings
 from ergokedro.design.runs import chain
-from ergokedro.parameters import ControlParameters, CorpusParameters, Parameters
+from ergokedro.parameters import CorpusParameters, Parameters
 from ergokedro.pipelines.analysis import create_pipeline
 from ergokedro.pipelines.analysis.nodes import tabulate
 from synthetic_results import (
@@ -32,13 +33,14 @@ def make_inputs(ks: list[int]) -> dict[str, Any]:
         "exact_nll": exact,
         "params:analysis": PARAMS,
         "params:k": "1+3",
-        "params:controls": ControlParameters(),
+        "params:controls": read_settings({}),
         # As Kedro hands it over: a dictionary, parts of which are models already.
         "parameters": Parameters().model_dump(mode="json") | {"corpus": CorpusParameters()},
     }
     manifests = [manifest for manifest in make_manifests() if manifest.k in ks]
-    for manifest, run in zip(manifests, make_runs(windows, exact, manifests), strict=True):
-        inputs[f"{manifest.run}.nll"] = run
+    runs = make_runs(windows, exact, manifests)
+    for manifest in manifests:
+        inputs[f"{manifest.run}.nll"] = runs[chain(manifest.k)]
         inputs[f"{manifest.run}.manifest"] = manifest
         inputs[f"{manifest.run}.summary"] = make_summary(manifest)
         inputs[f"{manifest.run}.history"] = make_history(manifest.k)

@@ -71,13 +71,13 @@ def test_the_nodes_train_and_measure(
         tmp_path,
     )
     model, history, summary = nodes.train_model(*shared, size, training, 3, kept)
-    assert (summary["run"], summary["k"], summary["seed"]) == ("k2", 2, 3)
-    assert summary["components"] == manifest.labels
-    assert summary["tokens_seen"] == summary["total_tokens"] == manifest.total_tokens
+    assert (summary.run, summary.k, summary.seed) == ("k2", 2, 3)
+    assert summary.components == manifest.labels
+    assert summary.tokens_seen == summary.total_tokens == manifest.total_tokens
     assert set(history.component) == {"", "a", "b"}
 
     arrays = nodes.evaluate_model(model, summary, *shared, evaluation, training, kept)
-    assert arrays.meta["fingerprints"]["weights"] == summary["final_weights"]
+    assert arrays.meta.fingerprints.weights == summary.final_weights
     for split, rows in windows.groupby("split"):
         tokens = np.stack([store.tokens[start : start + 100] for start in rows.start])
         np.testing.assert_allclose(arrays.nll[str(split)], token_nll(model, tokens, 9), atol=1e-5)

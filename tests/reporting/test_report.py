@@ -166,7 +166,7 @@ def test_pseudo_components_are_judged_by_documents_and_seeds(
     pseudo = {"series": "pseudo", "quantity": "difference_to_k1", "k": 2, **interval}
     rows = [base | pseudo]
     for k, spread in spreads.items():
-        rows.append(base | {"quantity": "seed_spread", "k": k, "value": spread, "seed": 3})
+        rows.append(base | {"quantity": "seed_spread", "k": k, "value": spread, "seeds": 3})
     text = " ".join(insights(pd.concat([results, pd.DataFrame(rows)]), make_design()))
     assert words in text
     if spreads:  # t with 4 degrees of freedom, of a difference of two runs

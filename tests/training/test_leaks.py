@@ -10,8 +10,9 @@ import torch
 
 from ergokedro.analysis.checks import acceptance
 from ergokedro.analysis.exact_optimum import exact_nll
+from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.measurement import measure
-from ergokedro.analysis.nll import NLLArrays
+from ergokedro.analysis.series import results_table
 from ergokedro.data.cleaning import clean_documents
 from ergokedro.data.corpus import write_corpus
 from ergokedro.data.sources import corpus_stream
@@ -26,6 +27,7 @@ from ergokedro.design.mixture import (
     design_mixtures,
     make_manifest,
 )
+from ergokedro.design.nll import ExactNLL, NLLArrays
 from ergokedro.design.runs import chain
 from ergokedro.design.training_windows import TrainingWindows
 from ergokedro.models.factory import model_config
@@ -41,6 +43,7 @@ from ergokedro.parameters import (
 )
 from ergokedro.training.evaluation import evaluate
 from ergokedro.training.trainer import train
+from synthetic_results import make_meta
 
 LENGTH = 20
 CORPUS = CorpusParameters(
@@ -62,7 +65,7 @@ class Case(NamedTuple):
     store: TokenStore
     design: Design
     windows: pd.DataFrame
-    exact: NLLArrays
+    exact: ExactNLL
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +93,10 @@ def no_leak_checks(case: Case, manifest: Manifest, **changes: Any) -> pd.Series:
         validation={},
     )
     nll = evaluate(result.model, case.store.tokens, case.windows, LENGTH, batch_size=64)
-    run = NLLArrays(nll, {"run": "k2", "k": 2, "seed": 0, "components": manifest.labels})
+    runs = {chain(2): NLLArrays(nll, make_meta(chain(2)))}
     params = AnalysisParameters(bootstrap=200)
-    table = acceptance(
-        measure([run], case.windows, case.design, case.exact, params), reference=False
-    )
+    experiment = Experiment(case.design, case.windows, runs, case.exact, params, {})
+    table = acceptance(results_table(measure(experiment)), reference=False)
     return table.passed[table.check.str.contains("no leak")]
 
 

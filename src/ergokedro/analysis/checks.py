@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
-from ergokedro.analysis.nll import NLLArrays
 from ergokedro.design.evaluation_windows import windows_fingerprint
 from ergokedro.design.mixture import Design, Manifest
+from ergokedro.design.nll import NLLArrays
+from ergokedro.design.records import RunSummary
 from ergokedro.design.runs import Run
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import MACHINE_SETTINGS, Parameters
@@ -18,33 +17,33 @@ def check_runs(
     plan: list[Run],
     runs: list[NLLArrays],
     manifests: list[Manifest],
-    summaries: list[dict[str, Any]],
+    summaries: list[RunSummary],
     windows: pd.DataFrame,
     design: Design,
 ) -> None:
-    """Refuse what was made for other windows, manifests, weights or designs than the present ones.
+    """Raise an error if a result belongs to other windows, manifests, weights or another design.
 
     Raises
     ------
     ErgokedroError
         Naming what is stale and the command that makes it anew.
     """
-    expected = windows_fingerprint(windows)
+    fingerprint = windows_fingerprint(windows)
     shapes = _shapes(windows, design)
     for planned, run, manifest, summary in zip(plan, runs, manifests, summaries, strict=True):
-        labels = [design.components[place - 1] for place in planned.components]
+        labels = [design.components[position - 1] for position in planned.components]
         if (manifest.store, list(dict.fromkeys(manifest.labels))) != (design.store, labels):
             raise ErgokedroError(
                 f"The manifest of {manifest.run} was made for another design. Run "
                 "`kedro run --pipelines mixture_design,training` to renew manifests and results."
             )
         current = {
-            "evaluation windows": (run.meta["fingerprints"]["evaluation_windows"], expected),
-            "manifest": (run.meta["fingerprints"]["manifest"], manifest.fingerprint),
-            "weights": (run.meta["fingerprints"]["weights"], summary["final_weights"]),
-            "shape": ({split: each.shape for split, each in run.nll.items()}, shapes),
+            "evaluation windows": (run.meta.fingerprints.evaluation_windows, fingerprint),
+            "manifest": (run.meta.fingerprints.manifest, manifest.fingerprint),
+            "weights": (run.meta.fingerprints.weights, summary.final_weights),
+            "shape": ({split: nll.shape for split, nll in run.nll.items()}, shapes),
         }
-        stale = [name for name, (found, wanted) in current.items() if found != wanted]
+        stale = [name for name, (actual, expected) in current.items() if actual != expected]
         if stale:
             which = f" --params k={manifest.k}" if planned.in_chain else ""
             raise ErgokedroError(
@@ -64,18 +63,18 @@ _SAME_SEED = ("seed", "initial_weights")
 _SAME_TOTAL = ("epochs", "steps", "tokens_seen", "schedule")
 
 
-def trained_parameters(parameters: Parameters, summaries: list[dict[str, Any]]) -> Parameters:
+def trained_parameters(parameters: Parameters, summaries: list[RunSummary]) -> Parameters:
     """`parameters`, with the model and training settings that the runs were really trained with.
 
     Analysis may be run by another command, with other settings, than training was.
     """
-    settings = summaries[0]["settings"]
+    settings = summaries[0].settings
     changes = {name: getattr(parameters, name).model_validate(settings[name]) for name in settings}
-    return parameters.model_copy(update={"seed": summaries[0]["seed"], **changes})
+    return parameters.model_copy(update={"seed": summaries[0].seed, **changes})
 
 
-def check_comparable(plan: list[Run], summaries: list[dict[str, Any]]) -> None:
-    """Refuse to compare runs that differ in more than their mixture, or the control's intent.
+def check_comparable(plan: list[Run], summaries: list[RunSummary]) -> None:
+    """Raise an error if runs differ in more than their mixture, or what their control changes.
 
     Raises
     ------
@@ -87,11 +86,12 @@ def check_comparable(plan: list[Run], summaries: list[dict[str, Any]]) -> None:
         same_seed = _SAME_SEED if run.seed_offset == 0 else ()
         same_total = _SAME_TOTAL if run.divisor == run.k and run.repeats == 1 else ()
         for key in (*same_seed, *same_total, *_SAME):
-            if other[key] != first[key]:
+            if getattr(other, key) != getattr(first, key):
                 raise ErgokedroError(
-                    f"{first['run']} and {other['run']} cannot be compared: they differ in {key} "
-                    f"({first[key]} and {other[key]}). Run `kedro run --pipelines training` so "
-                    "that all K are trained with the same parameters."
+                    f"{first.run} and {other.run} cannot be compared: they differ in {key} "
+                    f"({getattr(first, key)} and {getattr(other, key)}). Run "
+                    "`kedro run --pipelines training` so that all are trained with the same "
+                    "parameters."
                 )
 
 
@@ -125,8 +125,8 @@ def acceptance(results: pd.DataFrame, reference: bool) -> pd.DataFrame:
     """
     excess = results[(results.quantity == "excess") & (results.series == "chain")]
     rows: list[tuple[str, float, float, bool]] = []
-    for k, each in excess.assign(z=excess.value / excess.standard_error).groupby("k"):
-        lowest = float(each.z.min())
+    for k, splits in excess.assign(z=excess.value / excess.standard_error).groupby("k"):
+        lowest = float(splits.z.min())
         check = f"K = {k}: no leak (excess in standard errors, lowest split)"
         # Not `lowest >= -3`: without a standard error nothing speaks of a leak.
         rows.append((check, lowest, -3.0, not lowest < -3))

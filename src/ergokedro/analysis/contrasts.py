@@ -2,63 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
-import pandas as pd
 
 from ergokedro.analysis.bootstrap import Interval, intervals
-from ergokedro.analysis.nll import NLLArrays
-from ergokedro.analysis.series import RESULT_COLUMNS, selections
-from ergokedro.design.mixture import Design
-from ergokedro.parameters import AnalysisParameters
+from ergokedro.analysis.experiment import Experiment
+from ergokedro.analysis.series import ResultRow
 
 
-def contrast_table(
-    runs: list[NLLArrays],
-    windows: pd.DataFrame,
-    design: Design,
-    params: AnalysisParameters,
-) -> pd.DataFrame:
+def contrasts(experiment: Experiment) -> Iterator[ResultRow]:
     """Tests and slope on the smallest component, which all K were trained on.
 
-    Parameters
-    ----------
-    runs : of the chain.
-    windows : the evaluation windows, in the order of the arrays.
-
-    Returns
-    -------
-    Rows of the tidy results, series 'smallest', with quantities
+    Yields
+    ------
+    Rows of series 'smallest', with the quantities
 
     - p_value: two-sided, of the difference to K = 1 over its bootstrap standard error, Student's t
       with one degree of freedom less than there are documents;
     - p_value_holm: corrected for the family of all K (Holm 1979);
-    - slope_log_k: least-squares slope of XE against log K, nats a token per unit of log K.
+    - slope_log_k: least-squares slope of XE against log K, nats per token per unit of log K.
 
-    Empty without K = 1 and another K.
+    Nothing without K = 1 and another K.
     """
-    by_k = {run.meta["k"]: run for run in sorted(runs, key=lambda run: run.meta["k"])}
-    if 1 not in by_k or len(by_k) < 2:
-        return pd.DataFrame(columns=RESULT_COLUMNS)
-    rows = []
-    for split in by_k[1].nll:
-        here = windows[windows.split == split].reset_index(drop=True)
-        (selection,) = (
-            s for s in selections(here, design, design.components[:1]) if s.series == "smallest"
-        )
+    runs = experiment.chain
+    if len(runs) < 2 or runs[0].k != 1:
+        return
+    for split in experiment.splits:
+        selection = experiment.selection(split, runs[0], "smallest")
         # Draws depend on the documents alone, so replicates of all K are paired.
         xe = np.stack(
-            [selection.replicates(run.nll[split], params).mean(axis=1) for run in by_k.values()]
+            [
+                selection.replicates(array, experiment.params).mean(axis=1)
+                for array in (experiment.nll[run].nll[split] for run in runs)
+            ]
         )
-        tags = {**selection.tags(), "split": split, "seed": by_k[1].meta["seed"], "position": 0}
-        p_values = _p_values(xe, tags["documents"])
-        for k, raw, corrected in zip(list(by_k)[1:], *p_values, strict=True):
-            for quantity, p in (("p_value", raw), ("p_value_holm", corrected)):
-                here_tags = {**tags, "run": by_k[k].meta["run"], "k": k, "quantity": quantity}
-                rows.append({**here_tags, "value": p, "unit": "probability"})
-        slope = _slope(np.log(list(by_k)), xe, params.confidence)
-        last = {"run": "chain", "k": max(by_k), "quantity": "slope_log_k", "unit": "nats"}
-        rows.append({**tags, **last, **slope._asdict()})
-    return pd.DataFrame(rows, columns=RESULT_COLUMNS)
+        documents = len(np.unique(selection.documents))
+        for run, *p_values in zip(runs[1:], *_p_values(xe, documents), strict=True):
+            tags = experiment.tags(run)
+            for quantity, p in zip(("p_value", "p_value_holm"), p_values, strict=True):
+                yield selection.row(quantity, float(p), unit="probability", **tags)
+        ks = np.array([run.k for run in runs], dtype=np.float64)
+        slope = _slope(np.log(ks), xe, experiment.params.confidence)
+        tags = {**experiment.tags(runs[-1]), "run": "chain", "tokens": 0}
+        yield selection.row("slope_log_k", slope, **tags)
 
 
 def _p_values(xe: np.ndarray, documents: int) -> tuple[np.ndarray, np.ndarray]:

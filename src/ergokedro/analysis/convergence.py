@@ -1,38 +1,38 @@
-"""How fast and how far each K learned: from the learning curves, as rows of the tidy results.
+"""How fast and how far each K learned, from the learning curves.
 
-Curves are the validation XE on the smallest component, which every K was trained on, after so many
-tokens; windows are the same for every K. One run gives one curve, so these numbers have no
+Curves are the validation XE on the smallest component, which every K was trained on, by tokens
+seen; windows are the same for every K. One run gives one curve, so these numbers have no
 intervals: compare them with their spread over seeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ergokedro.analysis.series import RESULT_COLUMNS
+from ergokedro.analysis.bootstrap import Interval
+from ergokedro.analysis.experiment import Experiment
+from ergokedro.analysis.series import ResultRow
+from ergokedro.design.records import RunSummary
+from ergokedro.design.runs import Run
 
 
-def convergence_table(
-    results: pd.DataFrame,
-    histories: Mapping[str, pd.DataFrame],
-    summaries: Mapping[str, Mapping[str, Any]],
-    smallest: str,
-) -> pd.DataFrame:
+def convergence(
+    experiment: Experiment,
+    histories: Mapping[Run, pd.DataFrame],
+    summaries: Mapping[Run, RunSummary],
+) -> Iterator[ResultRow]:
     """Convergence of the chain's runs, and the gap between training and held-out text.
 
     Parameters
     ----------
-    results : rows of `xe`, of series 'chain' and 'smallest'.
-    histories, summaries : of training, by name of the run.
-    smallest : name of the smallest component.
+    histories, summaries : of the training of each run of the chain.
 
-    Returns
-    -------
-    Rows of the tidy results, one per K:
+    Yields
+    ------
+    Rows, one per K:
 
     - common_level: the lowest XE that every K has reached at its end, nats (split validation,
       series smallest, as the next two);
@@ -40,15 +40,29 @@ def convergence_table(
       the curve linearly (unit 'tokens');
     - excess_area: area between the curve and the lowest end of any K, over the tokens between the
       first point after the start and the last, so a mean, nats;
-    - train_gap: `xe` less the final training loss, nats (both splits, series chain), with the
-      interval of the held-out part.
+    - train_gap: XE on the components trained on less the final training loss, nats (both splits,
+      series chain), with the interval of the held-out part.
 
     The first three only where a run was validated at least twice after its start.
     """
-    curves = {run: validation_curve(history, [smallest]) for run, history in histories.items()}
-    rows = [{**row, **_tags(summaries[row["run"]])} for row in _levels(curves)]
-    rows += _gaps(results, summaries)
-    return pd.DataFrame(rows, columns=RESULT_COLUMNS)
+    smallest = experiment.design.components[:1]
+    curves = {run: validation_curve(histories[run], smallest) for run in experiment.chain}
+    for run, quantity, value, unit in _levels(curves):
+        yield ResultRow(
+            split="validation",
+            series="smallest",
+            quantity=quantity,
+            value=value,
+            unit=unit,
+            **experiment.tags(run),
+        )
+    for run in experiment.chain:
+        loss = summaries[run].final_train_loss
+        for split, nll in experiment.nll[run].nll.items():
+            selection = experiment.selection(split, run, "chain")
+            xe = selection.mean(nll, experiment.params)
+            gap = Interval(xe.value - loss, xe.low - loss, xe.high - loss, xe.standard_error)
+            yield selection.row("train_gap", gap, **experiment.tags(run))
 
 
 def validation_curve(history: pd.DataFrame, components: list[str]) -> pd.Series:
@@ -63,11 +77,11 @@ def tokens_to_reach(curve: pd.Series, level: float) -> float:
     below = np.flatnonzero(values <= level)
     if not len(below):
         return float("nan")
-    place = below[0]
-    if place == 0:
+    index = below[0]
+    if index == 0:
         return float(tokens[0])
-    share = (values[place - 1] - level) / (values[place - 1] - values[place])
-    return float(tokens[place - 1] + share * (tokens[place] - tokens[place - 1]))
+    share = (values[index - 1] - level) / (values[index - 1] - values[index])
+    return float(tokens[index - 1] + share * (tokens[index] - tokens[index - 1]))
 
 
 def mean_excess(curve: pd.Series, level: float) -> float:
@@ -76,30 +90,13 @@ def mean_excess(curve: pd.Series, level: float) -> float:
     return float(np.trapezoid(curve.to_numpy() - level, tokens) / (tokens[-1] - tokens[0]))
 
 
-def _tags(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a row from a curve, which is no mean over the stored windows."""
-    counts = {"windows": 0, "documents": 0, "position": 0}
-    return {"k": summary["k"], "seed": summary["seed"], "component": "", "trained": True, **counts}
-
-
-def _levels(curves: Mapping[str, pd.Series]) -> Iterator[dict[str, Any]]:
+def _levels(curves: Mapping[Run, pd.Series]) -> Iterator[tuple[Run, str, float, str]]:
+    """(run, quantity, value, unit) of what the curves say together."""
     if min(len(curve) for curve in curves.values()) < 3:
         return
     ends = [float(curve.iloc[-1]) for curve in curves.values()]
     for run, curve in curves.items():
-        tags = {"run": run, "split": "validation", "series": "smallest", "unit": "nats"}
-        tokens = tokens_to_reach(curve, max(ends))
-        yield {**tags, "quantity": "common_level", "value": max(ends)}
-        yield {**tags, "quantity": "tokens_to_level", "value": tokens, "unit": "tokens"}
+        yield run, "common_level", max(ends), "nats"
+        yield run, "tokens_to_level", tokens_to_reach(curve, max(ends)), "tokens"
         # The start, log of the vocabulary for every K, would outweigh all the rest.
-        yield {**tags, "quantity": "excess_area", "value": mean_excess(curve.iloc[1:], min(ends))}
-
-
-def _gaps(
-    results: pd.DataFrame, summaries: Mapping[str, Mapping[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    chosen = (results.quantity == "xe") & (results.series == "chain")
-    for row in results[chosen & results.run.isin(list(summaries))].to_dict("records"):
-        loss = summaries[row["run"]]["final_train_loss"]
-        shifted = {name: row[name] - loss for name in ("value", "low", "high")}
-        yield {**row, "quantity": "train_gap", **shifted}
+        yield run, "excess_area", mean_excess(curve.iloc[1:], min(ends)), "nats"

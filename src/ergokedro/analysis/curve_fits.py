@@ -13,13 +13,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from ergokedro.analysis.bootstrap import Interval, intervals
-from ergokedro.analysis.nll import NLLArrays
-from ergokedro.analysis.series import RESULT_COLUMNS, selections
-from ergokedro.design.mixture import Design
-from ergokedro.parameters import AnalysisParameters
+from ergokedro.analysis.experiment import Experiment
+from ergokedro.analysis.series import ResultRow
 
 # Bootstrap replicates that are fitted: enough for an interval's ends to two digits.
 _REPLICATES = 100
@@ -46,37 +43,26 @@ def exponential(t: np.ndarray, a: float, b: float, tau: float) -> np.ndarray:
 FORMS = {"power": Form(power_law, "c", 0.7), "exponential": Form(exponential, "tau", 10.0)}
 
 
-def fit_table(
-    runs: list[NLLArrays],
-    windows: pd.DataFrame,
-    design: Design,
-    params: AnalysisParameters,
-    split: str = "test",
-) -> pd.DataFrame:
-    """Fits to the L(t) of every run of the chain, as rows of the tidy results.
+def fits(experiment: Experiment, split: str = "test") -> Iterator[ResultRow]:
+    """Fits to the L(t) of every run of the chain.
 
-    Returns
-    -------
-    Series 'chain' and 'smallest'; quantities fit_power_a, _b, _c, _rmse and fit_exponential_a, _b,
-    _tau, _rmse: in nats, but for c (unit 1) and tau (tokens).
+    Yields
+    ------
+    Rows of series 'chain' and 'smallest'; quantities fit_power_a, _b, _c, _rmse and
+    fit_exponential_a, _b, _tau, _rmse: in nats, except c (unit 1) and tau (tokens).
     """
     units = {"c": "1", "tau": "tokens"}
-    here = windows[windows.split == split].reset_index(drop=True)
-    rows = []
-    for run in runs:
-        common = {"run": run.meta["run"], "k": run.meta["k"], "seed": run.meta["seed"]}
-        for selection in selections(here, design, run.meta["components"]):
+    params = experiment.params
+    for run in experiment.chain:
+        nll = experiment.nll[run].nll[split]
+        for selection in experiment.selections(split, run):
             if selection.series not in ("chain", "smallest"):
                 continue
-            tags = {**common, **selection.tags(), "split": split, "position": 0}
-            replicates = selection.replicates(run.nll[split], params)
+            replicates = selection.replicates(nll, params)
             for form, parameter, interval in fit_curves(replicates, params.confidence):
-                names = {
-                    "quantity": f"fit_{form}_{parameter}",
-                    "unit": units.get(parameter, "nats"),
-                }
-                rows.append({**tags, **names, **interval._asdict()})
-    return pd.DataFrame(rows, columns=RESULT_COLUMNS)
+                unit = units.get(parameter, "nats")
+                quantity = f"fit_{form}_{parameter}"
+                yield selection.row(quantity, interval, unit=unit, **experiment.tags(run))
 
 
 def fit_curves(replicates: np.ndarray, confidence: float) -> Iterator[tuple[str, str, Interval]]:
@@ -119,11 +105,11 @@ def _fit_all(
 
     start = np.array([curves[0, -1], curves[0, 0] - curves[0, -1], np.log(form.start)])
     fits: list[np.ndarray] = []
-    for each in curves:
+    for curve in curves:
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            found = least_squares(residuals, start, method="lm", max_nfev=300, args=(each,))
-        if found.success and np.isfinite(found.x).all():
-            fits.append(found.x)
+            fit = least_squares(residuals, start, method="lm", max_nfev=300, args=(curve,))
+        if fit.success and np.isfinite(fit.x).all():
+            fits.append(fit.x)
         elif not fits:
             return None
         start = fits[0]  # the replicates lie around the estimate

@@ -15,42 +15,35 @@ evidence starts at the second token: the NLL of a window's first token is not me
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ergokedro.analysis.bayes_mixture import component_posterior, mixture_nll
 from ergokedro.analysis.bootstrap import Interval, intervals
-from ergokedro.analysis.nll import NLLArrays
-from ergokedro.analysis.series import RESULT_COLUMNS, Selection, selections
+from ergokedro.analysis.experiment import Experiment
+from ergokedro.analysis.series import ResultRow, Selection, selections
 from ergokedro.design.mixture import Design
-from ergokedro.design.runs import Run, find_run
-from ergokedro.parameters import AnalysisParameters
+from ergokedro.design.runs import Run, find_run, specialist
 
 TERMS = ("starvation", "identification", "interference")
 
 
-def specialist(place: int, divisor: int, repeats: int = 1) -> Run:
-    """The run on one component alone with D / `divisor` tokens."""
-    return Run("", (place,), divisor, repeats=repeats)
-
-
-def find_specialist(runs: list[Run], place: int, divisor: int) -> Run | None:
-    """Steps matched or epochs matched, whichever the settings had made."""
+def find_specialist(runs: list[Run], position: int, divisor: int) -> Run | None:
+    """The specialist with matched epochs or with matched steps, whichever was made."""
     for repeats in (1, divisor):
-        if found := find_run(runs, specialist(place, divisor, repeats)):
-            return found
+        if run := find_run(runs, specialist(position, divisor, repeats)):
+            return run
     return None
 
 
 def specialists_of(runs: list[Run], k: int) -> tuple[list[Run], list[Run]] | None:
     """The specialists at D and at D / k of the first `k` components, or None if one is missing."""
-    places = range(1, k + 1)
-    full = [find_specialist(runs, place, 1) for place in places]
-    shared = [find_specialist(runs, place, k) for place in places]
+    positions = range(1, k + 1)
+    full = [find_specialist(runs, position, 1) for position in positions]
+    shared = [find_specialist(runs, position, k) for position in positions]
     if None in full or None in shared:
         return None
     return [run for run in full if run], [run for run in shared if run]
@@ -67,7 +60,7 @@ class Terms:
     starvation, identification, interference : see the module.
     posterior : float64 (K, n, W), the mixture's weights of the components before each token but
         the first, and after the last.
-    truth : int64 (n,), place of each window's component, from 0.
+    truth : int64 (n,), index of each window's component, from 0.
     """
 
     rows: np.ndarray
@@ -88,16 +81,16 @@ def decompose(
     ----------
     mixture : (n, W - 1), NLL of the model of K on the split's windows.
     full, shared : (K, n, W - 1), NLL of the specialists at D and at D / K.
-    truth : int (n,), place of each window's component among the K, -1 for other components.
+    truth : int (n,), index of each window's component among the K, -1 for other components.
     """
     rows = np.flatnonzero(truth >= 0)
     right = truth[rows]
-    here = shared[:, rows].astype(np.float64)
+    specialists = shared[:, rows].astype(np.float64)
     prior = np.full(len(shared), 1 / len(shared))
-    bayes = mixture_nll(here, prior)
-    each = np.arange(len(rows))
-    at_d = full[:, rows][right, each].astype(np.float64)
-    at_share = here[right, each]
+    bayes = mixture_nll(specialists, prior)
+    window = np.arange(len(rows))
+    at_d = full[:, rows][right, window].astype(np.float64)
+    at_share = specialists[right, window]
     model = mixture[rows].astype(np.float64)
     return Terms(
         rows=rows,
@@ -105,29 +98,17 @@ def decompose(
         starvation=at_share - at_d,
         identification=bayes - at_share,
         interference=model - bayes,
-        posterior=component_posterior(here, prior),
+        posterior=component_posterior(specialists, prior),
         truth=right,
     )
 
 
-def decomposition_table(
-    nll: Mapping[Run, NLLArrays],
-    windows: pd.DataFrame,
-    design: Design,
-    exact: NLLArrays,
-    params: AnalysisParameters,
-) -> pd.DataFrame:
-    """The decomposition of every K that has its specialists, as rows of the tidy results.
+def decomposition(experiment: Experiment) -> Iterator[ResultRow]:
+    """The decomposition of every K of the chain that has its specialists.
 
-    Parameters
-    ----------
-    nll : arrays of all runs that were made, chain and controls.
-    windows : the evaluation windows, in the order of the arrays.
-    exact : of :func:`ergokedro.analysis.exact_optimum.exact_nll`.
-
-    Returns
-    -------
-    Rows of series 'chain' and 'component'. Quantities, nats a token unless said otherwise:
+    Yields
+    ------
+    Rows of series 'chain' and 'component'. Quantities, nats per token unless said otherwise:
 
     - cost, starvation, identification, interference;
     - others_worth, the specialist at D / K less the model of K: what the others' text is worth;
@@ -140,87 +121,81 @@ def decomposition_table(
     - exact_identification, of the exact sources, where they are known: their mixture less the
       right one.
     """
-    runs = list(nll)
-    rows: list[dict[str, Any]] = []
-    for run in (run for run in runs if run.in_chain and run.k > 1):
-        if (found := specialists_of(runs, run.k)) is None:
+    for run in (run for run in experiment.chain if run.k > 1):
+        specialists = specialists_of(experiment.runs, run.k)
+        if specialists is not None:
+            for split in experiment.splits:
+                yield from _rows(experiment, run, split, *specialists)
+
+
+def _rows(
+    experiment: Experiment, run: Run, split: str, full: list[Run], shared: list[Run]
+) -> Iterator[ResultRow]:
+    """The rows of one K on one split, from the specialists at D and at D / K."""
+    arrays = experiment.arrays(split)
+    windows = experiment.windows_of(split)
+    at_d, at_share = (np.stack([arrays[r] for r in runs]) for runs in (full, shared))
+    terms = decompose(arrays[run], at_d, at_share, _truth(windows, experiment.design, run.k))
+    values = _values(terms, _exact_identification(experiment, split, run.k, terms))
+    trained = experiment.labels(run)
+    chosen = windows.iloc[terms.rows].reset_index(drop=True)
+    for selection in selections(chosen, split, experiment.design, trained):
+        if selection.series not in ("chain", "component") or not len(selection.rows):
             continue
-        full, shared = found
-        for split, model in nll[run].nll.items():
-            here = windows[windows.split == split].reset_index(drop=True)
-            truth = _truth(here, design, run.k)
-            terms = decompose(
-                model,
-                np.stack([nll[each].nll[split] for each in full]),
-                np.stack([nll[each].nll[split] for each in shared]),
-                truth,
-            )
-            common = {"run": run.name, "k": run.k, "seed": nll[run].meta["seed"], "split": split}
-            best = _exact_identification(exact, design, split, run.k, terms)
-            rows += [{**common, **row} for row in _rows(terms, here, design, run.k, best, params)]
-    return pd.DataFrame(rows, columns=RESULT_COLUMNS)
+        for quantity, array in values.items():
+            interval = selection.mean(array, experiment.params)
+            yield selection.row(quantity, interval, **experiment.tags(run))
+        bound = np.log(run.k) / terms.cost.shape[1]
+        constant = Interval(bound, bound, bound, 0.0)
+        yield selection.row("identification_bound", constant, **experiment.tags(run))
+        if selection.series == "chain":
+            yield from _curve_rows(experiment, run, selection, terms)
 
 
 def _truth(windows: pd.DataFrame, design: Design, k: int) -> np.ndarray:
-    """Place of each window's component among the first `k`, or -1: int64 (n,)."""
-    places = {name: place for place, name in enumerate(design.components[:k])}
-    return windows.component.map(places).fillna(-1).to_numpy(dtype=np.int64)
+    """Index of each window's component among the first `k`, or -1: int64 (n,)."""
+    index = {name: i for i, name in enumerate(design.components[:k])}
+    return windows.component.map(index).fillna(-1).to_numpy(dtype=np.int64)
 
 
 def _exact_identification(
-    exact: NLLArrays, design: Design, split: str, k: int, terms: Terms
+    experiment: Experiment, split: str, k: int, terms: Terms
 ) -> np.ndarray | None:
     """As `Terms.identification`, of the exact sources, or None where they are not known.
 
-    With evidence from the second token on, too, so that it compares with the specialists'.
+    Its evidence also begins with the second token, so that it compares with the specialists'.
     """
-    if not exact.nll:
+    exact = experiment.exact.nll
+    if not exact:
         return None
-    own = np.stack([exact.nll[f"{split}/{name}"][terms.rows] for name in design.components[:k]])
+    names = experiment.design.components[:k]
+    own = np.stack([exact[f"{split}/{name}"][terms.rows] for name in names])
     mixture = mixture_nll(own, np.full(k, 1 / k))
     return mixture - own[terms.truth, np.arange(len(terms.rows))]
 
 
-def _rows(
-    terms: Terms,
-    windows: pd.DataFrame,
-    design: Design,
-    k: int,
-    exact: np.ndarray | None,
-    params: AnalysisParameters,
-) -> Iterator[dict[str, Any]]:
-    here = windows.iloc[terms.rows].reset_index(drop=True)
-    trained = design.components[:k]
+def _values(terms: Terms, exact: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Quantity -> float64 (n, W - 1)."""
     values = {"cost": terms.cost, **{name: getattr(terms, name) for name in TERMS}}
     values["others_worth"] = -(terms.identification + terms.interference)
-    if exact is not None:
-        values["exact_identification"] = exact
-    bound = np.log(k) / terms.cost.shape[1]
-    for selection in selections(here, design, trained):
-        if selection.series not in ("chain", "component") or not len(selection.rows):
-            continue
-        tags = {**selection.tags(), "position": 0, "unit": "nats"}
-        for quantity, array in values.items():
-            yield {**tags, "quantity": quantity, **selection.mean(array, params)._asdict()}
-        constant = Interval(bound, bound, bound, 0.0)
-        yield {**tags, "quantity": "identification_bound", **constant._asdict()}
-        if selection.series == "chain":
-            for quantity, unit, curve in _curves(terms, selection, params):
-                for position, interval in enumerate(curve, start=2):
-                    place = {"quantity": quantity, "position": position, "unit": unit}
-                    yield {**tags, **place, **interval._asdict()}
+    return values if exact is None else {**values, "exact_identification": exact}
 
 
-def _curves(
-    terms: Terms, selection: Selection, params: AnalysisParameters
-) -> Iterator[tuple[str, str, list[Interval]]]:
+def _curve_rows(
+    experiment: Experiment, run: Run, selection: Selection, terms: Terms
+) -> Iterator[ResultRow]:
     """Quantities by position 2..W."""
-    cumulative = np.cumsum(terms.identification, axis=1)
-    means = selection.replicates(cumulative, params)
-    yield "cumulative_identification", "nats", intervals(means, params.confidence)
-    excess = np.cumsum(terms.identification + terms.interference, axis=1)
-    means = selection.replicates(excess, params)
-    yield "cumulative_excess", "nats", intervals(means, params.confidence)
-    named = (terms.posterior[:, :, :-1].argmax(axis=0) == terms.truth[:, None]).astype(np.float64)
-    means = selection.replicates(named, params)
-    yield "naming_accuracy", "share", intervals(means, params.confidence)
+    named = terms.posterior[:, :, :-1].argmax(axis=0) == terms.truth[:, None]
+    curves = {
+        "cumulative_identification": np.cumsum(terms.identification, axis=1),
+        "cumulative_excess": np.cumsum(terms.identification + terms.interference, axis=1),
+        "naming_accuracy": named.astype(np.float64),
+    }
+    tags = experiment.tags(run)
+    for quantity, array in curves.items():
+        unit = "share" if quantity == "naming_accuracy" else "nats"
+        means = selection.replicates(array, experiment.params)
+        for position, interval in enumerate(
+            intervals(means, experiment.params.confidence), start=2
+        ):
+            yield selection.row(quantity, interval, position=position, unit=unit, **tags)

@@ -7,12 +7,13 @@ import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ergokedro.analysis.bayes_mixture import mixture_nll
-from ergokedro.analysis.nll import NLLArrays
 from ergokedro.data.hmm import position_nll
 from ergokedro.data.synthetic import component_names, make_sources, vocabulary
 from ergokedro.data.token_store import TokenStore
 from ergokedro.data.tokenizer import Tokenizer
 from ergokedro.design.mixture import Design
+from ergokedro.design.nll import ExactNLL
+from ergokedro.design.records import ExactMeta
 from ergokedro.design.runs import run_name
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters
@@ -24,16 +25,17 @@ def exact_nll(
     windows: pd.DataFrame,
     design: Design,
     params: CorpusParameters,
-) -> NLLArrays:
+) -> ExactNLL:
     """The least possible NLL at every position, for every K and every component.
 
-    For K it is that of the uniform Bayes mixture of the first K sources: what a reader knows best
-    who knows the sources, but not which of them speaks.
+    For K it is that of the uniform Bayes mixture of the first K sources: of a reader who knows
+    the sources, but not which of them wrote the text.
 
     Returns
     -------
     Arrays 'test/k3' (the optimum of K = 3) and 'test/source-1' (of a reader who knows that
-    source-1 speaks), float32 (windows of the split, W - 1); none where the corpus is not synthetic.
+    source-1 wrote the text), float32 (windows of the split, W - 1); none where the corpus is not
+    synthetic.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def exact_nll(
             "`kedro run --pipelines mixture_design` to choose them anew."
         )
     if params.source != "synthetic":
-        return NLLArrays({}, {"available": False})
+        return ExactNLL({}, ExactMeta(available=False))
     sources = dict(
         zip(
             component_names(params.synthetic.components),
@@ -67,18 +69,18 @@ def exact_nll(
                 "tokenizer.vocab_size large enough for all words."
             )
         nll = np.stack([position_nll(sources[name], words) for name in design.components])
-        for name, each in zip(design.components, nll, strict=True):
-            arrays[f"{split}/{name}"] = each[:, 1:].astype(np.float32)
+        for name, own in zip(design.components, nll, strict=True):
+            arrays[f"{split}/{name}"] = own[:, 1:].astype(np.float32)
         for k in range(1, len(design.components) + 1):
             optimum = mixture_nll(nll[:k], np.full(k, 1 / k))
             arrays[f"{split}/{run_name(k)}"] = optimum[:, 1:].astype(np.float32)
-    return NLLArrays(arrays, {"available": True, "store": store.fingerprint})
+    return ExactNLL(arrays, ExactMeta(available=True, store=store.fingerprint))
 
 
 def _words_of_tokens(tokenizer: Tokenizer, n_words: int) -> np.ndarray:
-    """Number of the word that a token stands for, -1 for all other tokens: int64 (vocab_size,)."""
+    """Index of the word that a token stands for, -1 for other tokens: int64 (vocab_size,)."""
     word_of = np.full(tokenizer.vocab_size, -1, dtype=np.int64)
-    for number, tokens in enumerate(tokenizer.encode(vocabulary(n_words))):
+    for index, tokens in enumerate(tokenizer.encode(vocabulary(n_words))):
         if len(tokens) == 1:
-            word_of[tokens[0]] = number
+            word_of[tokens[0]] = index
     return word_of

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from ergokedro.analysis.bootstrap import Interval, intervals
-from ergokedro.analysis.nll import NLLArrays
-from ergokedro.analysis.series import RESULT_COLUMNS, Selection, selections
+from ergokedro.analysis.experiment import Experiment
+from ergokedro.analysis.series import ResultRow, Selection
 from ergokedro.design.mixture import Design
+from ergokedro.design.nll import NLLArrays
 from ergokedro.parameters import AnalysisParameters
 
 # Positions of the in-context gain: the first 4 and the last 10 predictions (2..5, 91..100).
@@ -28,7 +29,7 @@ def component_means(nll: NLLArrays, windows: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    Columns split, component, xe (nats a token).
+    Columns split, component, xe (nats per token).
     """
     rows = []
     for split, values in nll.nll.items():
@@ -39,26 +40,12 @@ def component_means(nll: NLLArrays, windows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["split", "component", "xe"])
 
 
-def measure(
-    runs: list[NLLArrays],
-    windows: pd.DataFrame,
-    design: Design,
-    exact: NLLArrays,
-    params: AnalysisParameters,
-) -> pd.DataFrame:
-    """All results as a tidy table.
+def measure(experiment: Experiment) -> Iterator[ResultRow]:
+    """XE of the chain's runs: by K and component, in context, and against the optimum.
 
-    Parameters
-    ----------
-    runs : one per K.
-    windows : the evaluation windows, in the order of the arrays.
-    exact : NLL of the exact optimum under the key 'split/k3', or no arrays where it is unknown.
-
-    Returns
-    -------
-    One row per number: run, k, seed, split, quantity, series, component, trained (all components
-    behind it were trained on), position (2..W, or 0 for a mean over positions), value, low, high,
-    standard_error, windows, documents, unit. Quantities:
+    Yields
+    ------
+    One row per number, nats per token. Quantities:
 
     - xe;
     - in_context_xe, L(t) by position, and binned_in_context_xe, its means over bins of positions
@@ -69,29 +56,17 @@ def measure(
       trained on: elsewhere that reader is no optimum;
     - difference_to_k1, xe less that of K = 1, paired by window (series smallest).
     """
-    base = next((run for run in runs if run.meta["k"] == 1), None)
-    rows = []
-    for run in runs:
-        for split in run.nll:
-            here = windows[windows.split == split].reset_index(drop=True)
-            optimum = exact.nll.get(f"{split}/{run.meta['run']}")
-            for selection in selections(here, design, run.meta["components"]):
-                common = {
-                    "run": run.meta["run"],
-                    "k": run.meta["k"],
-                    "seed": run.meta["seed"],
-                    "split": split,
-                    **selection.tags(),
-                    "unit": "nats",
-                }
+    params = experiment.params
+    first = next((run for run in experiment.chain if run.k == 1), None)
+    for run in experiment.chain:
+        tags = experiment.tags(run)
+        for split, nll in experiment.nll[run].nll.items():
+            optimum = experiment.exact.nll.get(f"{split}/{run.name}")
+            base = experiment.nll[first].nll[split] if first and run is not first else None
+            for selection in experiment.selections(split, run):
                 best = optimum if selection.trained else None
-                reference = base.nll[split] if base is not None and run is not base else None
-                for quantity, position, interval in _quantities(
-                    run.nll[split], selection, params, best, reference
-                ):
-                    row = {"quantity": quantity, "position": position, **interval._asdict()}
-                    rows.append({**common, **row})
-    return pd.DataFrame(rows)[RESULT_COLUMNS]
+                for quantity, position, interval in _quantities(nll, selection, params, best, base):
+                    yield selection.row(quantity, interval, position=position, **tags)
 
 
 def _quantities(
@@ -139,7 +114,7 @@ def _binned(
 
 
 def xe_table(results: pd.DataFrame, design: Design, split: str = "test") -> pd.DataFrame:
-    """The short table: one row per K, nats a token.
+    """The short table: one row per K, nats per token.
 
     Returns
     -------

@@ -1,8 +1,9 @@
-"""Which windows a series of the results is measured on, and their means with intervals."""
+"""Which windows a series of the results is measured on, and the rows of the tidy results."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,60 @@ from ergokedro.analysis.bootstrap import Interval, bootstrap_means, cluster, int
 from ergokedro.design.mixture import Design
 from ergokedro.parameters import AnalysisParameters
 
-# Columns of the tidy table of results; see docs/measurement.md.
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One number of the tidy results.
+
+    Attributes
+    ----------
+    run : name of the run or, where several runs are averaged, of the series.
+    k : number of components that the run was trained on.
+    seed : seed of the run; the smallest where several are averaged.
+    seeds : number of seeds behind the value.
+    tokens : training tokens that each of the run's components gave per epoch; 0 where this has
+        no meaning.
+    split, quantity, series, component : what was measured on which text; `component` is empty
+        where several are averaged.
+    trained : whether the run was trained on all components behind the value.
+    position : of the predicted token in the window, 2..W; 0 for a mean over positions.
+    value, low, high, standard_error : in `unit`; NaN where there is no interval.
+    windows, documents : how many are behind the value.
+    """
+
+    run: str
+    k: int
+    split: str
+    quantity: str
+    series: str
+    value: float
+    seed: int = 0
+    seeds: int = 1
+    tokens: int = 0
+    component: str = ""
+    trained: bool = True
+    position: int = 0
+    low: float = _NAN
+    high: float = _NAN
+    standard_error: float = _NAN
+    windows: int = 0
+    documents: int = 0
+    unit: str = "nats"
+
+
+# Order of the columns; see docs/measurement.md.
 RESULT_COLUMNS = [
-    "run", "k", "seed", "split", "quantity", "series", "component", "trained", "position", "value",
-    "low", "high", "standard_error", "windows", "documents", "unit",
+    "run", "k", "seed", "seeds", "tokens", "split", "quantity", "series", "component", "trained",
+    "position", "value", "low", "high", "standard_error", "windows", "documents", "unit",
 ]  # fmt: skip
+assert set(RESULT_COLUMNS) == {field.name for field in fields(ResultRow)}
+
+
+def results_table(rows: Iterable[ResultRow]) -> pd.DataFrame:
+    """The rows as a table with the columns of :data:`RESULT_COLUMNS`."""
+    return pd.DataFrame([asdict(row) for row in rows], columns=RESULT_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -25,13 +75,15 @@ class Selection:
 
     Attributes
     ----------
+    split : name of the split.
     series : 'chain', 'smallest', 'all' or 'component'.
     component : its name where the series is 'component', else ''.
-    rows : int64 (n,), places among the split's windows.
-    documents, strata : int64 (n,), document and number of the component of each.
-    trained : the run saw all components behind it in training.
+    rows : int64 (n,), indices among the split's windows.
+    documents, strata : int64 (n,), document and number of the component of each window.
+    trained : the run was trained on all components behind the series.
     """
 
+    split: str
     series: str
     component: str
     rows: np.ndarray
@@ -51,23 +103,34 @@ class Selection:
         means = bootstrap_means(clusters, params.bootstrap, params.seed)
         return intervals(means, params.confidence)[0]
 
-    def tags(self) -> dict[str, Any]:
-        """What a row of the tidy table says of the selection."""
-        return {
+    def row(self, quantity: str, value: float | Interval, **fields: Any) -> ResultRow:
+        """A row of the results for this selection.
+
+        Parameters
+        ----------
+        value : a number, or a mean with its interval.
+        fields : of :class:`ResultRow`: at least run and k.
+        """
+        interval = value if isinstance(value, Interval) else Interval(value, _NAN, _NAN, _NAN)
+        own = {
+            "split": self.split,
             "series": self.series,
             "component": self.component,
             "trained": self.trained,
             "windows": len(self.rows),
             "documents": len(np.unique(self.documents)),
         }
+        return ResultRow(quantity=quantity, **{**own, **interval._asdict(), **fields})
 
 
-def selections(windows: pd.DataFrame, design: Design, trained: list[str]) -> list[Selection]:
+def selections(
+    windows: pd.DataFrame, split: str, design: Design, trained: list[str]
+) -> list[Selection]:
     """The series of one run: chain, smallest, all, and every component alone.
 
     Parameters
     ----------
-    windows : evaluation windows of one split.
+    windows : evaluation windows of the split.
     trained : components that the run was trained on.
     """
     series = [
@@ -83,5 +146,5 @@ def selections(windows: pd.DataFrame, design: Design, trained: list[str]) -> lis
         rows = np.flatnonzero(windows.component.isin(members))
         strata = order.to_numpy()[rows]
         seen = set(members) <= set(trained)
-        selections.append(Selection(name, component, rows, documents[rows], strata, seen))
+        selections.append(Selection(split, name, component, rows, documents[rows], strata, seen))
     return selections

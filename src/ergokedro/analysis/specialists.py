@@ -1,95 +1,59 @@
-"""What models of one component alone say by themselves: XE by tokens, and how components differ."""
+"""What models of one component alone show: XE by tokens, and how components differ."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 
-from ergokedro.analysis.bootstrap import Interval
 from ergokedro.analysis.decomposition import find_specialist
-from ergokedro.analysis.nll import NLLArrays
-from ergokedro.analysis.series import RESULT_COLUMNS, Selection, selections
-from ergokedro.design.mixture import Design
+from ergokedro.analysis.experiment import Experiment
+from ergokedro.analysis.series import ResultRow
 from ergokedro.design.runs import Run
-from ergokedro.parameters import AnalysisParameters
 
 
-def specialist_table(
-    nll: Mapping[Run, NLLArrays],
-    windows: pd.DataFrame,
-    design: Design,
-    params: AnalysisParameters,
-) -> pd.DataFrame:
-    """What the specialists alone say, as rows of the tidy results, series 'component'.
+def specialists(experiment: Experiment) -> Iterator[ResultRow]:
+    """What the specialists show without the models of K.
 
-    Parameters
-    ----------
-    nll : arrays of all runs that were made, chain and controls.
-    windows : the evaluation windows, in the order of the arrays.
+    Yields
+    ------
+    Rows of series 'component', nats per token, whose `run` is the specialist's:
 
-    Returns
-    -------
-    Quantities, nats a token, `run` being the specialist's:
-
-    - specialist_xe, of the specialist of a component with D / `k` tokens on that component;
+    - specialist_xe, of the specialist of a component with `tokens` tokens on that component;
     - distinguishability, how far two components can be told apart: on the text of `component`, the
-      specialist of another (at D) less that of the component itself, paired by window. Zero where
-      `trained`, so on itself; small where the other reads the text nearly as well.
+      specialist of another component (at D) less that of the component itself, paired by window.
+      Zero where `trained`, so on itself; small where the other reads the text nearly as well.
 
-    Distinguishability takes the specialists at D of two components or more.
+    Distinguishability needs the specialists at D of two components or more.
     """
-    rows: list[dict[str, Any]] = []
-    for split in windows.split.unique():
-        here = windows[windows.split == split].reset_index(drop=True)
-        chosen = {s.component: s for s in selections(here, design, []) if s.series == "component"}
-        arrays = {run: each.nll[split] for run, each in nll.items()}
-        found = [*_by_tokens(arrays, chosen, params), *_distinguish(arrays, chosen, params)]
-        rows += [{**row, "split": split} for row in found]
-    seeds = {run.name: each.meta["seed"] for run, each in nll.items()}
-    rows = [{**row, "seed": seeds[row["run"]]} for row in rows]
-    return pd.DataFrame(rows, columns=RESULT_COLUMNS)
+    for split in experiment.splits:
+        yield from _by_tokens(experiment, split)
+        yield from _distinguish(experiment, split)
 
 
-def _by_tokens(
-    arrays: Mapping[Run, np.ndarray], chosen: dict[str, Selection], params: AnalysisParameters
-) -> Iterator[dict[str, Any]]:
-    ks = sorted({run.k for run in arrays if run.in_chain} | {1})
-    for place, (name, selection) in enumerate(chosen.items(), start=1):
-        for k in ks:
-            run = find_specialist(list(arrays), place, k)
+def _by_tokens(experiment: Experiment, split: str) -> Iterator[ResultRow]:
+    divisors = sorted({run.k for run in experiment.chain} | {1})
+    for position, name in enumerate(experiment.design.components, start=1):
+        for divisor in divisors:
+            run = find_specialist(experiment.runs, position, divisor)
             if run:
-                interval = selection.mean(arrays[run], params)
-                yield _row("specialist_xe", run, k, name, selection, True, interval)
+                selection = experiment.selection(split, run, "component", name)
+                interval = selection.mean(experiment.nll[run].nll[split], experiment.params)
+                yield selection.row("specialist_xe", interval, **experiment.tags(run))
 
 
-def _distinguish(
-    arrays: Mapping[Run, np.ndarray], chosen: dict[str, Selection], params: AnalysisParameters
-) -> Iterator[dict[str, Any]]:
-    runs = list(arrays)
-    found = {name: find_specialist(runs, place, 1) for place, name in enumerate(chosen, start=1)}
-    made = {name: run for name, run in found.items() if run}
-    if len(made) < 2:
+def _distinguish(experiment: Experiment, split: str) -> Iterator[ResultRow]:
+    """Every specialist at D on every component that has one."""
+    at_d: dict[str, Run] = {}
+    for position, name in enumerate(experiment.design.components, start=1):
+        if run := find_specialist(experiment.runs, position, 1):
+            at_d[name] = run
+    if len(at_d) < 2:
         return
-    for component, own in made.items():
-        for name, run in made.items():
+    arrays = experiment.arrays(split)
+    for component, own in at_d.items():
+        for run in at_d.values():
+            selection = experiment.selection(split, run, "component", component)
             difference = arrays[run].astype(np.float64) - arrays[own]
-            interval = chosen[component].mean(difference, params)
-            same = name == component
-            yield _row("distinguishability", run, 1, component, chosen[component], same, interval)
-
-
-def _row(
-    quantity: str,
-    run: Run,
-    k: int,
-    component: str,
-    selection: Selection,
-    trained: bool,
-    interval: Interval,
-) -> dict[str, Any]:
-    tags = {**selection.tags(), "trained": trained, "run": run.name, "k": k, "component": component}
-    values = {"position": 0, "unit": "nats", **interval._asdict()}
-    return {**tags, "quantity": quantity, **values}
+            interval = selection.mean(difference, experiment.params)
+            yield selection.row("distinguishability", interval, **experiment.tags(run))

@@ -10,12 +10,12 @@ from typing import Any
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview
 
-from ergokedro.analysis.nll import NLLArrays, load_nll, save_nll
 from ergokedro.data.corpus import Corpus, write_corpus
 from ergokedro.data.sources import CorpusStream
 from ergokedro.data.token_store import TokenStore, open_store
 from ergokedro.data.tokenization import TokenizationPlan, write_store
 from ergokedro.data.tokenizer import Tokenizer, TokenizerDefinition, save_tokenizer
+from ergokedro.design.nll import NLLArrays, load_nll, save_nll
 from ergokedro.files import recover_directory
 from ergokedro.remote import RemoteCopy, is_remote
 

@@ -187,19 +187,3 @@ def _read_config(raw: dict[str, Any]) -> GPTNeoXConfig:
     if other or rope.get("rope_type", "default") != "default":
         raise ValueError(f"not supported: {', '.join(other) or rope}")
     return GPTNeoXConfig(**own)
-
-
-def check_weights(model: torch.nn.Module, summary: dict[str, Any], manifest: str) -> None:
-    """Refuse a model that is not the one that `summary` describes, or is of another manifest.
-
-    Raises
-    ------
-    ErgokedroError
-        With the command that trains it anew.
-    """
-    same = weights_fingerprint(model) == summary["final_weights"]
-    if not same or summary["manifest"] != manifest:
-        raise ErgokedroError(
-            f"The saved model of {summary['run']} was trained on another manifest or was changed. "
-            f"Run `kedro run --pipelines training --params k={summary['k']}` to train it anew."
-        )

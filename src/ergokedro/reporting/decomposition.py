@@ -93,7 +93,7 @@ def _controls(here: pd.DataFrame) -> list[str]:
         )
     for row in spread.itertuples():
         sentences.append(
-            f"Over {row.seed} seeds the cross entropy of K = {row.k} has a standard deviation of "
+            f"Over {row.seeds} seeds the cross entropy of K = {row.k} has a standard deviation of "
             f"{row.value:.4f} nats a token, which no interval above includes."
         )
     if noise is not None:
@@ -109,7 +109,7 @@ def _seed_noise(spread: pd.DataFrame) -> float | None:
     """What 95 % of pairs of seeds differ by less than, from the spread pooled over K."""
     from scipy.stats import t
 
-    freedom = spread.seed - 1  # the column holds how many seeds there were
+    freedom = spread.seeds - 1
     if freedom.sum() == 0:
         return None
     variance = (freedom * spread.value**2).sum() / freedom.sum()

@@ -18,6 +18,7 @@ import pandas as pd
 
 from ergokedro.design.evaluation_windows import FEW_DOCUMENTS
 from ergokedro.design.mixture import Design, Manifest
+from ergokedro.design.records import RunSummary
 from ergokedro.parameters import Parameters
 from ergokedro.reporting.decomposition import decomposition_insights, decomposition_table
 from ergokedro.reporting.tables import Table, detail_insights, detail_tables, interval_text, p_text
@@ -62,7 +63,7 @@ def build_report(
     acceptance: pd.DataFrame,
     design: Design,
     manifests: list[Manifest],
-    summaries: list[dict[str, Any]],
+    summaries: list[RunSummary],
     parameters: Parameters,
 ) -> Report:
     """Gather what the report says; the figures join it when it is rendered."""
@@ -135,7 +136,7 @@ def component_table(results: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     return table[list(dict.fromkeys(xe.component))].rename_axis(columns=None).reset_index()
 
 
-def training_table(summaries: list[dict[str, Any]]) -> pd.DataFrame:
+def training_table(summaries: list[RunSummary]) -> pd.DataFrame:
     """How the training of every K went: stability and speed."""
     columns = {
         "k": "k",
@@ -147,7 +148,8 @@ def training_table(summaries: list[dict[str, Any]]) -> pd.DataFrame:
         "seconds": "seconds",
         "tokens_per_second": "tokens a second",
     }
-    table = pd.DataFrame(summaries)[list(columns)].rename(columns=columns)
+    table = pd.DataFrame([summary.model_dump() for summary in summaries])
+    table = table[list(columns)].rename(columns=columns)
     return table.astype({"seconds": int, "tokens a second": int})
 
 
@@ -226,7 +228,7 @@ def _where(row: Any) -> str:
 
 def provenance(
     parameters: Parameters,
-    summaries: list[dict[str, Any]],
+    summaries: list[RunSummary],
     manifests: list[Manifest],
     design: Design,
 ) -> pd.DataFrame:
@@ -241,21 +243,21 @@ def provenance(
             str(m.k) for m in manifests if any(c.adjusted for c in m.components)
         )
         or "none",
-        "epochs": first["epochs"],
-        "tokens seen by every model": f"{first['tokens_seen']:,}",
-        "optimizer steps": f"{first['steps']:,}",
-        "model": f"{parameters.model.preset}, {first['parameters']:,} parameters",
-        "seed": first["seed"],
-        "device and threads": f"{first['device']}, {first['threads']}",
+        "epochs": first.epochs,
+        "tokens seen by every model": f"{first.tokens_seen:,}",
+        "optimizer steps": f"{first.steps:,}",
+        "model": f"{parameters.model.preset}, {first.parameters:,} parameters",
+        "seed": first.seed,
+        "device and threads": f"{first.device}, {first.threads}",
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "libraries": ", ".join(f"{name} {version(name)}" for name in _LIBRARIES),
         "token store": design.store,
         "tokenizer fingerprint": design.tokenizer,
         "design": design.fingerprint,
-        "initial weights, all K": first["initial_weights"],
-        "learning-rate schedule, all K": first["schedule"],
+        "initial weights, all K": first.initial_weights,
+        "learning-rate schedule, all K": first.schedule,
         **{f"manifest of K = {m.k}": m.fingerprint for m in manifests},
-        **{f"final weights of K = {s['k']}": s["final_weights"] for s in summaries},
+        **{f"final weights of K = {s.k}": s.final_weights for s in summaries},
     }
     return pd.DataFrame(rows.items(), columns=["name", "value"]).astype(str)
 

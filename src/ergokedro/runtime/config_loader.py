@@ -17,8 +17,10 @@ from kedro.framework import project
 from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
 
+from ergokedro.analysis.controls import read_settings
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import EXPERIMENT_NAME, Parameters, validate_parameters
+from ergokedro.registry import load_plugins
 
 _current: ConfigLoader | None = None
 
@@ -44,7 +46,7 @@ class ConfigLoader(OmegaConfigLoader):
         except yaml.YAMLError as error:
             raise ErgokedroError(self._wrong_yaml() or str(error)) from None
         if key == "parameters":
-            parameters = validate_parameters(value)
+            parameters = check_parameters(value)
             self._check_experiment(parameters)
             return parameters.model_dump(mode="json")
         return value
@@ -132,4 +134,17 @@ def current_parameters() -> Parameters:
         loader = ConfigLoader(
             str(root / project.settings.CONF_SOURCE), **project.settings.CONFIG_LOADER_ARGS
         )
-    return validate_parameters(loader["parameters"])
+    return check_parameters(loader["parameters"])
+
+
+def check_parameters(raw: dict[str, Any]) -> Parameters:
+    """Complete, validated parameters, with the settings of all registered controls.
+
+    Raises
+    ------
+    ErgokedroError
+        One message that names every offending key, its value and what is allowed.
+    """
+    load_plugins(str(raw.get("plugins") or ""))
+    parameters = validate_parameters(raw)
+    return parameters.model_copy(update={"controls": read_settings(parameters.controls)})

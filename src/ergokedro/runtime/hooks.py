@@ -15,6 +15,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from ergokedro.design.records import RunSummary
 from ergokedro.errors import ErgokedroError
 from ergokedro.remote import RemoteCopy, is_remote
 from ergokedro.runtime import tracking
@@ -200,7 +201,7 @@ def log_run(tracker: tracking.Tracker, data: dict[str, Any]) -> None:
                 **run_params(manifest, data["token_store"], summary),
             }
         )
-        tracker.log_metrics({key: summary[key] for key in _SUMMARY_METRICS})
+        tracker.log_metrics({key: getattr(summary, key) for key in _SUMMARY_METRICS})
         tracker.log_json("manifest.json", manifest.model_dump(mode="json"))
     if "nll" in data:
         from ergokedro.analysis.measurement import component_means
@@ -235,7 +236,7 @@ _SUMMARY_METRICS = (
 )
 
 
-def run_params(manifest: Any, store: Any, summary: dict[str, Any]) -> dict[str, Any]:
+def run_params(manifest: Any, store: Any, summary: RunSummary) -> dict[str, Any]:
     """The flat parameters by which runs are told apart in the MLflow UI."""
     return {
         "k": manifest.k,
@@ -245,16 +246,16 @@ def run_params(manifest: Any, store: Any, summary: dict[str, Any]) -> dict[str, 
         "store_fingerprint": store.fingerprint,
         "tokenizer_fingerprint": manifest.tokenizer,
         "manifest_fingerprint": manifest.fingerprint,
-        "seed": summary["seed"],
-        "model_parameters": summary["parameters"],
-        "steps": summary["steps"],
-        "tokens_seen": summary["tokens_seen"],
-        "epochs": summary["epochs"],
-        "batch_size": summary["batch_size"],
-        "initial_weights": summary["initial_weights"],
-        "schedule": summary["schedule"],
-        "device": summary["device"],
-        "threads": summary["threads"],
+        "seed": summary.seed,
+        "model_parameters": summary.parameters,
+        "steps": summary.steps,
+        "tokens_seen": summary.tokens_seen,
+        "epochs": summary.epochs,
+        "batch_size": summary.batch_size,
+        "initial_weights": summary.initial_weights,
+        "schedule": summary.schedule,
+        "device": summary.device,
+        "threads": summary.threads,
     }
 
 

@@ -9,6 +9,9 @@ import pandas as pd
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ergokedro.design.records import RunSummary
+from ergokedro.errors import ErgokedroError
+from ergokedro.models.factory import weights_fingerprint
 from ergokedro.models.gpt_neox import GPTNeoX
 
 
@@ -83,3 +86,19 @@ def pick_windows(
         places = np.linspace(0, len(starts) - 1, min(most, len(starts))).round().astype(int)
         picked[str(component)] = view[starts.to_numpy()[places]]
     return picked
+
+
+def check_weights(model: torch.nn.Module, summary: RunSummary, manifest: str) -> None:
+    """Raise an error if `summary` describes another model, or one of another manifest.
+
+    Raises
+    ------
+    ErgokedroError
+        With the command that trains it anew.
+    """
+    same = weights_fingerprint(model) == summary.final_weights
+    if not same or summary.manifest != manifest:
+        raise ErgokedroError(
+            f"The saved model of {summary.run} was trained on another manifest or was changed. "
+            f"Run `kedro run --pipelines training --params k={summary.k}` to train it anew."
+        )

@@ -23,15 +23,17 @@ def results() -> pd.DataFrame:
 
 
 def test_specialists_by_tokens(results: pd.DataFrame) -> None:
-    figure: Any = plot_specialists(results, 60_000)
+    figure: Any = plot_specialists(results, 300_000)
     assert [axis.get_title() for axis in figure.axes] == [*NAMES, ""]
     axis = figure.axes[2]
     own, *models = axis.containers
-    np.testing.assert_allclose(own.lines[0].get_xdata(orig=False), [12_000, 15_000, 20_000, 60_000])
+    np.testing.assert_allclose(
+        own.lines[0].get_xdata(orig=False), [60_000, 75_000, 100_000, 300_000]
+    )
     assert [bars.get_label() for bars in models] == [f"model of K = {k}" for k in (5, 4, 3)][::-1]
     chosen = (results.quantity == "xe") & (results.component == NAMES[2]) & (results.k == 4)
     value = results[chosen & (results.split == "test")].value.item()
-    np.testing.assert_allclose(models[1].lines[0].get_xydata(), [[1.03 * 15_000, value]])
+    np.testing.assert_allclose(models[1].lines[0].get_xydata(), [[1.03 * 75_000, value]])
     assert "nats" in axis.get_ylabel()
     assert "tokens" in axis.get_xlabel()
 

@@ -13,20 +13,16 @@ from typing import Any
 import pandas as pd
 
 from ergokedro.analysis import checks, measurement
-from ergokedro.analysis.contrasts import contrast_table
-from ergokedro.analysis.controls import control_table
-from ergokedro.analysis.convergence import convergence_table
-from ergokedro.analysis.curve_fits import fit_table
-from ergokedro.analysis.decomposition import decomposition_table
-from ergokedro.analysis.nll import NLLArrays
-from ergokedro.analysis.specialists import specialist_table
+from ergokedro.analysis.controls import plan_experiment
+from ergokedro.analysis.experiment import Experiment
+from ergokedro.analysis.results import all_results
 from ergokedro.data.token_store import TokenStore
 from ergokedro.data.tokenizer import Tokenizer
 from ergokedro.design.mixture import Design
-from ergokedro.design.runs import plan_runs
+from ergokedro.design.nll import ExactNLL
+from ergokedro.design.records import RunSummary
 from ergokedro.parameters import (
     AnalysisParameters,
-    ControlParameters,
     CorpusParameters,
     Parameters,
     parse_k,
@@ -53,7 +49,7 @@ def compute_exact_nll(
     evaluation_windows: pd.DataFrame,
     design: Design,
     params: CorpusParameters,
-) -> NLLArrays:
+) -> ExactNLL:
     """The least possible NLL of every evaluation window, where the corpus's sources are known."""
     from ergokedro.analysis.exact_optimum import exact_nll
 
@@ -63,33 +59,23 @@ def compute_exact_nll(
 def measure(
     evaluation_windows: pd.DataFrame,
     design: Design,
-    exact_nll: NLLArrays,
+    exact_nll: ExactNLL,
     params: AnalysisParameters,
     k: Any,
-    controls: ControlParameters,
+    controls: dict[str, Any],
     **runs: Any,
 ) -> pd.DataFrame:
     """All results with their intervals, as a tidy table."""
     n_components = len(design.components)
-    plan = plan_runs(parse_k(k, n_components), n_components, controls)
+    plan = plan_experiment(parse_k(k, n_components), n_components, controls)
     nll, manifests, summaries = (_each(runs, kind) for kind in ("nll", "manifest", "summary"))
     checks.check_runs(plan, nll, manifests, summaries, evaluation_windows, design)
     checks.check_comparable(plan, summaries)
     by_run = dict(zip(plan, nll, strict=True))
-    in_chain = [arrays for run, arrays in by_run.items() if run.in_chain]
-    results = measurement.measure(in_chain, evaluation_windows, design, exact_nll, params)
-    trained = {s["run"]: s for run, s in zip(plan, summaries, strict=True) if run.in_chain}
+    experiment = Experiment(design, evaluation_windows, by_run, exact_nll, params, controls)
+    trained = {run: s for run, s in zip(plan, summaries, strict=True) if run.in_chain}
     histories = dict(zip(trained, _each(runs, "history"), strict=True))
-    tables = [
-        results,
-        convergence_table(results, histories, trained, design.components[0]),
-        fit_table(in_chain, evaluation_windows, design, params),
-        contrast_table(in_chain, evaluation_windows, design, params),
-        decomposition_table(by_run, evaluation_windows, design, exact_nll, params),
-        specialist_table(by_run, evaluation_windows, design, params),
-        control_table(by_run, evaluation_windows, design, controls, params),
-    ]
-    return pd.concat([table for table in tables if len(table)], ignore_index=True)
+    return all_results(experiment, histories, trained)
 
 
 def tabulate(
@@ -116,7 +102,7 @@ def plot_in_context_xe(results: pd.DataFrame) -> tuple[Any, Any]:
 def plot_learning_curves(design: Design, **runs: Any) -> Any:
     """Loss against tokens seen, for every K."""
     summaries, histories = _each(runs, "summary"), _each(runs, "history")
-    by_k = {s["k"]: h for s, h in zip(summaries, histories, strict=True)}
+    by_k = {s.k: h for s, h in zip(summaries, histories, strict=True)}
     return common.plot_learning_curves(by_k, design.components)
 
 
@@ -173,7 +159,7 @@ def write_report(
     return report.render_markdown(content, files), report.render_html(content, plots)
 
 
-def _parameters(parameters: dict[str, Any], summaries: list[dict[str, Any]]) -> Parameters:
+def _parameters(parameters: dict[str, Any], summaries: list[RunSummary]) -> Parameters:
     """The settings of the analysed runs."""
     # Kedro has made models of some parts of the dictionary; validating takes both.
     return checks.trained_parameters(Parameters.model_validate(parameters), summaries)

@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
+from ergokedro.analysis.controls import plan_experiment
 from ergokedro.data.token_store import TokenStore
 from ergokedro.data.tokenizer import Tokenizer
 from ergokedro.design import evaluation_windows, mixture
 from ergokedro.design.accounting import token_accounting
 from ergokedro.design.mixture import Design, Manifest
-from ergokedro.design.runs import plan_runs
-from ergokedro.parameters import ControlParameters, EvaluationParameters, MixtureParameters, parse_k
+from ergokedro.parameters import EvaluationParameters, MixtureParameters, parse_k
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +52,11 @@ def tabulate_budgets(design: Design) -> pd.DataFrame:
 
 
 def make_manifests(
-    token_store: TokenStore, design: Design, k: Any, controls: ControlParameters
+    token_store: TokenStore, design: Design, k: Any, controls: dict[str, Any]
 ) -> list[Manifest]:
     """Write down what the model of each run trains on."""
     n_components = len(design.components)
-    runs = plan_runs(parse_k(k, n_components), n_components, controls)
+    runs = plan_experiment(parse_k(k, n_components), n_components, controls)
     return [mixture.make_manifest(token_store, design, run) for run in runs]
 
 

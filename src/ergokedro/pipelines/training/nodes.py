@@ -13,10 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from ergokedro.analysis.nll import NLLArrays, find_nll, save_nll
 from ergokedro.data.token_store import TokenStore
 from ergokedro.data.tokenizer import Tokenizer
 from ergokedro.design.mixture import Manifest, check_current
+from ergokedro.design.nll import NLLArrays, find_nll, save_nll
+from ergokedro.design.records import NLLFingerprints, NLLMeta, RunSummary
 from ergokedro.parameters import EvaluationParameters, ModelParameters, TrainingParameters
 from ergokedro.runtime import tracking
 
@@ -32,7 +33,7 @@ def train_model(
     training: TrainingParameters,
     seed: int,
     checkpoints: Path,
-) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
+) -> tuple[Any, pd.DataFrame, RunSummary]:
     """Train a model from random weights on what the manifest says.
 
     What an earlier call left in the folder `checkpoints` is gone on with.
@@ -74,24 +75,24 @@ def train_model(
             checkpoints, manifest.run, identity, training.checkpoints, training.repeat
         ),
     )
-    summary = {
-        "run": manifest.run,
-        "k": manifest.k,
-        "components": manifest.labels,
-        "manifest": manifest.fingerprint,
-        "total_tokens": manifest.total_tokens,
-        "settings": {
+    summary = RunSummary(
+        run=manifest.run,
+        k=manifest.k,
+        components=manifest.labels,
+        manifest=manifest.fingerprint,
+        total_tokens=manifest.total_tokens,
+        settings={
             "model": model.model_dump(),
             "training": training.model_dump(exclude={"checkpoints", "parallel_runs", "repeat"}),
         },
         **result.summary,
-    }
+    )
     return result.model, result.history, summary
 
 
 def evaluate_model(
     trained: Any,
-    summary: dict[str, Any],
+    summary: RunSummary,
     token_store: TokenStore,
     tokenizer: Tokenizer,
     manifest: Manifest,
@@ -105,35 +106,34 @@ def evaluate_model(
     Kept beside the checkpoints, too: the same code does not measure the same weights twice.
     """
     from ergokedro.design.evaluation_windows import windows_fingerprint
-    from ergokedro.models.factory import check_weights
     from ergokedro.progress import progress_bar
     from ergokedro.training.checkpoint import versions
     from ergokedro.training.device import choose_device, cpu_threads, keep_freed_memory
-    from ergokedro.training.evaluation import evaluate
+    from ergokedro.training.evaluation import check_weights, evaluate
 
     check_current(manifest, token_store, tokenizer)
     check_weights(trained, summary, manifest.fingerprint)
-    meta = {
-        "run": manifest.run,
-        "k": manifest.k,
-        "seed": summary["seed"],
-        "components": manifest.labels,
-        "fingerprints": {
-            "manifest": manifest.fingerprint,
-            "weights": summary["final_weights"],
-            "evaluation_windows": windows_fingerprint(evaluation_windows),
-            "store": token_store.fingerprint,
-            "tokenizer": tokenizer.fingerprint,
-        },
-        "versions": versions(),
-    }
+    meta = NLLMeta(
+        run=manifest.run,
+        k=manifest.k,
+        seed=summary.seed,
+        components=manifest.labels,
+        fingerprints=NLLFingerprints(
+            manifest=manifest.fingerprint,
+            weights=summary.final_weights,
+            evaluation_windows=windows_fingerprint(evaluation_windows),
+            store=token_store.fingerprint,
+            tokenizer=tokenizer.fingerprint,
+        ),
+        versions=versions(),
+    )
     kept = checkpoints / "nll.npz"
     if not training.repeat and (earlier := find_nll(kept, meta)):
         log.info("%s is evaluated already and is not evaluated again", manifest.run)
         return earlier
     keep_freed_memory()
     with (
-        cpu_threads(summary["threads"]),
+        cpu_threads(summary.threads),
         progress_bar(
             f"{manifest.run} evaluation", total=len(evaluation_windows), unit="windows"
         ) as bar,

@@ -39,16 +39,15 @@ def plot_specialists(results: pd.DataFrame, total_tokens: int, split: str = "tes
     rows = -(-len(components) // columns)
     figure, axes = make_figure(columns, rows=rows, height=0.8 + 3.4 * rows)
     for axis, name in zip(axes, components, strict=False):
-        own = _by_tokens(alone[alone.component == name], total_tokens)
+        own = alone[alone.component == name].sort_values("tokens")
         error_bars(axis, own, "specialist", x="tokens", color="0.2", marker="o")
         of_k = shared[(shared.component == name) & shared.trained.astype(bool)]
-        for k, each in _by_tokens(of_k, _ASIDE * total_tokens).groupby("k"):
+        for k, rows_of_k in of_k.assign(tokens=_ASIDE * of_k.tokens).groupby("k"):
             colour = colour_of(k, n_components(results))
-            error_bars(axis, each, f"model of K = {k}", x="tokens", color=colour, marker="D")
+            error_bars(axis, rows_of_k, f"model of K = {k}", x="tokens", color=colour, marker="D")
         axis.set_title(name, fontsize=10)
         axis.set_xscale("log")
-        ks = sorted(own.k)
-        axis.set_xticks([total_tokens / k for k in ks], [f"D/{k}" if k > 1 else "D" for k in ks])
+        axis.set_xticks(own.tokens, [_share_of_d(total_tokens / n) for n in own.tokens])
         axis.minorticks_off()
         axis.set_xlabel("its training tokens (log scale)")
         axis.set_ylabel("cross entropy, nats a token")
@@ -63,8 +62,9 @@ def plot_specialists(results: pd.DataFrame, total_tokens: int, split: str = "tes
     return figure
 
 
-def _by_tokens(rows: pd.DataFrame, total_tokens: float) -> pd.DataFrame:
-    return rows.assign(tokens=total_tokens / rows.k).sort_values("tokens")
+def _share_of_d(divisor: float) -> str:
+    """'D' or 'D/3'."""
+    return "D" if round(divisor) == 1 else f"D/{divisor:.3g}"
 
 
 def plot_distinguishability(results: pd.DataFrame, split: str = "test") -> Figure:

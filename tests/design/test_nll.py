@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ergokedro.analysis.nll import NLLArrays, load_nll, save_nll
+from ergokedro.design.nll import ExactNLL, NLLArrays, load_nll, save_nll
+from ergokedro.design.records import ExactMeta, NLLFingerprints, NLLMeta
 from ergokedro.errors import ErgokedroError
 
 
@@ -20,7 +21,15 @@ def arrays() -> NLLArrays:
         "test/source-1": rng.exponential(size=(5, 99)).astype(np.float32),
     }
     nll["validation"][1, 2] = np.inf
-    meta = {"run": "k2", "k": 2, "components": ["a", "ü"], "fingerprints": {"store": "0f"}}
+    fingerprints = dict.fromkeys(NLLFingerprints.model_fields, "0f")
+    meta = NLLMeta(
+        run="k2",
+        k=2,
+        seed=0,
+        components=["a", "ü"],
+        fingerprints=NLLFingerprints(**fingerprints),
+        versions={"torch": "2"},
+    )
     return NLLArrays(nll, meta)
 
 
@@ -35,12 +44,12 @@ def test_arrays_survive_saving(tmp_path: Path, arrays: NLLArrays) -> None:
 
 
 def test_no_arrays_survive_saving(tmp_path: Path) -> None:
-    save_nll(tmp_path / "nll.npz", NLLArrays({}, {"available": False}))
-    assert load_nll(tmp_path / "nll.npz") == NLLArrays({}, {"available": False})
+    save_nll(tmp_path / "nll.npz", ExactNLL({}, ExactMeta(available=False)))
+    assert load_nll(tmp_path / "nll.npz") == ExactNLL({}, ExactMeta(available=False))
 
 
 def test_equal_arrays_give_equal_bytes(tmp_path: Path, arrays: NLLArrays) -> None:
-    reordered = NLLArrays(dict(reversed(arrays.nll.items())), dict(reversed(arrays.meta.items())))
+    reordered = NLLArrays(dict(reversed(arrays.nll.items())), arrays.meta)
     save_nll(tmp_path / "a.npz", arrays)
     save_nll(tmp_path / "b.npz", reordered)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()

@@ -3,45 +3,53 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
+from pydantic import TypeAdapter
 
+from ergokedro.design.records import ExactMeta, NLLMeta, Record
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import canonical_json, write_atomic
 
 _META = "meta"
+_RECORD: TypeAdapter[NLLMeta | ExactMeta] = TypeAdapter(NLLMeta | ExactMeta)
+Meta = TypeVar("Meta", bound=Record)
 
 
 @dataclass(frozen=True)
-class NLLArrays:
+class Arrays(Generic[Meta]):
     """Negative log-likelihoods of one predictor.
 
     Attributes
     ----------
     nll : per split, float32 (windows, window_length - 1), nats; column t is the prediction of
         token t + 2 of the window from the t + 1 before it. Rows follow the evaluation windows.
-    meta : what made them, JSON-able.
+    meta : where they come from.
     """
 
     nll: dict[str, np.ndarray]
-    meta: dict[str, Any]
+    meta: Meta
 
 
-def save_nll(path: Path, arrays: NLLArrays) -> None:
+# Of a trained model; and of exact predictors, by 'split/name', where the sources are known.
+NLLArrays = Arrays[NLLMeta]
+ExactNLL = Arrays[ExactMeta]
+
+
+def save_nll(path: Path, arrays: NLLArrays | ExactNLL) -> None:
     """Write one `.npz` file, atomically; equal arrays give equal bytes."""
     buffer = io.BytesIO()
-    meta = np.frombuffer(canonical_json(arrays.meta), dtype=np.uint8)
+    meta = np.frombuffer(canonical_json(arrays.meta.model_dump(mode="json")), dtype=np.uint8)
     content = {name: arrays.nll[name] for name in sorted(arrays.nll)}
     np.savez(buffer, allow_pickle=False, **{_META: meta, **content})
     write_atomic(Path(path), buffer.getvalue())
 
 
-def load_nll(path: Path) -> NLLArrays:
-    """Read what :func:`save_nll` wrote.
+def load_nll(path: Path) -> Arrays[Any]:
+    """Read what :func:`save_nll` wrote, with its :class:`NLLMeta` or :class:`ExactMeta`.
 
     Raises
     ------
@@ -51,15 +59,15 @@ def load_nll(path: Path) -> NLLArrays:
     try:
         with np.load(path, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
-        meta = json.loads(content.pop(_META).tobytes())
+        meta = _RECORD.validate_json(content.pop(_META).tobytes())
     except Exception as error:  # numpy and zipfile raise many kinds for a damaged file
         raise ErgokedroError(
             f"{path} holds no readable NLL arrays ({error}); run `kedro run --pipelines training`."
         ) from error
-    return NLLArrays(content, meta)
+    return Arrays(content, meta)
 
 
-def find_nll(path: Path, meta: dict[str, Any]) -> NLLArrays | None:
+def find_nll(path: Path, meta: NLLMeta) -> NLLArrays | None:
     """The arrays in `path`, if there are some and `meta` is what made them."""
     try:
         arrays = load_nll(path)

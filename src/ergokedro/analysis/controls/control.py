@@ -1,0 +1,160 @@
+"""What a control is, and what all of them together add to an experiment."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import ConfigDict, Field, ValidationError, create_model
+
+from ergokedro.analysis.experiment import Experiment
+from ergokedro.analysis.series import ResultRow, Selection
+from ergokedro.design.runs import Run, find_run, plan_runs
+from ergokedro.errors import ErgokedroError
+from ergokedro.registry import Registry
+
+CONTROLS: Registry[Control] = Registry("controls")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting below `controls`: name, type, default, meaning, bounds as of pydantic's Field."""
+
+    name: str
+    type: type
+    default: Any
+    description: str
+    bounds: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Control(ABC):
+    """A question that the chain alone cannot answer.
+
+    Attributes
+    ----------
+    name : namespace of its runs in the graph, in file names and in MLflow.
+    series : name of its series in the results; empty if it has none of its own.
+    title : what the legend of a figure calls the series.
+    settings : the first one switches the control on, by another value than its default.
+    sentences : Jinja template of what the report says, one sentence per line, in terms of `rows`
+        (the results of one split); see `templates/macros.j2` for the filters.
+    """
+
+    name: ClassVar[str]
+    series: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    settings: ClassVar[tuple[Setting, ...]]
+    sentences: ClassVar[str] = ""
+
+    def is_on(self, settings: Mapping[str, Any]) -> bool:
+        """Whether the settings ask for it."""
+        switch = self.settings[0]
+        return bool(settings[switch.name] != switch.default)
+
+    @abstractmethod
+    def runs(self, ks: list[int], n_components: int, settings: Mapping[str, Any]) -> list[Run]:
+        """The runs that it needs, `control` being its name; those of other controls may be among
+        them, and are then trained once.
+
+        Parameters
+        ----------
+        ks : values of K in the chain.
+        n_components : components of the design.
+        """
+
+    def rows(self, experiment: Experiment) -> Iterator[ResultRow]:
+        """Its part of the results."""
+        return iter(())
+
+
+def read_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of all registered controls, complete and checked.
+
+    Raises
+    ------
+    ErgokedroError
+        Naming each unknown setting, or value of another type or out of bounds.
+    """
+    fields: dict[str, Any] = {
+        s.name: (s.type, Field(s.default, description=s.description, **s.bounds))
+        for s in all_settings()
+    }
+    model = create_model("Controls", __config__=ConfigDict(extra="forbid"), **fields)
+    try:
+        return model.model_validate(dict(raw)).model_dump()
+    except ValidationError as error:
+        lines = [_describe(item) for item in error.errors()]
+        raise ErgokedroError("Invalid parameters:\n  " + "\n  ".join(lines)) from None
+
+
+def _describe(item: Any) -> str:
+    """One line for one pydantic error."""
+    name = f"controls.{item['loc'][0]}"
+    known = sorted(setting.name for setting in all_settings())
+    if item["type"] == "extra_forbidden":
+        return f"{name}: unknown key (known here: {', '.join(known)})"
+    return f"{name} = {item['input']!r}: {item['msg']}"
+
+
+def all_settings() -> list[Setting]:
+    """The settings of all registered controls."""
+    return [setting for control in CONTROLS.values() for setting in control.settings]
+
+
+def plan_experiment(ks: list[int], n_components: int, settings: Mapping[str, Any]) -> list[Run]:
+    """Every run of an experiment: the chain for the values `ks`, then the controls' runs.
+
+    Parameters
+    ----------
+    n_components : components of the design.
+    settings : of :func:`read_settings`, or a part of them.
+    """
+    complete = read_settings(settings)
+    return plan_runs(
+        ks,
+        (
+            run
+            for control in CONTROLS.values()
+            if control.is_on(complete)
+            for run in control.runs(ks, n_components, complete)
+        ),
+    )
+
+
+def control_rows(experiment: Experiment) -> Iterator[ResultRow]:
+    """The results of all controls that are on."""
+    for control in CONTROLS.values():
+        if control.is_on(experiment.settings):
+            yield from control.rows(experiment)
+
+
+def find_by_k(experiment: Experiment, wanted: Iterable[Run]) -> dict[int, Run]:
+    """K -> the run with the recipe of one of `wanted`, whatever its name, where it was made."""
+    runs = {run.k: find_run(experiment.runs, run) for run in wanted}
+    return {k: run for k, run in sorted(runs.items()) if run}
+
+
+def series_rows(
+    experiment: Experiment,
+    series: str,
+    selection: Selection,
+    by_k: Mapping[int, np.ndarray],
+    tokens: Mapping[int, int],
+) -> Iterator[ResultRow]:
+    """XE by K and its difference to K = 1, paired by window.
+
+    Parameters
+    ----------
+    by_k : K -> NLL of every window of the split, (windows, W - 1).
+    tokens : K -> training tokens of each component.
+    """
+    for k, values in sorted(by_k.items()):
+        tags = {"run": series, "series": series, "k": k, "tokens": tokens[k], "trained": True}
+        yield selection.row("xe", selection.mean(values, experiment.params), **tags)
+        if k > 1 and 1 in by_k:
+            difference = values.astype(np.float64) - by_k[1]
+            interval = selection.mean(difference, experiment.params)
+            yield selection.row("difference_to_k1", interval, **tags)

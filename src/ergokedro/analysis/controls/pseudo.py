@@ -1,0 +1,48 @@
+"""Pseudo-components: parts of one component, where K means nothing, so that its effect is zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ergokedro.analysis.controls.control import Control, Setting, find_by_k, series_rows
+from ergokedro.analysis.experiment import Experiment
+from ergokedro.analysis.series import ResultRow
+from ergokedro.design.runs import Run
+
+
+class Pseudo(Control):
+    """The largest component, split at random into K parts."""
+
+    name = "pseudo"
+    series = "pseudo"
+    title = "pseudo-components: parts of one component"
+    settings = (
+        Setting(
+            "pseudo",
+            bool,
+            False,
+            "The largest component split at random into K parts: the cost of K must vanish.",
+        ),
+    )
+
+    def runs(self, ks: list[int], n_components: int, settings: Mapping[str, Any]) -> list[Run]:
+        """The largest component in K parts."""
+        return [Run(f"k{k}", (n_components,), k, pseudo=k > 1, control=self.name) for k in ks]
+
+    def rows(self, experiment: Experiment) -> Iterator[ResultRow]:
+        """XE on the component that is split, by K."""
+        components = experiment.design.components
+        ks = [run.k for run in experiment.chain]
+        made = find_by_k(experiment, self.runs(ks, len(components), experiment.settings))
+        tokens = {k: experiment.design.total_tokens // k for k in made}
+        for split in experiment.splits:
+            arrays = experiment.arrays(split)
+            by_k = {k: arrays[run] for k, run in made.items()}
+            selection = experiment.selection(
+                split, experiment.chain[0], "component", components[-1]
+            )
+            yield from series_rows(experiment, self.series, selection, by_k, tokens)
+
+
+CONTROL = Pseudo()

@@ -1,0 +1,105 @@
+"""What a run leaves behind, as typed records: the summary of its training, the origin of its NLL.
+
+Both are stored as JSON and read again by other commands, so unknown or missing keys are errors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    """A frozen record without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class TrainingSummary(Record):
+    """Sizes, fingerprints, stability and speed of one training.
+
+    Attributes
+    ----------
+    seed : of the initial weights and the order of the data.
+    steps : optimizer steps.
+    tokens_seen : training tokens over all epochs.
+    parameters : trainable weights, embeddings included.
+    initial_weights, final_weights, schedule : SHA-256 hex digests.
+    final_train_loss : mean over the last 2 % of steps, nats per token.
+    loss_spikes, nonfinite_steps, gradient_norm_median, gradient_norm_max : see
+        :func:`ergokedro.training.stability.stability`.
+    seconds : of the steps, without validation and checkpoints.
+    tokens_per_second : `tokens_seen` over `seconds`.
+    """
+
+    seed: int
+    steps: int
+    tokens_seen: int
+    epochs: int
+    batch_size: int
+    parameters: int
+    initial_weights: str
+    final_weights: str
+    schedule: str
+    final_train_loss: float
+    loss_spikes: int
+    nonfinite_steps: int
+    gradient_norm_median: float
+    gradient_norm_max: float
+    seconds: float
+    tokens_per_second: float
+    device: str
+    threads: int
+    processes: int = 1
+
+
+class RunSummary(TrainingSummary):
+    """The training of one run of an experiment.
+
+    Attributes
+    ----------
+    run : name of the run.
+    components : labels of the components trained on.
+    manifest : fingerprint of the manifest.
+    total_tokens : tokens per epoch.
+    settings : the groups `model` and `training` of the parameters that it was trained with.
+    """
+
+    run: str
+    k: int
+    components: list[str]
+    manifest: str
+    total_tokens: int
+    settings: dict[str, dict[str, Any]]
+
+
+class NLLFingerprints(Record):
+    """What an array of NLL was measured with."""
+
+    manifest: str
+    weights: str
+    evaluation_windows: str
+    store: str
+    tokenizer: str
+
+
+class NLLMeta(Record):
+    """Which run an array of NLL belongs to, and what it was measured with.
+
+    `versions` are those of the code and of the libraries that computed it.
+    """
+
+    run: str
+    k: int
+    seed: int
+    components: list[str]
+    fingerprints: NLLFingerprints
+    versions: dict[str, str]
+
+
+class ExactMeta(Record):
+    """Whether the optimum of the corpus is known, and of which token store it is."""
+
+    available: bool
+    store: str = ""
