@@ -4,7 +4,7 @@
 
 Every measurement is a process of its own, since what one does to its memory allocator would help
 the next. All peers train the same shape from random weights with AdamW on the same windows of 100
-tokens; models and data are made before the clock starts. `pip install accelerate` for HF Trainer.
+tokens; models and data are made before the clock starts.
 """
 
 from __future__ import annotations
