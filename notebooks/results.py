@@ -16,11 +16,11 @@
 # %% [markdown]
 # # Results, and questions of your own
 #
-# Opens the catalog of a finished experiment, draws the headline figure from `results.parquet`, and
-# answers two questions that the report does not ask: one from the tidy table, one from the stored
-# NLL arrays. No model is needed.
+# This notebook opens the catalog of a finished experiment and draws the headline figure from
+# `results.parquet`. It then answers two questions that the report does not answer: one from the
+# table of results, one from the stored NLL arrays. No model is needed.
 #
-# Another experiment than the default: start Jupyter with `KEDRO_ENV` set, such as
+# For an experiment other than the default, start Jupyter with `KEDRO_ENV` set, such as
 # `KEDRO_ENV=arxiv jupyter lab`.
 
 # %%
@@ -47,7 +47,7 @@ with KedroSession.create(project_path=root) as session:
 # %% [markdown]
 # ## The headline figure
 #
-# Every number of the report is a row of one table; `docs/measurement.md` defines its quantities,
+# Every number of the report is a row of one table. `docs/measurement.md` defines its quantities,
 # series and columns.
 
 # %%
@@ -56,11 +56,11 @@ display(results.sample(5, random_state=0))
 display(plot_xe_by_k(results))
 
 # %% [markdown]
-# ## A question for the table: which component does a larger K cost most?
+# ## A question for the table: on which component does a larger K cost most?
 #
-# Choose rows by quantity, series and split; `position` 0 is the mean over the window. Only numbers
-# of the same series may be compared. Intervals of the two values must not be subtracted: the
-# windows are the same, so the difference has an interval of its own (next question).
+# Choose rows by quantity, series and split; `position` 0 is the mean over the window. Compare only
+# numbers of the same series. Do not subtract the intervals of two values: the windows are the same,
+# so the difference has its own, narrower interval (next question).
 
 # %%
 xe = results[
@@ -71,13 +71,13 @@ xe = results[
 ]
 by_component = xe.pivot(index="component", columns="k", values="value")
 cost = (by_component.T - by_component.T.bfill().iloc[0]).T
-display(cost.style.format("{:+.4f}", na_rep="").set_caption("XE less that of the smallest K, nats"))
+display(cost.style.format("{:+.4f}", na_rep="").set_caption("XE minus that of the smallest K, nats"))
 
 # %% [markdown]
 # ## A question for the arrays: does a larger K cost more early or late in the window?
 #
-# The NLL of every held-out window at every position is kept for each run. Anything that is a mean
-# over windows gets its interval from the same bootstrap over documents as the report's numbers.
+# The NLL of every held-out window at every position is stored for each run. Any mean over windows
+# can get its interval from the same bootstrap over documents as the numbers of the report.
 
 # %%
 split = "test"
@@ -90,12 +90,14 @@ few, many = (catalog.load(f"k{k}.nll").nll[split] for k in (ks.min(), ks.max()))
 difference = many - few
 
 # On the smallest component, which every K was trained on.
-smallest = next(s for s in selections(windows, design, design.components) if s.series == "smallest")
+series = selections(windows, split, design, trained=design.components)
+smallest = next(selection for selection in series if selection.series == "smallest")
 middle = difference.shape[1] // 2
 halves = {"first half": difference[:, :middle], "second half": difference[:, middle:]}
 answer = {name: smallest.mean(half, params) for name, half in halves.items()}
 display(pd.DataFrame(answer, index=["value", "low", "high", "standard_error"]).T)
 
 # %% [markdown]
-# `selections` also gives the series `chain`, `all` and each component; `smallest.replicates` the
-# bootstrap means of every position, to build other statistics on.
+# `selections` also gives the series `chain`, `all` and one for each component.
+# `smallest.replicates` gives the bootstrap means of every position, from which other statistics can
+# be computed.

@@ -1,4 +1,4 @@
-"""A hook of mkdocs: tables of parameters and catalog entries, made from what the program reads."""
+"""A hook of mkdocs: writes the tables of parameters and catalog entries from code and catalog."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put the tables in the place of their markers."""
+    """Replace the text between two markers by the table of that name."""
     for marker, make in (("parameters", parameter_tables), ("catalog", catalog_table)):
         start, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
         if start in markdown:
@@ -51,7 +51,7 @@ def _field(setting: Setting) -> FieldInfo:
 
 
 def catalog_table() -> str:
-    """Every entry of the catalog: name, kind, layer and place."""
+    """One row per catalog entry: name, kind, layer and file."""
     text = (ROOT / "conf" / "base" / "catalog.yml").read_text()
     entries = yaml.safe_load(text)
     lines = ["| name | kind | layer | file in `data/` |", "|---|---|---|---|"]
@@ -59,23 +59,26 @@ def catalog_table() -> str:
         if name.startswith("_"):
             continue
         layer = entry["metadata"]["kedro-viz"]["layer"]
-        place = re.sub(r"\$\{(_\w+)\}", lambda m: _place(entries, m[1]), entry["filepath"])
-        place = place.replace("${_root}/", "")
-        lines.append(f"| `{name}` | {entry['type'].split('.')[-1]} | {layer} | `{place}` |")
+        file = re.sub(r"\$\{(_\w+)\}", lambda m: _folder(entries, m[1]), entry["filepath"])
+        file = file.replace("${_root}/", "")
+        lines.append(f"| `{name}` | {entry['type'].split('.')[-1]} | {layer} | `{file}` |")
     return "\n".join(lines)
 
 
-def _place(entries: dict[str, Any], name: str) -> str:
-    folder: str = entries[name]
+def _folder(entries: dict[str, Any], variable: str) -> str:
+    """Folder in `data/` that a variable of the catalog, such as `_reporting`, stands for."""
+    folder: str = entries[variable]
     return folder.replace("${_root}/", "").replace("${_experiment}", "<experiment>")
 
 
 def _model(field: FieldInfo) -> type[BaseModel] | None:
+    """The group of settings that a field is, or None for a single setting."""
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def _table(prefix: str, fields: dict[str, FieldInfo], title: str, text: str = "") -> str:
+    """Heading, text and one row per setting."""
     lines = [f"## {title}", "", text, ""] if text else [f"## {title}", ""]
     lines += ["| setting | type and bounds | default | meaning |", "|---|---|---|---|"]
     for name, field in fields.items():
@@ -88,6 +91,7 @@ def _table(prefix: str, fields: dict[str, FieldInfo], title: str, text: str = ""
 
 
 def _kind(kind: Any) -> str:
+    """A type in words, such as 'list of text'."""
     arguments = get_args(kind)
     if not arguments:
         names = {"NoneType": "nothing", "str": "text", "int": "integer", "float": "number"}
@@ -103,8 +107,8 @@ def _kind(kind: Any) -> str:
 
 
 def _bounds(text: str) -> str:
-    """'Ge(ge=1)' becomes '≥ 1'."""
+    """Bounds in words: '≥ 1' for 'Ge(ge=1)'."""
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    found = re.findall(r"\b(ge|gt|le|lt)=([\d.]+)", text)
-    numbers = ", ".join(f"{signs[sign]} {value}" for sign, value in found)
+    bounds = re.findall(r"\b(ge|gt|le|lt)=([\d.]+)", text)
+    numbers = ", ".join(f"{signs[sign]} {value}" for sign, value in bounds)
     return numbers or ("letters, digits, `_`, `.`, `-`" if "pattern" in text else "not empty")
