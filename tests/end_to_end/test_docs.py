@@ -57,6 +57,21 @@ def test_every_setting_of_a_command_exists() -> None:
         check_parameters(given)  # raises, with the name of what it does not know
 
 
+def test_every_module_that_a_page_names_exists() -> None:
+    """Such as `sources.py`, `runtime/sweep.py` and `tests/training/test_leaks.py`."""
+    files = [
+        path for folder in ("src", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")
+    ]
+    paths = [
+        f"/{path.relative_to(ROOT).as_posix()}"
+        for path in [*files, *(ROOT / "notebooks").iterdir()]
+    ]
+    for page in PAGES:
+        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+        for name in re.findall(r"`(?:python )?([\w/]+\.py)\b", text):
+            assert any(path.endswith(f"/{name}") for path in paths), f"{page.name} names {name}"
+
+
 def command_lines() -> list[list[str]]:
     """Every command of a block without a language, without its comment."""
     lines = [line for _, _, code in blocks("") for line in code.splitlines()]
