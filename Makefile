@@ -48,7 +48,7 @@ ui: $(STAMP) ## the tracked runs in the browser; PORT=5001 for another port
 	$(BIN)/mlflow ui --port $(PORT)
 
 screenshots: $(STAMP) ## the pictures of Kedro-Viz and MLflow in the docs, from this folder's results
-	ERGOKEDRO_SCREENSHOTS=docs/images $(BIN)/pytest -q tests/test_browser.py
+	ERGOKEDRO_SCREENSHOTS=docs/images $(BIN)/pytest -q tests/end_to_end/test_browser.py
 
 clean: ## delete results and caches, keep the environment
 	rm -rf data/0*/*/ mlflow.db mlruns .viz .pytest_cache .mypy_cache .ruff_cache

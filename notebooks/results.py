@@ -71,7 +71,7 @@ xe = results[
 ]
 by_component = xe.pivot(index="component", columns="k", values="value")
 cost = (by_component.T - by_component.T.bfill().iloc[0]).T
-display(cost.style.format("{:+.4f}", na_rep="").set_caption("XE minus that of the smallest K, nats"))
+display(cost.style.format("{:+.4f}", na_rep="").set_caption("XE minus XE at the lowest K, nats"))
 
 # %% [markdown]
 # ## A question for the arrays: does a larger K cost more early or late in the window?
