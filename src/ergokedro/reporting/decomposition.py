@@ -1,155 +1,113 @@
-"""What the report says of the decomposition and of the controls."""
+"""Where the cost of K comes from, for the report."""
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
+
 import pandas as pd
 
 from ergokedro.analysis.decomposition import TERMS
-from ergokedro.reporting.tables import interval_text
+from ergokedro.reporting.results import Estimate, pick_rows
 
-HOW_TO_DECOMPOSE = (
-    "Where the cost of K comes from is not known yet: that takes specialists, models of one "
-    "component alone. The same command with `controls.specialists=true` among its `--params` adds "
-    "them; finished runs are kept."
-)
-_COLUMNS = {
-    "cost": "cost of K",
-    **{name: name for name in TERMS},
-    "identification_bound": "log K / (W - 1)",
-    "exact_identification": "exact identification",
-}
-_MEANINGS = {
-    "starvation": "having less text of its own",
-    "identification": "not knowing the component",
-    "interference": "sharing one model, less what the others' text teaches",
-}
+_QUANTITIES = ("cost", *TERMS, "identification_bound", "exact_identification")
+_CORRECT = 0.9  # share of windows whose component is identified
 
 
-def decomposition_table(results: pd.DataFrame, split: str = "test") -> pd.DataFrame:
-    """One row per K and component (and their mean, 'all'): the terms with intervals, as text."""
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a model of K over specialists, nats per token.
+
+    Attributes
+    ----------
+    terms : estimate by name, in the order of ``TERMS``; they add up to `total`.
+    largest : name of the term of the largest size.
+    clearly : its interval lies clear of the others'.
+    bound : the most that identification can cost.
+    """
+
+    k: int
+    total: Estimate
+    terms: dict[str, Estimate]
+    largest: str
+    clearly: bool
+    bound: float
+
+    @property
+    def share_of_bound(self) -> float:
+        """How much of the bound identification takes; negative where it saves."""
+        return self.terms["identification"].value / self.bound
+
+
+@dataclass(frozen=True)
+class Naming:
+    """In which share of windows the mixture of K specialists identifies the component.
+
+    Attributes
+    ----------
+    tokens : how many it has read by then; None where the share is small up to the last token.
+    """
+
+    k: int
+    share: Estimate
+    tokens: int | None
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """One row of the table of terms.
+
+    Attributes
+    ----------
+    component : None for the mean over all components.
+    estimates : by quantity; the low and high ends of a constant are equal.
+    """
+
+    k: int
+    component: str | None
+    estimates: dict[str, Estimate]
+
+
+def find_cost(results: pd.DataFrame, split: str) -> Cost | None:
+    """The cost of the largest K; None where no specialists were trained."""
+    rows = pick_rows(results, "cost", "chain", split)
+    if rows.empty:
+        return None
+    k = int(rows.k.max())
+    chain = (results.split == split) & (results.series == "chain") & (results.position == 0)
+    found = results[chain & (results.k == k)].set_index("quantity")
+    terms = {name: Estimate.of(found.loc[name]) for name in TERMS}
+    largest, clearly = _largest(terms)
+    bound = float(found.value["identification_bound"])
+    return Cost(k, Estimate.of(found.loc["cost"]), terms, largest, clearly, bound)
+
+
+def _largest(terms: dict[str, Estimate]) -> tuple[str, bool]:
+    """The term of the largest size, and whether its interval lies clear of the others'."""
+    first, *others = sorted(terms, key=lambda name: -abs(terms[name].value))
+    near = min(abs(terms[first].low), abs(terms[first].high))
+    return first, all(near > max(abs(terms[o].low), abs(terms[o].high)) for o in others)
+
+
+def find_naming(results: pd.DataFrame, split: str, k: int) -> Naming:
+    """After how many tokens the component of most windows is identified."""
+    rows = pick_rows(results, "naming_accuracy", "chain", split)
+    curve = rows[rows.k == k]
+    enough = curve[curve.value >= _CORRECT]
+    if enough.empty:
+        return Naming(k, Estimate.of(curve.iloc[-1]), None)
+    return Naming(k, Estimate.of(enough.iloc[0]), int(enough.position.iloc[0]) - 1)
+
+
+def cost_rows(results: pd.DataFrame, split: str = "test") -> list[CostRow]:
+    """One row per K and component, and their mean, with those quantities that were measured."""
     chosen = results[
         (results.split == split)
-        & results.quantity.isin(_COLUMNS)
+        & results.quantity.isin(_QUANTITIES)
         & results.series.isin(["chain", "component"])
         & (results.position == 0)
     ]
-    if chosen.empty:
-        return pd.DataFrame()
-    cells = chosen.assign(
-        cell=[interval_text(row, "+.4f") if row.low != row.high else f"{row.value:.4f}"
-              for row in chosen.itertuples()],
-        component=chosen.component.where(chosen.series == "component", "all"),
-    )  # fmt: skip
-    table = cells.pivot(index=["k", "component"], columns="quantity", values="cell")
-    present = [name for name in _COLUMNS if name in table]
-    order = dict.fromkeys(zip(cells.k, cells.component, strict=True))
-    return table.loc[list(order), present].rename(columns=_COLUMNS).reset_index()
-
-
-def decomposition_insights(here: pd.DataFrame) -> list[str]:
-    """Sentences on the cost of the largest K, and on the controls; `here` is of one split."""
-    sentences = []
-    chain = here[(here.series == "chain") & (here.position == 0)]
-    costs = chain[chain.quantity == "cost"]
-    if costs.empty:
-        sentences.append(HOW_TO_DECOMPOSE)
-    else:
-        k = costs.k.max()
-        terms = chain[chain.k == k].set_index("quantity")
-        parts = ", ".join(
-            f"{_MEANINGS[name]} {interval_text(terms.loc[name], '+.4f')}" for name in TERMS
-        )
-        sentences.append(
-            f"A model of K = {k} costs {interval_text(terms.loc['cost'], '+.4f')} nats a token "
-            f"over specialists with all D tokens: {parts}."
-        )
-        sentences.append(f"{_largest(terms)} {_identification(terms, k)}")
-        sentences += _naming(here, k)
-    return [*sentences, *_controls(here)]
-
-
-def _controls(here: pd.DataFrame) -> list[str]:
-    """The pseudo-components, which must show nothing, and the seeds."""
-    spread = here[here.quantity == "seed_spread"]
-    noise = _seed_noise(spread)
-    sentences = []
-    pseudo = here[(here.series == "pseudo") & (here.quantity == "difference_to_k1")]
-    for row in pseudo.itertuples():
-        if row.low <= 0 <= row.high:
-            verdict = "includes zero, as it must"
-        elif noise is None:
-            verdict = (
-                "does NOT include zero. The interval is over documents alone: "
-                "`controls.seeds=3` shows how much two runs differ by chance"
-            )
-        elif abs(row.value) <= noise:
-            verdict = "lies within what two seeds differ by, as it must, though not over documents"
-        else:
-            verdict = "does NOT include zero, and lies beyond what two seeds differ by"
-        sentences.append(
-            f"Control: with {row.k} random parts of one component as pseudo-components the "
-            f"difference to K = 1 is {interval_text(row, '+.4f')}, and {verdict}."
-        )
-    for row in spread.itertuples():
-        sentences.append(
-            f"Over {row.seeds} seeds the cross entropy of K = {row.k} has a standard deviation of "
-            f"{row.value:.4f} nats a token, which no interval above includes."
-        )
-    if noise is not None:
-        sentences.append(
-            f"Two runs that differ in the seed alone differ by up to {noise:.4f} nats a token "
-            "(95 % of pairs, from the spread over seeds of all K): read smaller differences as "
-            "chance."
-        )
-    return sentences
-
-
-def _seed_noise(spread: pd.DataFrame) -> float | None:
-    """What 95 % of pairs of seeds differ by less than, from the spread pooled over K."""
-    from scipy.stats import t
-
-    freedom = spread.seeds - 1
-    if freedom.sum() == 0:
-        return None
-    variance = (freedom * spread.value**2).sum() / freedom.sum()
-    return float(t.ppf(0.975, freedom.sum()) * np.sqrt(2 * variance))
-
-
-def _largest(terms: pd.DataFrame) -> str:
-    """Which term is the largest, if its interval lies clear of the others'."""
-    sizes = terms.loc[sorted(TERMS, key=lambda name: -abs(terms.value[name]))]
-    first, *others = sizes.itertuples()
-    low = min(abs(first.low), abs(first.high))
-    if all(low > max(abs(other.low), abs(other.high)) for other in others):
-        return f"The largest part is {first.Index}."
-    return f"No part is clearly the largest: the interval of {first.Index} meets another's."
-
-
-def _identification(terms: pd.DataFrame, k: int) -> str:
-    bound, spent = terms.loc["identification_bound"].value, terms.loc["identification"].value
-    here = (
-        f"here it costs {spent / bound:.0%} of that"
-        if spent >= 0
-        else "here it costs nothing: the specialists read better together than the right one alone"
-    )
-    return (
-        f"Not knowing the component can cost at most log {k} / (W - 1) = {bound:.4f} nats a token "
-        f"on any text; {here}."
-    )
-
-
-def _naming(here: pd.DataFrame, k: int, share: float = 0.9) -> list[str]:
-    """After how many tokens most windows are named rightly."""
-    chosen = (here.quantity == "naming_accuracy") & (here.series == "chain") & (here.k == k)
-    curve = here[chosen].sort_values("position")
-    enough = curve[curve.value >= share]
-    who = f"The mixture of the {k} specialists names the component of a window rightly"
-    if enough.empty:
-        last = curve.iloc[-1]
-        return [f"{who} in {interval_text(last, '.0%')} of windows before their last token."]
-    first = enough.iloc[0]
-    return [
-        f"{who} in {interval_text(first, '.0%')} of windows once it has read "
-        f"{first.position - 1} tokens."
-    ]
+    rows: dict[tuple[int, str | None], dict[str, Estimate]] = {}
+    for row in chosen.itertuples():
+        component = row.component if row.series == "component" else None
+        rows.setdefault((row.k, component), {})[row.quantity] = Estimate.of(row)
+    return [CostRow(k, component, found) for (k, component), found in rows.items()]

@@ -1,8 +1,9 @@
-"""Nodes from the NLL arrays of all runs to results, figures and report.
+"""Nodes from the NLL arrays of all runs to results and report.
 
 The number of runs varies, so what belongs to each run arrives as keyword arguments named
 `nll:k1`, `manifest:k1` and so on, in the order of the plan. Kedro reads the annotations when it
-starts, so they name no class of a slow library: figures are `Any`.
+starts, so they name no class of a slow library. Figures draw themselves: see
+:mod:`ergokedro.reporting.figures`.
 """
 
 from __future__ import annotations
@@ -28,19 +29,9 @@ from ergokedro.parameters import (
     parse_k,
 )
 from ergokedro.reporting import report
-from ergokedro.reporting.figures import common, decomposition, interactive, specialists
+from ergokedro.reporting.figures import FIGURES
 
 log = logging.getLogger(__name__)
-_TITLES = {
-    "xe_by_k": "Cross entropy against K",
-    "in_context_xe": "Cross entropy in context",
-    "learning_curves": "Learning curves",
-    "component_heatmap": "Every K on every component",
-    "decomposition": "Where the cost of K comes from",
-    "specialists": "Specialists and mixtures",
-    "distinguishability": "How far components can be told apart",
-    "controls": "Controls",
-}
 
 
 def compute_exact_nll(
@@ -89,52 +80,6 @@ def tabulate(
     return measurement.xe_table(results, design), accepted
 
 
-def plot_xe_by_k(results: pd.DataFrame) -> tuple[Any, Any]:
-    """The headline figure, printed and interactive."""
-    return common.plot_xe_by_k(results), interactive.plotly_xe_by_k(results)
-
-
-def plot_in_context_xe(results: pd.DataFrame) -> tuple[Any, Any]:
-    """L(t) of every K, printed and interactive."""
-    return common.plot_in_context_xe(results), interactive.plotly_in_context_xe(results)
-
-
-def plot_learning_curves(design: Design, **runs: Any) -> Any:
-    """Loss against tokens seen, for every K."""
-    summaries, histories = _each(runs, "summary"), _each(runs, "history")
-    by_k = {s.k: h for s, h in zip(summaries, histories, strict=True)}
-    return common.plot_learning_curves(by_k, design.components)
-
-
-def plot_component_heatmap(results: pd.DataFrame) -> tuple[Any, Any]:
-    """Every K on every component, printed and interactive."""
-    return (
-        common.plot_component_heatmap(results),
-        interactive.plotly_component_heatmap(results),
-    )
-
-
-def plot_decomposition(results: pd.DataFrame) -> tuple[Any, Any]:
-    """Starvation, identification, interference of every K, printed and interactive."""
-    return (
-        decomposition.plot_decomposition(results),
-        interactive.plotly_decomposition(results),
-    )
-
-
-def plot_specialists(results: pd.DataFrame, design: Design) -> tuple[Any, Any]:
-    """Specialists beside models of K, by tokens; and how far components can be told apart."""
-    return (
-        specialists.plot_specialists(results, design.total_tokens),
-        specialists.plot_distinguishability(results),
-    )
-
-
-def plot_controls(results: pd.DataFrame) -> Any:
-    """The control series against K."""
-    return decomposition.plot_controls(results)
-
-
 def write_report(
     results: pd.DataFrame,
     xe_table: pd.DataFrame,
@@ -143,7 +88,12 @@ def write_report(
     parameters: dict[str, Any],
     **inputs: Any,
 ) -> tuple[str, str]:
-    """The report in Markdown and in HTML."""
+    """The report in Markdown and in HTML.
+
+    Parameters
+    ----------
+    inputs : manifests and summaries of the chain, and the figures' PNG files as `figure:NAME`.
+    """
     content = report.build_report(
         results,
         xe_table,
@@ -153,10 +103,12 @@ def write_report(
         _each(inputs, "summary"),
         _parameters(parameters, _each(inputs, "summary")),
     )
-    titles = {name: title for name, title in _TITLES.items() if name in inputs}
-    files = {title: f"{name}.png" for name, title in titles.items()}
-    plots = {title: inputs[name] for name, title in titles.items()}
-    return report.render_markdown(content, files), report.render_html(content, plots)
+    pictures = [
+        report.Picture(figure.title, f"{name}.png", inputs[f"figure:{name}"])
+        for name, figure in FIGURES.items()
+        if f"figure:{name}" in inputs
+    ]
+    return report.render_markdown(content, pictures), report.render_html(content, pictures)
 
 
 def _parameters(parameters: dict[str, Any], summaries: list[RunSummary]) -> Parameters:

@@ -5,16 +5,17 @@ from kedro.pipeline.node import Node
 
 from ergokedro.design.runs import Run
 from ergokedro.pipelines.analysis import nodes
+from ergokedro.reporting.figures import FIGURES, FigureSpec
 
 
 def create_pipeline(runs: list[Run]) -> Pipeline:
     """The analysis of `runs`."""
     in_chain = [run for run in runs if run.in_chain]
     groups = {run.name.split(".")[0] for run in runs if not run.in_chain}
-    optional = _plots_of(groups)
+    figures = FIGURES.planned("analysis", groups)
     return Pipeline(
         [
-            *optional,
+            *[_figure_node(name, figure, in_chain) for name, figure in figures.items()],
             node(
                 nodes.compute_exact_nll,
                 ["token_store", "tokenizer", "evaluation_windows", "design", "params:corpus"],
@@ -48,74 +49,30 @@ def create_pipeline(runs: list[Run]) -> Pipeline:
                 name="tabulate",
             ),
             node(
-                nodes.plot_xe_by_k, "results", ["xe_by_k", "xe_by_k_plotly"], name="plot_xe_by_k"
-            ),
-            node(
-                nodes.plot_in_context_xe,
-                "results",
-                ["in_context_xe", "in_context_xe_plotly"],
-                name="plot_in_context_xe",
-            ),
-            node(
-                nodes.plot_learning_curves,
-                {"design": "design", **_of_each(in_chain, "summary", "history")},
-                "learning_curves",
-                name="plot_learning_curves",
-            ),
-            node(
-                nodes.plot_component_heatmap,
-                "results",
-                ["component_heatmap", "component_heatmap_plotly"],
-                name="plot_component_heatmap",
-            ),
-            node(
                 nodes.write_report,
                 {
-                    name: name
-                    for name in (
-                        "results", "xe_table", "acceptance", "design", "parameters", "xe_by_k",
-                        "in_context_xe", "learning_curves", "component_heatmap",
-                        *_printed(optional),
-                    )
-                }
-                | _of_each(in_chain, "manifest", "summary"),
+                    "results": "results",
+                    "xe_table": "xe_table",
+                    "acceptance": "acceptance",
+                    "design": "design",
+                    "parameters": "parameters",
+                    **{f"figure:{name}": f"figure.{name}" for name in figures},
+                    **_of_each(in_chain, "manifest", "summary"),
+                },
                 ["report_markdown", "report_html"],
                 name="write_report",
             ),
         ],
         tags="analysis",
-    )  # fmt: skip
+    )
 
 
-def _plots_of(groups: set[str]) -> list[Node]:
-    """The figures that some runs beside the chain are made for."""
-    plots = []
-    if "specialists" in groups:
-        plots.append(
-            node(
-                nodes.plot_decomposition,
-                "results",
-                ["decomposition", "decomposition_plotly"],
-                name="plot_decomposition",
-            )
-        )
-        plots.append(
-            node(
-                nodes.plot_specialists,
-                ["results", "design"],
-                ["specialists", "distinguishability"],
-                name="plot_specialists",
-            )
-        )
-    if groups - {"specialists"}:
-        plots.append(node(nodes.plot_controls, "results", "controls", name="plot_controls"))
-    return plots
-
-
-def _printed(plots: list[Node]) -> list[str]:
-    """The figures for the report, not the interactive ones."""
-    names = (name for plot in plots for name in plot.outputs)
-    return [name for name in names if not name.endswith("_plotly")]
+def _figure_node(name: str, figure: FigureSpec, in_chain: list[Run]) -> Node:
+    """Draws a figure, as a picture and, where it has that form, as an interactive one."""
+    inputs = {entry: entry for entry in figure.inputs if entry != "histories"}
+    if "histories" in figure.inputs:
+        inputs |= {f"histories:{run.k}": f"{run.name}.history" for run in in_chain}
+    return node(figure.draw, inputs, figure.outputs(name), name=f"plot_{name}")
 
 
 def _of_each(runs: list[Run], *kinds: str) -> dict[str, str]:

@@ -26,13 +26,6 @@ def account_tokens(token_store: TokenStore) -> pd.DataFrame:
     return token_accounting(token_store)
 
 
-def plot_token_accounting(accounting: pd.DataFrame, design: Design) -> Any:
-    """Draw the accounting with the chosen components and the budget, as a matplotlib figure."""
-    from ergokedro.reporting.figures.corpus import plot_accounting
-
-    return plot_accounting(accounting, design)
-
-
 def design_mixtures(
     token_store: TokenStore,
     tokenizer: Tokenizer,

@@ -4,6 +4,7 @@ from kedro.pipeline import Pipeline, node
 
 from ergokedro.design.runs import Run
 from ergokedro.pipelines.mixture_design import nodes
+from ergokedro.reporting.figures import FIGURES
 
 
 def create_pipeline(runs: list[Run]) -> Pipeline:
@@ -17,12 +18,15 @@ def create_pipeline(runs: list[Run]) -> Pipeline:
                 "design",
                 name="design_mixtures",
             ),
-            node(
-                nodes.plot_token_accounting,
-                ["token_accounting", "design"],
-                "token_accounting_figure",
-                name="plot_token_accounting",
-            ),
+            *[
+                node(
+                    figure.draw,
+                    {entry: entry for entry in figure.inputs},
+                    figure.outputs(name),
+                    name=f"plot_{name}",
+                )
+                for name, figure in FIGURES.planned("mixture_design").items()
+            ],
             node(nodes.tabulate_budgets, "design", "budgets", name="tabulate_budgets"),
             node(
                 nodes.make_manifests,

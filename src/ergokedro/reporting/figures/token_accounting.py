@@ -9,16 +9,18 @@ import pandas as pd
 
 from ergokedro.design.accounting import RANKINGS, UNKNOWN
 from ergokedro.design.mixture import Design
+from ergokedro.reporting.figures.axes import label_components
+from ergokedro.reporting.figures.style import BLACK, BLUE, LIGHT, ORANGE, VERMILION
+from ergokedro.reporting.text import plain_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-_CHOSEN, _RIVAL, _OTHER, _BUDGET = "#0072B2", "#E69F00", "#BBBBBB", "#D55E00"
+_CHOSEN, _RIVAL, _OTHER, _BUDGET = BLUE, ORANGE, LIGHT, VERMILION
 
 
-def plot_accounting(accounting: pd.DataFrame, design: Design) -> Figure:
+def plot_token_accounting(token_accounting: pd.DataFrame, design: Design) -> Figure:
     """Training text per category by tokens and by documents, and document lengths.
 
     Filled bars are what cleaning leaves, outlines what the corpus held; numbers behind the bars
@@ -26,19 +28,20 @@ def plot_accounting(accounting: pd.DataFrame, design: Design) -> Figure:
 
     Parameters
     ----------
-    accounting : of :func:`ergokedro.design.accounting.token_accounting`.
+    token_accounting : of :func:`ergokedro.design.accounting.token_accounting`.
     design : tells which categories were chosen and why, and D.
     """
     from matplotlib.figure import Figure
 
-    train = accounting[(accounting.split == "train") & (accounting.label != UNKNOWN)]
+    train = token_accounting[token_accounting.split == "train"]
+    train = train[train.label != UNKNOWN]
     train = train.sort_values(["tokens", "documents"]).reset_index(drop=True)
     colours = _colours(train, design)
     figure = Figure(figsize=(13, 2.2 + 0.42 * len(train)), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True, width_ratios=[1.2, 1, 0.9])
     for axes, by in zip(panels, RANKINGS, strict=False):
         _plot_volume(axes, train, by, colours)
-    panels[0].set_yticks(range(len(train)), train.label)
+    label_components(panels[0].yaxis, list(train.label))
     panels[0].axvline(
         design.total_tokens / _unit(train, "tokens")[0], color=_BUDGET, linestyle="--"
     )
@@ -47,7 +50,7 @@ def plot_accounting(accounting: pd.DataFrame, design: Design) -> Figure:
     _plot_lengths(panels[2], train, colours)
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
-    legend = "Components (blue): " + design.reason
+    legend = "Components (blue): " + plain_text(design.reason)
     if _RIVAL in colours:
         legend += ". Orange: only another ranking would choose it"
     figure.suptitle(textwrap.fill(legend, 150), fontsize=10, x=0.01, ha="left")
@@ -75,13 +78,13 @@ def _plot_volume(axes: Axes, train: pd.DataFrame, by: str, colours: list[str]) -
     unit, name = _unit(train, by)
     before, after = train[f"{by}_before"] / unit, train[by] / unit
     rows = range(len(train))
-    axes.barh(rows, before, facecolor="none", edgecolor="black", linewidth=0.8)
+    axes.barh(rows, before, facecolor="none", edgecolor=BLACK, linewidth=0.8)
     axes.barh(rows, after, color=colours)
     digits = {1: 0, 1e3: 1, 1e6: 2}[unit]
     longest = float(max(before.max(), after.max()))
     for row, rank in enumerate(train[f"rank_by_{by}"]):
-        place = "-" if pd.isna(rank) else f"{int(rank)}."
-        label = f"{place}  {after[row]:,.{digits}f}"
+        position = "-" if pd.isna(rank) else f"{int(rank)}."
+        label = f"{position}  {after[row]:,.{digits}f}"
         end = (max(before[row], after[row]), row)
         ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # hides the line at D
         axes.annotate(
@@ -96,7 +99,7 @@ def _plot_lengths(axes: Any, train: pd.DataFrame, colours: list[str]) -> None:
 
     rows = range(len(train))
     axes.hlines(rows, train.p05, train.p95, color=colours, linewidth=5)
-    axes.plot(train["median"], rows, "o", color="black", markersize=5)
+    axes.plot(train["median"], rows, "o", color=BLACK, markersize=5)
     # Documents of one length would leave a logarithmic axis without a single tick.
     if train.p95.max() > 2 * train.p05.min():
         axes.set_xscale("log")

@@ -1,0 +1,93 @@
+"""The registry of figures: each is one object, from which its node, files and section come."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ergokedro.errors import ErgokedroError
+from ergokedro.registry import Registry
+from ergokedro.reporting.figures.fonts import fit_fonts
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """One figure of the report.
+
+    Attributes
+    ----------
+    title : heading of its section in the report.
+    plot : takes the inputs in their order and returns a matplotlib figure.
+    plotly : likewise for the interactive figure, where there is one.
+    inputs : names of catalog entries, such as 'results' and 'design'; 'histories' stands for the
+        training histories of the chain, a dictionary by K.
+    requires : names of controls. The figure is made where runs of one of them are planned; None
+        where it needs the runs of the chain alone.
+    pipeline : the pipeline that draws it. The report shows the figures of 'analysis'.
+    """
+
+    title: str
+    plot: Callable[..., Any]
+    plotly: Callable[..., Any] | None = None
+    inputs: tuple[str, ...] = ("results",)
+    requires: Container[str] | None = None
+    pipeline: str = "analysis"
+
+    def outputs(self, name: str) -> list[str]:
+        """The catalog entries of what :meth:`draw` returns, if the figure has this name."""
+        return [f"figure.{name}", *([f"plotly.{name}"] if self.plotly else [])]
+
+    def static(self, *inputs: Any) -> Any:
+        """The matplotlib figure, with fonts that have the characters of its labels."""
+        figure = self.plot(*inputs)
+        fit_fonts(figure)
+        return figure
+
+    def draw(self, **inputs: Any) -> list[Any]:
+        """The static figure and, where there is one, the interactive one.
+
+        Parameters
+        ----------
+        inputs : by name; in place of 'histories', one history per K as 'histories:1' and so on.
+        """
+        values = [_by_k(inputs) if name == "histories" else inputs[name] for name in self.inputs]
+        figures = [self.static(*values)]
+        return [*figures, self.plotly(*values)] if self.plotly else figures
+
+
+def _by_k(inputs: dict[str, Any]) -> dict[int, Any]:
+    prefix = "histories:"
+    return {int(k.removeprefix(prefix)): v for k, v in inputs.items() if k.startswith(prefix)}
+
+
+class FigureRegistry(Registry[FigureSpec]):
+    """Figures by name, in the order of the report."""
+
+    def register(self, name: str, entry: FigureSpec) -> FigureSpec:
+        """Add a figure under `name`, which names its files and catalog entries, too.
+
+        Raises
+        ------
+        ErgokedroError
+            If another figure has this name, or it does not fit into a file name.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+            raise ErgokedroError(
+                f"figures: {name!r} names files and catalog entries. Use letters, digits and '_'."
+            )
+        return super().register(name, entry)
+
+    def planned(self, pipeline: str, controls: Iterable[str] = ()) -> dict[str, FigureSpec]:
+        """The figures of a pipeline for which runs of `controls` are planned beside the chain."""
+        controls = set(controls)
+        return {
+            name: figure
+            for name, figure in self.items()
+            if figure.pipeline == pipeline
+            and (figure.requires is None or any(c in figure.requires for c in controls))
+        }
+
+
+FIGURES = FigureRegistry("figures")

@@ -1,0 +1,65 @@
+"""Colours, markers and names that all figures share: each stands here, and only here."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+ORANGE = "#E69F00"
+SKY_BLUE = "#56B4E9"
+BLACK = "#000000"
+# Greys, for what is neither a series nor a component.
+INK, DARK, MIDDLE, LIGHT = "0.1", "0.3", "0.6", "0.73"
+
+COMPONENT_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK)
+COMPONENT_MARKERS = "osD^v<>pX*"
+
+XE_LABEL = "cross entropy, nats per token"
+DIFFERENCE_LABEL = "difference of cross entropy, nats per token"
+K_LABEL = "K, number of components in training"
+POSITION_LABEL = "position t in the window, tokens (log scale)"
+
+
+class Style(NamedTuple):
+    """How a series of the results is shown."""
+
+    label: str
+    colour: str
+    marker: str = ""
+
+
+SERIES = {
+    "chain": Style("components trained on (literal chain)", BLUE, "o"),
+    "smallest": Style("smallest component alone", VERMILION, "s"),
+    "all": Style("all chosen components, seen or not", GREEN, "^"),
+}
+CONTROL_SERIES = {
+    "balanced": Style("balanced: all subsets of size K", BLUE, "o"),
+    "growing": Style("growing total: fixed tokens for each component", VERMILION, "s"),
+    "pseudo": Style("pseudo-components: parts of one component", GREEN, "^"),
+}
+# In the order in which they are stacked.
+TERMS = {
+    "starvation": Style("starvation: less text of its own", ORANGE),
+    "identification": Style("identification: which component is it?", SKY_BLUE),
+    "interference": Style("interference less transfer: one model for all", PURPLE),
+}
+
+
+def colour_of(k: int, components: int) -> Any:
+    """The colour of K: viridis from dark (K = 1) to light (all components), less its pale end."""
+    import matplotlib
+
+    return matplotlib.colormaps["viridis"](0.88 * (k - 1) / max(1, components - 1))
+
+
+def component_style(index: int) -> dict[str, Any]:
+    """Colour and marker of the component at `index` of the design's order, for matplotlib."""
+    return {
+        "color": COMPONENT_COLOURS[index % len(COMPONENT_COLOURS)],
+        "marker": COMPONENT_MARKERS[index % len(COMPONENT_MARKERS)],
+    }

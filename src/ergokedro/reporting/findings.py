@@ -1,0 +1,178 @@
+"""What the results say, as numbers and decisions. The words are in templates/sentences.j2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ergokedro.design.evaluation_windows import FEW_DOCUMENTS
+from ergokedro.design.mixture import Design
+from ergokedro.reporting.decomposition import Cost, Naming, find_cost, find_naming
+from ergokedro.reporting.results import Estimate, distinguishability_rows, pick_rows
+from ergokedro.reporting.seeds import (
+    PseudoControl,
+    SeedSpread,
+    find_pseudo,
+    find_spread,
+    seed_noise,
+)
+
+_SIGNIFICANT = 0.05
+_HARDLY_TRAINED = 0.5  # nats above the optimum
+
+
+@dataclass(frozen=True)
+class ByK:
+    """An estimate of one K, nats per token."""
+
+    k: int
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Difference(ByK):
+    """XE of K less that of K = 1 on the smallest component.
+
+    Attributes
+    ----------
+    p : corrected by Holm's method for all K; None where it was not tested.
+    """
+
+    p: float | None
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where interval and p-value both say that it is higher or lower; else 0."""
+        significant = self.p is None or self.p < _SIGNIFICANT
+        return self.estimate.sign if significant else 0
+
+
+@dataclass(frozen=True)
+class CommonLevel:
+    """The validation XE that every K reaches, and who took the fewest and the most tokens to it."""
+
+    level: float
+    first_k: int
+    first_tokens: float
+    last_k: int
+    last_tokens: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """How much worse the specialist of another component reads a component's text."""
+
+    specialist: str
+    component: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that the report says in sentences; what was not measured is empty or None.
+
+    Attributes
+    ----------
+    smallest : the smallest component.
+    differences : for each K > 1.
+    few_documents : how many test documents the smallest component has, where they are few.
+    gains : in-context gain on the smallest component, of the smallest and the largest K.
+    excesses : over the exact optimum, for each K.
+    hardly_trained : the largest excess, where it is so large that nothing else means much.
+    cost, naming : of the largest K.
+    pseudo, seed_spread, seed_noise : what the controls say; see :mod:`ergokedro.reporting.seeds`.
+    slope : of XE on log K.
+    train_gaps : held-out XE less training loss, of the smallest and the largest K.
+    extremes : the pairs of components that are hardest and easiest to tell apart.
+    """
+
+    smallest: str
+    differences: list[Difference]
+    few_documents: int | None
+    gains: list[ByK]
+    excesses: list[ByK]
+    hardly_trained: float | None
+    cost: Cost | None
+    naming: Naming | None
+    pseudo: list[PseudoControl]
+    seed_spread: list[SeedSpread]
+    seed_noise: float | None
+    slope: Estimate | None
+    common_level: CommonLevel | None
+    train_gaps: list[ByK]
+    extremes: tuple[Pair, Pair] | None
+
+
+def find(results: pd.DataFrame, design: Design, split: str = "test") -> Findings:
+    """Everything that the results of one split say."""
+    excesses = _by_k(results, "excess", "chain", split)
+    gains = _by_k(results, "in_context_gain", "smallest", split)
+    slopes = results[(results.split == split) & (results.quantity == "slope_log_k")]
+    cost = find_cost(results, split)
+    noise = seed_noise(results, split)
+    return Findings(
+        smallest=design.components[0],
+        differences=_differences(results, split),
+        few_documents=_few_documents(results, split),
+        gains=gains[:1] + gains[1:][-1:],
+        excesses=excesses,
+        hardly_trained=_hardly_trained(excesses),
+        cost=cost,
+        naming=find_naming(results, split, cost.k) if cost else None,
+        pseudo=find_pseudo(results, split, noise),
+        seed_spread=find_spread(results, split),
+        seed_noise=noise,
+        slope=Estimate.of(slopes.iloc[0]) if len(slopes) else None,
+        common_level=_common_level(results),
+        train_gaps=_train_gaps(results, split),
+        extremes=_extremes(results, split),
+    )
+
+
+def _by_k(results: pd.DataFrame, quantity: str, series: str, split: str) -> list[ByK]:
+    rows = pick_rows(results, quantity, series, split)
+    return [ByK(row.k, Estimate.of(row)) for row in rows.itertuples()]
+
+
+def _differences(results: pd.DataFrame, split: str) -> list[Difference]:
+    here = results[results.split == split]
+    p = here[here.quantity == "p_value_holm"].set_index("k").value
+    rows = pick_rows(results, "difference_to_k1", "smallest", split)
+    return [Difference(row.k, Estimate.of(row), p.get(row.k)) for row in rows.itertuples()]
+
+
+def _few_documents(results: pd.DataFrame, split: str) -> int | None:
+    documents = pick_rows(results, "difference_to_k1", "smallest", split).documents
+    few = len(documents) > 0 and documents.min() < FEW_DOCUMENTS
+    return int(documents.min()) if few else None
+
+
+def _hardly_trained(excesses: list[ByK]) -> float | None:
+    largest = max((found.estimate.value for found in excesses), default=0.0)
+    return largest if largest > _HARDLY_TRAINED else None
+
+
+def _common_level(results: pd.DataFrame) -> CommonLevel | None:
+    tokens = results[results.quantity == "tokens_to_level"].sort_values("value")
+    if len(tokens) < 2:
+        return None
+    level = results[results.quantity == "common_level"].value.iloc[0]
+    first, last = tokens.iloc[0], tokens.iloc[-1]
+    return CommonLevel(float(level), int(first.k), first.value, int(last.k), last.value)
+
+
+def _train_gaps(results: pd.DataFrame, split: str) -> list[ByK]:
+    gaps = results[(results.split == split) & (results.quantity == "train_gap")]
+    ends = gaps[gaps.k.isin([gaps.k.min(), gaps.k.max()])]
+    return [ByK(row.k, Estimate.of(row)) for row in ends.itertuples()]
+
+
+def _extremes(results: pd.DataFrame, split: str) -> tuple[Pair, Pair] | None:
+    rows = distinguishability_rows(results, split)
+    others = rows[~rows.trained.astype(bool)].sort_values("value")
+    if others.empty:
+        return None
+    ends = others.iloc[[0, -1]].itertuples()
+    least, most = (Pair(row.specialist, row.component, Estimate.of(row)) for row in ends)
+    return least, most

@@ -1,0 +1,111 @@
+"""Templates to text: how numbers are written, and how text is escaped in Markdown and in HTML.
+
+Whatever a template prints is escaped, other than its own literal text and what the filters here
+make of numbers.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from markupsafe import Markup, escape
+
+from ergokedro.reporting.results import Estimate
+from ergokedro.reporting.tables import Cell
+from ergokedro.reporting.text import escape_markdown, one_line, visible
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def render_markdown(template: str, **content: Any) -> str:
+    """Render a template in which text is escaped as Markdown."""
+    return _render(_markdown(), template, content)
+
+
+def render_html(template: str, **content: Any) -> str:
+    """Render a template in which text is escaped as HTML."""
+    return _render(_html(), template, content)
+
+
+def _render(environment: Environment, template: str, content: dict[str, Any]) -> str:
+    return environment.get_template(template).render(content).strip() + "\n"
+
+
+@cache
+def _markdown() -> Environment:
+    # Numbers hold nothing that Markdown reads as markup: brackets would need a link behind them.
+    return _environment(lambda text: Markup(escape_markdown(text)), Markup, "`{}`")
+
+
+@cache
+def _html() -> Environment:
+    return _environment(lambda text: escape(visible(text)), escape, "<code>{}</code>")
+
+
+def _environment(
+    escape_text: Callable[[str], Markup], escape_number: Callable[[str], Markup], code: str
+) -> Environment:
+    """An environment whose every expression is escaped by `escape_text`.
+
+    Jinja's own escaping is for HTML; it leaves alone what `finalize` returns as `Markup`.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    def finalize(value: Any) -> Any:
+        return value if hasattr(value, "__html__") else escape_text(str(value))
+
+    def formatted(write: Callable[..., str]) -> Callable[..., Markup]:
+        return lambda *arguments, **options: escape_number(write(*arguments, **options))
+
+    environment = Environment(
+        loader=PackageLoader("ergokedro"),
+        autoescape=True,
+        finalize=finalize,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    numbers = (number, counted, interval, p_value, component_cell)
+    environment.filters |= {write.__name__: formatted(write) for write in numbers}
+    environment.filters["code"] = lambda text: Markup(code).format(text)
+    environment.filters["one_line"] = lambda text: Markup(one_line(str(text)))
+    environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
+    return environment
+
+
+def number(value: float | None, spec: str) -> str:
+    """A number in a format such as '.4f'; nothing for None."""
+    return "" if value is None or pd.isna(value) else format(value, spec)
+
+
+def counted(n: int, noun: str) -> str:
+    """A number of things: '1 token', '1,200 tokens'."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def interval(estimate: Estimate | None, spec: str, missing: str = "") -> str:
+    """A value with its interval; `missing` for None."""
+    if estimate is None:
+        return missing
+    value, low, high = (format(number, spec) for number in estimate)
+    if pd.isna(estimate.low):
+        return f"{value} [no interval: a component has one document]"
+    return f"{value} [{low}, {high}]"
+
+
+def p_value(p: float | None) -> str:
+    """A p-value; no digits are worth printing below 0.0001."""
+    if p is None:
+        return ""
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+
+
+def component_cell(cell: Cell) -> str:
+    """XE with its interval, in parentheses where the model was not trained on the component."""
+    text = interval(cell.estimate, ".4f")
+    return text if cell.trained else f"({text})"
