@@ -8,20 +8,18 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from ergokedro.analysis.bootstrap import Interval
 from ergokedro.analysis.checks import acceptance
 from ergokedro.analysis.measurement import xe_table
 from ergokedro.parameters import Parameters
 from ergokedro.reporting.report import (
+    Picture,
     Report,
-    _html_sentence,
     build_report,
-    component_table,
     format_table,
-    insights,
     render_html,
     render_markdown,
 )
+from ergokedro.reporting.results import Estimate
 from ergokedro.reporting.tables import is_determined
 from synthetic_results import (
     NAMES,
@@ -32,7 +30,7 @@ from synthetic_results import (
     make_summary,
 )
 
-PNG = b"\x89PNG\r\n\x1a\n picture"
+PICTURE = Picture("Cross entropy against K", "xe_by_k.png", b"\x89PNG\r\n\x1a\n picture")
 
 
 def make_report(results: pd.DataFrame) -> Report:
@@ -46,6 +44,19 @@ def make_report(results: pd.DataFrame) -> Report:
         [make_summary(manifest) for manifest in manifests],
         Parameters(),
     )
+
+
+def sentences(results: pd.DataFrame) -> list[str]:
+    """The sentences of the report in Markdown."""
+    lines = render_markdown(make_report(results), []).splitlines()
+    return [line.removeprefix("- ") for line in lines if line.startswith("- ")]
+
+
+def table(report: Report, title: str) -> list[list[str]]:
+    """The cells of a table of the report in Markdown, without its heading."""
+    _, section = render_markdown(report, []).split(f"## {title}\n")
+    lines = [line for line in section.split("\n## ")[0].splitlines() if line.startswith("| ")]
+    return [line[2:-2].split(" | ") for line in lines[2:]]
 
 
 @pytest.fixture(scope="module")
@@ -79,23 +90,22 @@ def test_insights_follow_the_numbers(results: pd.DataFrame) -> None:
     ):
         changed = results.copy()
         changed.loc[row, ["value", "low", "high"]] = [value, low, high]
-        sentence = next(s for s in insights(changed, make_design()) if s.startswith("At K = 3"))
+        sentence = next(s for s in sentences(changed) if s.startswith("At K = 3"))
         assert words in sentence
 
 
 def test_insights_of_one_k_without_optimum() -> None:
-    gain, advice, seeds = insights(make_results(known=False, ks=(3,)), make_design())
+    gain, advice, seeds = sentences(make_results(known=False, ks=(3,)))
     assert "the cross entropy of K = 3 on the smallest component does not" in gain
     assert "`controls.specialists=true`" in advice
     assert "`controls.seeds=3`" in seeds
 
 
 def test_component_table_brackets_what_was_not_trained_on(results: pd.DataFrame) -> None:
-    table = component_table(results).set_index("k")
-    assert list(table.columns) == NAMES
-    for k in range(1, 6):
-        for i, name in enumerate(NAMES):
-            assert table.loc[k, name].startswith("(") == (i >= k)
+    report = make_report(results)
+    assert report.components.columns == NAMES
+    for k, *cells in table(report, "Cross entropy by component"):
+        assert [cell.startswith("(") for cell in cells] == [i >= int(k) for i in range(5)]
 
 
 @pytest.fixture(scope="module")
@@ -104,36 +114,38 @@ def everything() -> pd.DataFrame:
 
 
 def test_tables_of_everything(everything: pd.DataFrame) -> None:
-    tables = make_report(everything).tables
-    contrasts = tables["Contrasts with K = 1"].frame
-    assert contrasts.k.to_list() == [2, 3, 4, 5]
-    matrix = tables["How much worse other specialists read"].frame
-    assert matrix.shape == (5, 6)
-    assert [matrix.iloc[i, i + 1] for i in range(5)] == ["0"] * 5
-    convergence = tables["Convergence"].frame.set_index("k")
-    assert list(convergence.index) == [1, 2, 3, 4, 5]
-    level = float(convergence["common level, nats"][1])
-    assert level == pytest.approx(2.625, abs=1e-4)  # of K = 5, the worst
-    assert convergence["tokens to it"][5] == "1,203,200"
+    report = make_report(everything)
+    assert [row[0] for row in table(report, "Contrasts with K = 1")] == list("2345")
+    matrix = table(report, "How much worse other specialists predict")
+    assert [row[0] for row in matrix] == NAMES
+    assert [matrix[i][i + 1] for i in range(5)] == ["0"] * 5
+    convergence = table(report, "Convergence")
+    assert [row[0] for row in convergence] == list("12345")
+    assert float(convergence[0][1]) == pytest.approx(2.625, abs=1e-4)  # of K = 5, the worst
+    assert convergence[4][2] == "1,203,200"
     gap = everything[(everything.quantity == "train_gap") & (everything.split == "test")]
-    found = convergence["gap on test text, nats"][2]
-    assert found.startswith(f"{gap.set_index('k').value[2]:+.4f} [")
-    fits = tables["Fits of L(t)"].frame
-    assert set(fits.form) <= {"power", "exponential"}
+    assert convergence[1][5].startswith(f"{gap.set_index('k').value[2]:+.4f} [")
+    assert {row[2] for row in table(report, "Fits of L(t)")} == {"power", "exponential"}
+    costs = table(report, "The cost of K, term by term")
+    assert [row[:2] for row in costs[:3]] == [
+        ["2", name] for name in ("all components", *NAMES[:2])
+    ]
+    bound = everything[(everything.quantity == "identification_bound") & (everything.k == 2)]
+    assert costs[0][6] == f"{bound.value.iloc[0]:.4f}"
 
 
 def test_sentences_of_everything(everything: pd.DataFrame) -> None:
-    sentences = insights(everything, make_design())
+    found = sentences(everything)
     for words in (
         "A model of K = 5 costs",
         "here it costs",
-        "names the component of a window rightly in 9",
+        "identifies the component of a window correctly in 9",
         "least-squares slope",
-        "took K = 1",
+        "tokens at K = 1 and",
         "less its final training loss",
-        "A specialist reads another component's text worse",
+        "A specialist predicts another component's text worse",
     ):
-        assert sum(words in sentence for sentence in sentences) >= 1, words
+        assert sum(words in sentence for sentence in found) >= 1, words
 
 
 @pytest.mark.parametrize(("low", "largest"), [(0.025, True), (0.008, False)])
@@ -144,7 +156,7 @@ def test_no_part_is_called_the_largest_whose_interval_meets_another(
     changed = everything.copy()
     for term, values in (("interference", (0.03, low, 0.04)), ("starvation", (0.01, 0.005, 0.02))):
         changed.loc[here & (changed.quantity == term), ["value", "low", "high"]] = values
-    text = " ".join(insights(changed, make_design()))
+    text = " ".join(sentences(changed))
     assert ("The largest part is interference." in text) == largest
     assert ("No part is clearly the largest" in text) != largest
 
@@ -152,7 +164,7 @@ def test_no_part_is_called_the_largest_whose_interval_meets_another(
 @pytest.mark.parametrize(
     ("value", "spreads", "words"),
     [
-        (0.000, {}, "includes zero, as it must"),
+        (0.000, {}, "includes zero, as it should"),
         (0.004, {}, "does NOT include zero. The interval is over documents alone"),
         (0.004, {1: 0.003, 2: 0.001}, "lies within what two seeds differ by"),
         (0.004, {1: 0.0003, 2: 0.0001}, "and lies beyond what two seeds differ by"),
@@ -167,7 +179,7 @@ def test_pseudo_components_are_judged_by_documents_and_seeds(
     rows = [base | pseudo]
     for k, spread in spreads.items():
         rows.append(base | {"quantity": "seed_spread", "k": k, "value": spread, "seeds": 3})
-    text = " ".join(insights(pd.concat([results, pd.DataFrame(rows)]), make_design()))
+    text = " ".join(sentences(pd.concat([results, pd.DataFrame(rows)])))
     assert words in text
     if spreads:  # t with 4 degrees of freedom, of a difference of two runs
         noise = 2.776 * (2 * (spreads[1] ** 2 + spreads[2] ** 2) / 2) ** 0.5
@@ -191,14 +203,14 @@ class _Page(HTMLParser):
 
 def test_html_is_self_contained_and_complete(results: pd.DataFrame) -> None:
     report = make_report(results)
-    html = render_html(report, {"Cross entropy against K": PNG})
+    html = render_html(report, [PICTURE])
     page = _Page()
     page.feed(html)
     text = " ".join(" ".join(page.text).split())
-    assert page.sources == ["data:image/png;base64," + base64.b64encode(PNG).decode()]
-    assert page.tags.count("table") == 1 + len(report.tables)
+    assert page.sources == ["data:image/png;base64," + base64.b64encode(PICTURE.png).decode()]
+    assert page.tags.count("table") == 1 + render_markdown(report, []).count("\n## ")
     assert {"script", "link"}.isdisjoint(page.tags)
-    for sentence in report.insights:
+    for sentence in sentences(results):
         assert sentence.replace("`", "") in text
     for expected in ("passed", "300,000", "training.learning_rate", make_design().store):
         assert expected in text
@@ -208,57 +220,58 @@ def test_html_is_self_contained_and_complete(results: pd.DataFrame) -> None:
 
 def test_text_from_outside_is_escaped(results: pd.DataFrame) -> None:
     report = make_report(results.replace({"component": {"source-2": "<b>a|b</b>"}}))
-    assert "<b>" not in render_html(report, {})
-    line = next(s for s in render_markdown(report, {}).splitlines() if "a\\|b" in s)
+    assert "<b>" not in render_html(report, [])
+    line = next(s for s in render_markdown(report, []).splitlines() if "a\\|b" in s)
     assert line.count(" | ") == 5
 
 
 def test_markdown_has_the_same_content(results: pd.DataFrame) -> None:
     report = make_report(results)
-    text = render_markdown(report, {"Cross entropy against K": "xe_by_k.png"})
-    assert "![Cross entropy against K](xe_by_k.png)" in text
-    for title, table in report.tables.items():
-        assert f"## {title}" in text
-        assert table.note in text
-    for sentence in report.insights:
-        assert f"- {sentence}" in text
+    text = render_markdown(report, [PICTURE])
+    assert "## Cross entropy against K\n\n![Cross entropy against K](xe_by_k.png)\n" in text
+    assert "\n\n\n" not in text
+    page = _Page()
+    page.feed(render_html(report, [PICTURE]))
+    assert page.tags.count("h2") == text.count("\n## ")
+    assert page.tags.count("li") == text.count("\n- ")
+    assert page.tags.count("tr") == text.count("\n| ") - text.count("\n| --- ")
 
 
 def test_failed_checks_are_shown_and_absent_ones_left_out(results: pd.DataFrame) -> None:
     worse = results.assign(
         value=results.value.where(results.quantity != "excess", results.value + 0.1)
     )
-    assert "FAILED" in render_markdown(make_report(worse), {})
-    assert "Acceptance" not in render_markdown(make_report(make_results(known=False)), {})
+    assert "FAILED" in render_markdown(make_report(worse), [])
+    assert "Acceptance" not in render_markdown(make_report(make_results(known=False)), [])
 
 
 def test_words_follow_the_p_value_too() -> None:
     results = make_all_results()
-    assert "is higher than at K = 1" in insights(results, make_design())[3]
+    assert "is higher than at K = 1" in sentences(results)[3]
     results.loc[(results.k == 5) & (results.quantity == "p_value_holm"), "value"] = 0.08
-    sentence = insights(results, make_design())[3]
+    sentence = sentences(results)[3]
     assert "At K = 5" in sentence
     assert "is not distinguishably different from that at K = 1" in sentence
 
 
 def test_settings_in_sentences_are_code(results: pd.DataFrame) -> None:
-    page = render_html(make_report(results), {})
+    page = render_html(make_report(results), [])
     assert "<code>controls.specialists=true</code>" in page
-    assert _html_sentence("p < 1, `a<b`") == "p &lt; 1, <code>a&lt;b</code>"
+    assert "`controls.specialists=true`" in render_markdown(make_report(results), [])
 
 
 def test_models_that_learnt_nothing_are_told() -> None:
     results = make_results()
-    assert "hardly trained" not in " ".join(insights(results, make_design()))
+    assert "hardly trained" not in " ".join(sentences(results))
     results.loc[results.quantity == "excess", "value"] += 1
     assert "1.01 nats above the optimum these models are hardly trained" in " ".join(
-        insights(results, make_design())
+        sentences(results)
     )
 
 
 def test_few_documents_are_told() -> None:
-    text = " ".join(insights(make_results(known=False), make_design()))
-    assert "Only 12 test documents of source-1" in text
+    text = " ".join(sentences(make_results(known=False)))
+    assert "Only 12 test documents of source-1 are available" in text
 
 
 @pytest.mark.parametrize(
@@ -273,5 +286,5 @@ def test_few_documents_are_told() -> None:
 def test_fits_that_are_not_determined(
     a: tuple[float, float, float], b: tuple[float, float, float], known: bool
 ) -> None:
-    floor, other = (Interval(value, low, high, 0.1) for value, low, high in (a, b))
+    floor, other = (Estimate(value, low, high) for value, low, high in (a, b))
     assert is_determined(floor, other) == known

@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from ergokedro.analysis.decomposition import TERMS
-from ergokedro.reporting.figures import common, interactive
-from ergokedro.reporting.figures.decomposition import TERM_STYLES
+from ergokedro.reporting.figures.component_heatmap import plotly_component_heatmap
+from ergokedro.reporting.figures.decomposition import plotly_decomposition
+from ergokedro.reporting.figures.in_context_xe import plotly_in_context_xe
+from ergokedro.reporting.figures.style import TERMS, colour_of
+from ergokedro.reporting.figures.xe_by_k import plotly_xe_by_k
+from ergokedro.reporting.results import pick_rows
 from synthetic_results import NAMES, make_all_results, make_results
 
 
@@ -19,11 +22,11 @@ def results() -> pd.DataFrame:
 
 
 def rows(results: pd.DataFrame, quantity: str, series: str) -> pd.DataFrame:
-    return common.pick_rows(results, quantity, series, "test")
+    return pick_rows(results, quantity, series, "test")
 
 
 def test_plotly_shows_the_same_numbers(results: pd.DataFrame) -> None:
-    figure = interactive.plotly_xe_by_k(results)
+    figure = plotly_xe_by_k(results)
     trained = [trace for trace in figure.data if trace.name == "trained model"]
     for trace, series in zip(trained, ("chain", "smallest", "all"), strict=True):
         xe = rows(results, "xe", series)
@@ -33,16 +36,16 @@ def test_plotly_shows_the_same_numbers(results: pd.DataFrame) -> None:
 
 
 def test_in_context_xe(results: pd.DataFrame) -> None:
-    figure = interactive.plotly_in_context_xe(results)
+    figure = plotly_in_context_xe(results)
     curves = rows(results, "binned_in_context_xe", "smallest")
     for k in range(1, 6):
         (trace,) = [t for t in figure.data if t.name == f"K = {k}" and t.xaxis == "x2"]
         np.testing.assert_allclose(trace.y, curves[curves.k == k].value)
-        assert trace.line.color == to_hex(common.colour_of(k, 5))
+        assert trace.line.color == to_hex(colour_of(k, 5))
 
 
 def test_component_heatmap(results: pd.DataFrame) -> None:
-    (trace,) = interactive.plotly_component_heatmap(results).data
+    (trace,) = plotly_component_heatmap(results).data
     xe = rows(results, "xe", "component").set_index(["k", "component"])
     assert list(trace.x) == NAMES
     for k, name in ((1, NAMES[4]), (3, NAMES[2])):
@@ -53,11 +56,11 @@ def test_component_heatmap(results: pd.DataFrame) -> None:
 
 
 def test_decomposition(results: pd.DataFrame) -> None:
-    figure = interactive.plotly_decomposition(results)
+    figure = plotly_decomposition(results)
     bars = {trace.name: trace for trace in figure.data if trace.type == "bar"}
     total = np.zeros(4)
     for term in TERMS:
-        label, colour = TERM_STYLES[term]
+        label, colour, _ = TERMS[term]
         np.testing.assert_allclose(bars[label].y, rows(results, term, "chain").value)
         assert bars[label].marker.color == colour
         total += bars[label].y
@@ -66,5 +69,5 @@ def test_decomposition(results: pd.DataFrame) -> None:
 
 def test_without_an_optimum_nothing_speaks_of_it() -> None:
     results = make_results(known=False, ks=(1, 2))
-    for plot in (interactive.plotly_xe_by_k, interactive.plotly_in_context_xe):
+    for plot in (plotly_xe_by_k, plotly_in_context_xe):
         assert "optimum" not in str(plot(results).to_dict())

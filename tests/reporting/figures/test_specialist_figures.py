@@ -9,12 +9,10 @@ import pandas as pd
 import pytest
 
 from ergokedro.reporting.figures.decomposition import plot_decomposition
-from ergokedro.reporting.figures.specialists import (
-    distinguishability_matrix,
-    plot_distinguishability,
-    plot_specialists,
-)
-from synthetic_results import NAMES, make_all_results
+from ergokedro.reporting.figures.distinguishability import plot_distinguishability
+from ergokedro.reporting.figures.specialists import plot_specialists
+from ergokedro.reporting.results import distinguishability_matrix
+from synthetic_results import NAMES, make_all_results, make_design
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +21,7 @@ def results() -> pd.DataFrame:
 
 
 def test_specialists_by_tokens(results: pd.DataFrame) -> None:
-    figure: Any = plot_specialists(results, 300_000)
+    figure: Any = plot_specialists(results, make_design())
     assert [axis.get_title() for axis in figure.axes] == [*NAMES, ""]
     axis = figure.axes[2]
     own, *models = axis.containers

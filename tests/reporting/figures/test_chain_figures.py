@@ -15,9 +15,13 @@ from conftest import StoreMaker
 from ergokedro.design.accounting import token_accounting
 from ergokedro.design.mixture import design_mixtures
 from ergokedro.parameters import MixtureParameters
-from ergokedro.reporting.figures import common
-from ergokedro.reporting.figures.corpus import plot_accounting
-from synthetic_results import NAMES, make_history, make_results
+from ergokedro.reporting.figures.component_heatmap import plot_component_heatmap
+from ergokedro.reporting.figures.in_context_xe import plot_in_context_xe
+from ergokedro.reporting.figures.learning_curves import plot_learning_curves
+from ergokedro.reporting.figures.style import colour_of
+from ergokedro.reporting.figures.token_accounting import plot_token_accounting
+from ergokedro.reporting.figures.xe_by_k import plot_xe_by_k
+from synthetic_results import NAMES, make_design, make_history, make_results
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +39,9 @@ def drawn(figure: Any) -> bytes:
 def test_every_panel_names_its_quantities_and_their_units(results: pd.DataFrame) -> None:
     histories = {k: make_history(k) for k in range(1, 6)}
     for figure in (
-        common.plot_xe_by_k(results),
-        common.plot_in_context_xe(results),
-        common.plot_learning_curves(histories, NAMES),
+        plot_xe_by_k(results),
+        plot_in_context_xe(results),
+        plot_learning_curves(make_design(), histories),
     ):
         assert "pyplot" not in str(type(figure.canvas))
         for axis in figure.axes:
@@ -48,7 +52,7 @@ def test_every_panel_names_its_quantities_and_their_units(results: pd.DataFrame)
 
 
 def test_series_have_panels_of_their_own_and_never_share_a_line(results: pd.DataFrame) -> None:
-    figure: Any = common.plot_xe_by_k(results)
+    figure: Any = plot_xe_by_k(results)
     for axis, series in zip(figure.axes[:3], ("chain", "smallest", "all"), strict=True):
         (bars,) = axis.containers
         xe = results[
@@ -61,10 +65,10 @@ def test_series_have_panels_of_their_own_and_never_share_a_line(results: pd.Data
 
 
 def test_a_k_has_one_colour_whichever_others_are_shown() -> None:
-    some = common.plot_in_context_xe(make_results(ks=(2, 4)))
-    every = common.plot_in_context_xe(make_results())
+    some = plot_in_context_xe(make_results(ks=(2, 4)))
+    every = plot_in_context_xe(make_results())
     histories = {k: make_history(k) for k in (2, 4)}
-    learning = common.plot_learning_curves(histories, NAMES)
+    learning = plot_learning_curves(make_design(), histories)
 
     def colours(figure: Any) -> dict[str, Any]:
         lines = figure.axes[0].get_legend_handles_labels()
@@ -72,12 +76,12 @@ def test_a_k_has_one_colour_whichever_others_are_shown() -> None:
 
     for name in ("K = 2", "K = 4"):
         assert colours(some)[name] == colours(every)[name] == colours(learning)[name]
-    assert len({common.colour_of(k, 11) for k in range(1, 12)}) == 11
+    assert len({colour_of(k, 11) for k in range(1, 12)}) == 11
 
 
 def test_validation_curves_are_means_over_components_trained_on() -> None:
     history = make_history(2)
-    figure: Any = common.plot_learning_curves({2: history}, NAMES)
+    figure: Any = plot_learning_curves(make_design(), {2: history})
     (line,) = figure.axes[1].lines
     here = history[(history.metric == "validation_xe") & history.component.isin(NAMES[:2])]
     np.testing.assert_allclose(line.get_ydata(orig=False), here.groupby("tokens").value.mean())
@@ -87,14 +91,14 @@ def test_validation_curves_are_means_over_components_trained_on() -> None:
 
 def test_the_level_that_every_k_reaches_is_the_worst_end() -> None:
     histories = {k: make_history(k) for k in (1, 4)}
-    axis: Any = common.plot_learning_curves(histories, NAMES).axes[2]
+    axis: Any = plot_learning_curves(make_design(), histories).axes[2]
     one, four, level = (line.get_ydata(orig=False) for line in axis.lines)
     assert level[0] == max(one[-1], four[-1]) == four[-1]
 
 
 def test_the_gap_is_validation_less_training_loss() -> None:
     history = make_history(1)
-    figure: Any = common.plot_learning_curves({1: history}, NAMES)
+    figure: Any = plot_learning_curves(make_design(), {1: history})
     gap = figure.axes[3].lines[0]
     # Both end at 2.6 nats, held-out text 0.005 higher; the noise of the loss is averaged.
     assert gap.get_ydata(orig=False)[-1] == pytest.approx(0.005, abs=0.02)
@@ -103,7 +107,7 @@ def test_the_gap_is_validation_less_training_loss() -> None:
 
 
 def test_heatmap_hatches_what_was_not_trained_on(results: pd.DataFrame) -> None:
-    axis: Any = common.plot_component_heatmap(results).axes[0]
+    axis: Any = plot_component_heatmap(results).axes[0]
     hatched = {
         (round(patch.get_y() + 0.5) + 1, round(patch.get_x() + 0.5) + 1) for patch in axis.patches
     }
@@ -116,12 +120,12 @@ def test_heatmap_hatches_what_was_not_trained_on(results: pd.DataFrame) -> None:
 
 def test_without_an_optimum_no_figure_speaks_of_it() -> None:
     results = make_results(known=False, ks=(1, 2))
-    for plot in (common.plot_xe_by_k, common.plot_in_context_xe, common.plot_component_heatmap):
+    for plot in (plot_xe_by_k, plot_in_context_xe, plot_component_heatmap):
         assert b"optimum" not in drawn(plot(results))
 
 
 def test_equal_results_draw_equal_bytes(results: pd.DataFrame) -> None:
-    assert drawn(common.plot_xe_by_k(results)) == drawn(common.plot_xe_by_k(results))
+    assert drawn(plot_xe_by_k(results)) == drawn(plot_xe_by_k(results))
 
 
 def test_the_corpus_is_shown_by_tokens_and_by_documents(make_store: StoreMaker) -> None:
@@ -131,7 +135,7 @@ def test_the_corpus_is_shown_by_tokens_and_by_documents(make_store: StoreMaker) 
     accounting = token_accounting(store)
     accounting.loc[accounting.label == "a", "documents_before"] = 4
     design = design_mixtures(store, accounting, MixtureParameters(top_n=2))
-    figure: Any = plot_accounting(accounting, design)
+    figure: Any = plot_token_accounting(accounting, design)
     tokens, documents, _ = figure.axes
     assert [label.get_text() for label in tokens.get_yticklabels()] == ["d", "a", "c", "b"]
     widths = [[bar.get_width() for bar in bars] for axis in (tokens, documents)
