@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from ergokedro.analysis.controls import CONTROLS
 from ergokedro.design.evaluation_windows import FEW_DOCUMENTS
 from ergokedro.design.mixture import Design
 from ergokedro.reporting.decomposition import Cost, Naming, find_cost, find_naming
@@ -69,6 +72,22 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class ControlRows:
+    """The results of a control that brings its own sentences.
+
+    Attributes
+    ----------
+    sentences : Jinja template of :class:`ergokedro.analysis.controls.Control`.
+    rows : of its series, on one split.
+    settings : of all controls.
+    """
+
+    sentences: str
+    rows: list[Any]
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Findings:
     """All that the report says in sentences; what was not measured is empty or None.
 
@@ -82,6 +101,7 @@ class Findings:
     hardly_trained : the largest excess, where it is so large that nothing else means much.
     cost, naming : of the largest K.
     pseudo, seed_spread, seed_noise : what the controls say; see :mod:`ergokedro.reporting.seeds`.
+    controls : those that bring their own sentences.
     slope : of XE on log K.
     train_gaps : held-out XE less training loss, of the smallest and the largest K.
     extremes : the pairs of components that are hardest and easiest to tell apart.
@@ -98,14 +118,22 @@ class Findings:
     pseudo: list[PseudoControl]
     seed_spread: list[SeedSpread]
     seed_noise: float | None
+    controls: list[ControlRows]
     slope: Estimate | None
     common_level: CommonLevel | None
     train_gaps: list[ByK]
     extremes: tuple[Pair, Pair] | None
 
 
-def find(results: pd.DataFrame, design: Design, split: str = "test") -> Findings:
-    """Everything that the results of one split say."""
+def find(
+    results: pd.DataFrame, design: Design, settings: Mapping[str, Any], split: str = "test"
+) -> Findings:
+    """Everything that the results of one split say.
+
+    Parameters
+    ----------
+    settings : of the controls.
+    """
     excesses = _by_k(results, "excess", "chain", split)
     gains = _by_k(results, "in_context_gain", "smallest", split)
     slopes = results[(results.split == split) & (results.quantity == "slope_log_k")]
@@ -123,11 +151,18 @@ def find(results: pd.DataFrame, design: Design, split: str = "test") -> Findings
         pseudo=find_pseudo(results, split, noise),
         seed_spread=find_spread(results, split),
         seed_noise=noise,
+        controls=_controls(results[results.split == split], settings),
         slope=Estimate.of(slopes.iloc[0]) if len(slopes) else None,
         common_level=_common_level(results),
         train_gaps=_train_gaps(results, split),
         extremes=_extremes(results, split),
     )
+
+
+def _controls(results: pd.DataFrame, settings: Mapping[str, Any]) -> list[ControlRows]:
+    talking = [control for control in CONTROLS.values() if control.sentences]
+    rows = {c.series: list(results[results.series == c.series].itertuples()) for c in talking}
+    return [ControlRows(c.sentences, rows[c.series], settings) for c in talking if rows[c.series]]
 
 
 def _by_k(results: pd.DataFrame, quantity: str, series: str, split: str) -> list[ByK]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from ergokedro.reporting.results import Estimate
 from ergokedro.reporting.tables import Cell
 from ergokedro.reporting.text import escape_markdown, one_line, visible
 
@@ -72,6 +71,13 @@ def _environment(
     )
     numbers = (number, counted, interval, p_value, component_cell)
     environment.filters |= {write.__name__: formatted(write) for write in numbers}
+
+    def sentences(template: str, **names: Any) -> list[Markup]:
+        """The lines of a template from elsewhere, such as a control's."""
+        lines = environment.from_string(template).render(names).splitlines()
+        return [Markup(line) for line in lines if line.strip()]
+
+    environment.filters["sentences"] = sentences
     environment.filters["code"] = lambda text: Markup(code).format(text)
     environment.filters["one_line"] = lambda text: Markup(one_line(str(text)))
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
@@ -88,14 +94,13 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def interval(estimate: Estimate | None, spec: str, missing: str = "") -> str:
-    """A value with its interval; `missing` for None."""
+def interval(estimate: Any, spec: str, missing: str = "") -> str:
+    """A value with its interval, of an estimate or a row of the results; `missing` for None."""
     if estimate is None:
         return missing
-    value, low, high = (format(number, spec) for number in estimate)
     if pd.isna(estimate.low):
-        return f"{value} [no interval: a component has one document]"
-    return f"{value} [{low}, {high}]"
+        return f"{estimate.value:{spec}} [no interval: a component has one document]"
+    return f"{estimate.value:{spec}} [{estimate.low:{spec}}, {estimate.high:{spec}}]"
 
 
 def p_value(p: float | None) -> str:

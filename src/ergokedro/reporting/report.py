@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from ergokedro.analysis.controls import read_settings
 from ergokedro.design.mixture import Design, Manifest
 from ergokedro.design.records import RunSummary
 from ergokedro.parameters import Parameters
@@ -82,7 +83,7 @@ def build_report(
 ) -> Report:
     """Gather what the report says of the test text."""
     return Report(
-        findings=findings.find(results, design),
+        findings=findings.find(results, design, read_settings(parameters.controls)),
         xe=xe_table.to_dict("records"),
         components=tables.component_matrix(results),
         costs=cost_rows(results),

@@ -40,7 +40,7 @@ class Control(ABC):
     title : what the legend of a figure calls the series.
     settings : the first one switches the control on, by another value than its default.
     sentences : Jinja template of what the report says, one sentence per line, in terms of `rows`
-        (the results of one split); see `templates/macros.j2` for the filters.
+        (its results on test text) and `settings`; `ergokedro.reporting.rendering` has the filters.
     """
 
     name: ClassVar[str]

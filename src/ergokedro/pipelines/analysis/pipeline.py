@@ -11,8 +11,7 @@ from ergokedro.reporting.figures import FIGURES, FigureSpec
 def create_pipeline(runs: list[Run]) -> Pipeline:
     """The analysis of `runs`."""
     in_chain = [run for run in runs if run.in_chain]
-    groups = {run.name.split(".")[0] for run in runs if not run.in_chain}
-    figures = FIGURES.planned("analysis", groups)
+    figures = FIGURES.planned("analysis", {run.control for run in runs if not run.in_chain})
     return Pipeline(
         [
             *[_figure_node(name, figure, in_chain) for name, figure in figures.items()],

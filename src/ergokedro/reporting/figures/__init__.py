@@ -7,7 +7,7 @@ from ergokedro.reporting.figures.component_heatmap import (
     plot_component_heatmap,
     plotly_component_heatmap,
 )
-from ergokedro.reporting.figures.controls import plot_controls
+from ergokedro.reporting.figures.controls import ControlsWithSeries, plot_controls
 from ergokedro.reporting.figures.decomposition import plot_decomposition, plotly_decomposition
 from ergokedro.reporting.figures.distinguishability import plot_distinguishability
 from ergokedro.reporting.figures.in_context_xe import plot_in_context_xe, plotly_in_context_xe
@@ -67,7 +67,4 @@ FIGURES.register(
         "How far components can be told apart", plot_distinguishability, requires=_SPECIALISTS
     ),
 )
-FIGURES.register(
-    "controls",
-    FigureSpec("Controls", plot_controls, requires=("subsets", "growing", "pseudo", "seeds")),
-)
+FIGURES.register("controls", FigureSpec("Controls", plot_controls, requires=ControlsWithSeries()))

@@ -22,8 +22,8 @@ from ergokedro.reporting.figures.style import (
     K_LABEL,
     MIDDLE,
     TERMS,
+    category_style,
     colour_of,
-    component_style,
 )
 from ergokedro.reporting.results import component_names, n_components, pick_rows
 from ergokedro.reporting.text import plain_text, shorten
@@ -93,7 +93,7 @@ def _draw_own(axis: Axes, results: pd.DataFrame, split: str) -> None:
     for index, name in enumerate(component_names(results)):
         worth = rows[rows.component == name]
         if len(worth):
-            error_bars(axis, worth, plain_text(shorten(name)), **component_style(index))
+            error_bars(axis, worth, plain_text(shorten(name)), **category_style(index))
     axis.axhline(0, color=MIDDLE, lw=0.8, ls=":", label="no difference")
     axis.set_title("what the others' text is worth beside a specialist at D / K", fontsize=10)
     axis.set_ylabel("specialist less model of K, nats per token")

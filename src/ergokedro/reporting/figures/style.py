@@ -15,8 +15,9 @@ BLACK = "#000000"
 # Greys, for what is neither a series nor a component.
 INK, DARK, MIDDLE, LIGHT = "0.1", "0.3", "0.6", "0.73"
 
-COMPONENT_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK)
+CATEGORY_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK)
 COMPONENT_MARKERS = "osD^v<>pX*"
+CONTROL_MARKERS = "os^Dv<>pX*"
 
 XE_LABEL = "cross entropy, nats per token"
 DIFFERENCE_LABEL = "difference of cross entropy, nats per token"
@@ -37,11 +38,6 @@ SERIES = {
     "smallest": Style("smallest component alone", VERMILION, "s"),
     "all": Style("all chosen components, seen or not", GREEN, "^"),
 }
-CONTROL_SERIES = {
-    "balanced": Style("balanced: all subsets of size K", BLUE, "o"),
-    "growing": Style("growing total: fixed tokens for each component", VERMILION, "s"),
-    "pseudo": Style("pseudo-components: parts of one component", GREEN, "^"),
-}
 # In the order in which they are stacked.
 TERMS = {
     "starvation": Style("starvation: less text of its own", ORANGE),
@@ -57,9 +53,9 @@ def colour_of(k: int, components: int) -> Any:
     return matplotlib.colormaps["viridis"](0.88 * (k - 1) / max(1, components - 1))
 
 
-def component_style(index: int) -> dict[str, Any]:
-    """Colour and marker of the component at `index` of the design's order, for matplotlib."""
+def category_style(index: int, markers: str = COMPONENT_MARKERS) -> dict[str, Any]:
+    """Colour and marker of the component or control at `index` of its order, for matplotlib."""
     return {
-        "color": COMPONENT_COLOURS[index % len(COMPONENT_COLOURS)],
-        "marker": COMPONENT_MARKERS[index % len(COMPONENT_MARKERS)],
+        "color": CATEGORY_COLOURS[index % len(CATEGORY_COLOURS)],
+        "marker": markers[index % len(markers)],
     }

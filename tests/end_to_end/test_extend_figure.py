@@ -1,0 +1,23 @@
+"""The figure of docs/howto/extend-figure.md, made by the real command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from how_to import python_blocks
+from project import Project
+
+
+def test_a_plugin_adds_a_figure_to_the_report(
+    finished: tuple[Project, str], tmp_path: Path
+) -> None:
+    project = finished[0].copy(tmp_path / "project")
+    (code,) = python_blocks("extend-figure.md")
+    (project.root / "src" / "gain_by_k.py").write_text(code, encoding="utf-8")
+    project.run("--pipelines", "analysis", "--params", "plugins=gain_by_k")
+    for ending in ("png", "svg", "json"):
+        assert project.file("08_reporting", f"gain_by_k.{ending}").stat().st_size > 1000
+    report = project.file("08_reporting", "report.md").read_text(encoding="utf-8")
+    assert "## In-context gain against K\n\n![In-context gain against K](gain_by_k.png)" in report
+    page = project.file("08_reporting", "report.html").read_text(encoding="utf-8")
+    assert "<h2>In-context gain against K</h2>" in page

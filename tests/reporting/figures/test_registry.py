@@ -1,0 +1,48 @@
+"""A figure is one object, wherever it comes from."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from ergokedro.errors import ErgokedroError
+from ergokedro.reporting.figures import FIGURES, FigureSpec
+
+
+def test_the_registry_is_importable_without_slow_libraries() -> None:
+    code = (
+        "import sys, ergokedro.reporting.figures; "
+        "print({'matplotlib', 'plotly', 'kedro', 'torch'} & set(sys.modules))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert printed.stdout.strip() == "set()", printed.stderr
+
+
+def test_figures_are_planned_by_the_controls_that_are_planned() -> None:
+    chain = ["xe_by_k", "in_context_xe", "learning_curves", "component_heatmap"]
+    of_specialists = ["decomposition", "specialists", "distinguishability"]
+    assert list(FIGURES.planned("mixture_design")) == ["token_accounting"]
+    assert list(FIGURES.planned("analysis")) == chain
+    assert list(FIGURES.planned("analysis", ["specialists"])) == chain + of_specialists
+    for control in ("subsets", "growing", "pseudo", "seeds"):
+        assert list(FIGURES.planned("analysis", [control])) == [*chain, "controls"]
+
+
+def test_a_figure_draws_its_inputs_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr("ergokedro.reporting.figures.registry.fit_fonts", drawn.append)
+    figure = FigureSpec("", lambda *inputs: inputs, lambda *inputs: len(inputs), ("histories", "a"))
+    inputs = {"a": "A", "unused": 0, "histories:1": "one", "histories:12": "twelve"}
+    expected = ({1: "one", 12: "twelve"}, "A")
+    assert figure.draw(**inputs) == [expected, 2]
+    assert drawn == [expected]
+
+
+@pytest.mark.parametrize("name", ["a.b", "a b", "", "../a"])
+def test_names_that_are_no_file_names_are_refused(name: str) -> None:
+    with pytest.raises(ErgokedroError, match="letters, digits and '_'"):
+        FIGURES.register(name, FIGURES["controls"])
+    assert name not in FIGURES
