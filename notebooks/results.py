@@ -35,7 +35,7 @@ from kedro.utils import find_kedro_project
 
 from ergokedro.analysis.series import selections
 from ergokedro.parameters import AnalysisParameters
-from ergokedro.reporting.figures.common import plot_xe_by_k
+from ergokedro.reporting.figures import FIGURES
 
 root = find_kedro_project(Path.cwd())
 if root is None:
@@ -53,7 +53,7 @@ with KedroSession.create(project_path=root) as session:
 # %%
 results = catalog.load("results")
 display(results.sample(5, random_state=0))
-display(plot_xe_by_k(results))
+display(FIGURES["xe_by_k"].static(results))
 
 # %% [markdown]
 # ## A question for the table: on which component does a larger K cost most?

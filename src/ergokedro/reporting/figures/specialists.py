@@ -44,7 +44,7 @@ def plot_specialists(results: pd.DataFrame, design: Design, split: str = "test")
     for axis in axes[len(components) :]:
         axis.set_axis_off()
     figure.suptitle(
-        f"Specialists and models of K with equally much text of a component, on {split} text "
+        f"Specialists and models of K by the tokens of a component, on {split} text "
         f"(D = {total:,} tokens; bars: document bootstrap, not paired)",
         fontsize=11,
     )
