@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -221,6 +222,11 @@ def make_history(k: int) -> pd.DataFrame:
 
 def make_results(known: bool = True, ks: tuple[int, ...] = (1, 2, 3, 4, 5)) -> pd.DataFrame:
     """The results of some runs, with or without a known optimum."""
+    return _results(known, ks).copy()
+
+
+@cache
+def _results(known: bool, ks: tuple[int, ...]) -> pd.DataFrame:
     windows = make_windows()
     exact = make_exact(windows)
     runs = make_runs(windows, exact, [m for m in make_manifests() if m.k in ks])
@@ -244,6 +250,11 @@ def make_specialists(windows: pd.DataFrame, exact: ExactNLL) -> dict[Run, NLLArr
 
 def make_all_results() -> pd.DataFrame:
     """Everything that the analysis measures on the chain and its specialists."""
+    return _all_results().copy()
+
+
+@cache
+def _all_results() -> pd.DataFrame:
     windows = make_windows()
     exact = make_exact(windows)
     runs = make_specialists(windows, exact)

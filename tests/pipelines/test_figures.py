@@ -17,6 +17,7 @@ from how_to import run_page
 from project import ROOT
 from synthetic_results import make_results
 
+pytestmark = pytest.mark.filterwarnings("ignore:register_new_resolver")  # of Kedro itself
 ALL_CONTROLS = {
     "specialists": True, "subsets": True, "growing": True, "pseudo": True, "seeds": 2,
 }  # fmt: skip

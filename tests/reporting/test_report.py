@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from ergokedro.analysis.checks import acceptance
+from ergokedro.analysis.controls import CONTROLS
 from ergokedro.analysis.measurement import xe_table
 from ergokedro.parameters import Parameters
 from ergokedro.reporting.report import (
@@ -21,6 +22,7 @@ from ergokedro.reporting.report import (
 )
 from ergokedro.reporting.results import Estimate
 from ergokedro.reporting.tables import is_determined
+from how_to import run_page
 from synthetic_results import (
     NAMES,
     make_all_results,
@@ -288,3 +290,19 @@ def test_fits_that_are_not_determined(
 ) -> None:
     floor, other = (Estimate(value, low, high) for value, low, high in (a, b))
     assert is_determined(floor, other) == known
+
+
+def test_a_control_from_outside_has_its_sentence(
+    results: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CONTROLS, "_entries", dict(CONTROLS))
+    run_page("extend-control.md")
+    assert not [s for s in sentences(results) if s.startswith("With ")]
+    row = results[results.split == "test"].iloc[0].to_dict()
+    row |= {"series": "longer", "quantity": "xe", "k": 5, "value": 2.5, "low": 2.4, "high": 2.6}
+    with_control = pd.concat([results, pd.DataFrame([row])])
+    (sentence,) = [s for s in sentences(with_control) if s.startswith("With ")]
+    assert sentence == (
+        "With 1 times the epochs the cross entropy of K = 5 on the components trained on is "
+        "2.5000 [2.4000, 2.6000] nats per token."
+    )

@@ -74,11 +74,11 @@ def find_cost(results: pd.DataFrame, split: str) -> Cost | None:
         return None
     k = int(rows.k.max())
     chain = (results.split == split) & (results.series == "chain") & (results.position == 0)
-    found = results[chain & (results.k == k)].set_index("quantity")
-    terms = {name: Estimate.of(found.loc[name]) for name in TERMS}
+    estimates = results[chain & (results.k == k)].set_index("quantity")
+    terms = {name: Estimate.of(estimates.loc[name]) for name in TERMS}
     largest, clearly = _largest(terms)
-    bound = float(found.value["identification_bound"])
-    return Cost(k, Estimate.of(found.loc["cost"]), terms, largest, clearly, bound)
+    bound = float(estimates.value["identification_bound"])
+    return Cost(k, Estimate.of(estimates.loc["cost"]), terms, largest, clearly, bound)
 
 
 def _largest(terms: dict[str, Estimate]) -> tuple[str, bool]:
@@ -110,4 +110,4 @@ def cost_rows(results: pd.DataFrame, split: str = "test") -> list[CostRow]:
     for row in chosen.itertuples():
         component = row.component if row.series == "component" else None
         rows.setdefault((row.k, component), {})[row.quantity] = Estimate.of(row)
-    return [CostRow(k, component, found) for (k, component), found in rows.items()]
+    return [CostRow(k, component, estimates) for (k, component), estimates in rows.items()]

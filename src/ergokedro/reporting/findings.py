@@ -171,8 +171,7 @@ def _by_k(results: pd.DataFrame, quantity: str, series: str, split: str) -> list
 
 
 def _differences(results: pd.DataFrame, split: str) -> list[Difference]:
-    here = results[results.split == split]
-    p = here[here.quantity == "p_value_holm"].set_index("k").value
+    p = pick_rows(results, "p_value_holm", "smallest", split).set_index("k").value
     rows = pick_rows(results, "difference_to_k1", "smallest", split)
     return [Difference(row.k, Estimate.of(row), p.get(row.k)) for row in rows.itertuples()]
 
@@ -184,7 +183,7 @@ def _few_documents(results: pd.DataFrame, split: str) -> int | None:
 
 
 def _hardly_trained(excesses: list[ByK]) -> float | None:
-    largest = max((found.estimate.value for found in excesses), default=0.0)
+    largest = max((excess.estimate.value for excess in excesses), default=0.0)
     return largest if largest > _HARDLY_TRAINED else None
 
 

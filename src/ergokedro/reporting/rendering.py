@@ -1,7 +1,6 @@
 """Templates to text: how numbers are written, and how text is escaped in Markdown and in HTML.
 
-Whatever a template prints is escaped, other than its own literal text and what the filters here
-make of numbers.
+All that a template prints is escaped, except for its own literal text and for numbers.
 """
 
 from __future__ import annotations

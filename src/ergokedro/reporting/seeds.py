@@ -38,8 +38,8 @@ class SeedSpread:
 def find_pseudo(results: pd.DataFrame, split: str, noise: float | None) -> list[PseudoControl]:
     """The pseudo-components of every K, judged by documents and by the noise of seeds."""
     rows = pick_rows(results, "difference_to_k1", "pseudo", split)
-    found = [(row.k, Estimate.of(row)) for row in rows.itertuples()]
-    return [PseudoControl(k, estimate, _verdict(estimate, noise)) for k, estimate in found]
+    differences = [(row.k, Estimate.of(row)) for row in rows.itertuples()]
+    return [PseudoControl(k, estimate, _verdict(estimate, noise)) for k, estimate in differences]
 
 
 def _verdict(
@@ -67,8 +67,8 @@ def seed_noise(results: pd.DataFrame, split: str) -> float | None:
     from scipy.stats import t
 
     spread = find_spread(results, split)
-    freedom = np.array([found.seeds - 1 for found in spread])
+    freedom = np.array([row.seeds - 1 for row in spread])
     if freedom.sum() == 0:
         return None
-    variance = freedom @ np.array([found.value**2 for found in spread]) / freedom.sum()
+    variance = freedom @ np.array([row.value**2 for row in spread]) / freedom.sum()
     return float(t.ppf(0.975, freedom.sum()) * np.sqrt(2 * variance))

@@ -30,7 +30,7 @@ class Matrix:
 
     Attributes
     ----------
-    rows : what stands at the left of each row, and its cells; None on the diagonal.
+    rows : heading and cells of each row; a cell is None where a component meets itself.
     """
 
     columns: list[str]
@@ -89,7 +89,7 @@ def contrast_rows(results: pd.DataFrame, split: str = "test") -> list[ContrastRo
 
 
 def distinguishability_table(results: pd.DataFrame, split: str = "test") -> Matrix:
-    """How much worse each specialist (columns) reads each component (rows); None for its own."""
+    """How much worse each specialist (columns) predicts each component (rows) than its own."""
     rows = distinguishability_rows(results, split)
     names = list(rows.component[rows.trained.astype(bool)])
     cells = {(row.component, row.specialist): Estimate.of(row) for row in rows.itertuples()}
@@ -114,10 +114,10 @@ def convergence_rows(results: pd.DataFrame) -> list[ConvergenceRow]:
 
 def fit_rows(results: pd.DataFrame, split: str = "test") -> list[FitRow]:
     """One row per series, K and form."""
-    here = results[(results.split == split) & results.quantity.str.startswith("fit_")]
+    fits = results[(results.split == split) & results.quantity.str.startswith("fit_")]
     return [
         _fit_row(series, k, form, fit)
-        for (series, k), rows in here.groupby(["series", "k"])
+        for (series, k), rows in fits.groupby(["series", "k"])
         for form, fit in ((form, rows.set_index("quantity")) for form in FORMS)
         if f"fit_{form}_a" in fit.index
     ]

@@ -21,21 +21,7 @@ def create_pipeline(runs: list[Run]) -> Pipeline:
                 "exact_nll",
                 name="compute_exact_nll",
             ),
-            node(
-                nodes.measure,
-                {
-                    "evaluation_windows": "evaluation_windows",
-                    "design": "design",
-                    "exact_nll": "exact_nll",
-                    "params": "params:analysis",
-                    "k": "params:k",
-                    "controls": "params:controls",
-                    **_of_each(runs, "nll", "manifest", "summary"),
-                    **_of_each(in_chain, "history"),
-                },
-                "results",
-                name="measure",
-            ),
+            _measure_node(runs, in_chain),
             node(
                 nodes.tabulate,
                 {
@@ -47,20 +33,7 @@ def create_pipeline(runs: list[Run]) -> Pipeline:
                 ["xe_table", "acceptance"],
                 name="tabulate",
             ),
-            node(
-                nodes.write_report,
-                {
-                    "results": "results",
-                    "xe_table": "xe_table",
-                    "acceptance": "acceptance",
-                    "design": "design",
-                    "parameters": "parameters",
-                    **{f"figure:{name}": f"figure.{name}" for name in figures},
-                    **_of_each(in_chain, "manifest", "summary"),
-                },
-                ["report_markdown", "report_html"],
-                name="write_report",
-            ),
+            _report_node(list(figures), in_chain),
         ],
         tags="analysis",
     )
@@ -72,6 +45,33 @@ def _figure_node(name: str, figure: FigureSpec, in_chain: list[Run]) -> Node:
     if "histories" in figure.inputs:
         inputs |= {f"histories:{run.k}": f"{run.name}.history" for run in in_chain}
     return node(figure.draw, inputs, figure.outputs(name), name=f"plot_{name}")
+
+
+def _measure_node(runs: list[Run], in_chain: list[Run]) -> Node:
+    """Measures all runs."""
+    inputs = {
+        "evaluation_windows": "evaluation_windows",
+        "design": "design",
+        "exact_nll": "exact_nll",
+        "params": "params:analysis",
+        "k": "params:k",
+        "controls": "params:controls",
+        **_of_each(runs, "nll", "manifest", "summary"),
+        **_of_each(in_chain, "history"),
+    }
+    return node(nodes.measure, inputs, "results", name="measure")
+
+
+def _report_node(figures: list[str], in_chain: list[Run]) -> Node:
+    """Writes the report with the figures of these names."""
+    names = ("results", "xe_table", "acceptance", "design", "parameters")
+    inputs = {
+        **{name: name for name in names},
+        **{f"figure:{name}": f"figure.{name}" for name in figures},
+        **_of_each(in_chain, "manifest", "summary"),
+    }
+    outputs = ["report_markdown", "report_html"]
+    return node(nodes.write_report, inputs, outputs, name="write_report")
 
 
 def _of_each(runs: list[Run], *kinds: str) -> dict[str, str]:

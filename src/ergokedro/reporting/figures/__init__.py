@@ -1,4 +1,4 @@
-"""All figures: one module each, and here their titles and what they require.
+"""All figures: one module each; this one has their titles and what they require.
 
 A module outside the package adds one in the same way; docs/howto/extend-figure.md shows how.
 """

@@ -107,7 +107,7 @@ _NORMAL = {"400", "normal", "regular", "book"}
 
 
 def _warn(boxes: frozenset[str]) -> None:
-    """Say once what is missing, in place of matplotlib's warning of each character."""
+    """Log once what is missing, in place of matplotlib's warning for every character."""
     warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
     new = sorted(boxes - _told)
     if not new:

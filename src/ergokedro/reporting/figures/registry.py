@@ -1,4 +1,4 @@
-"""The registry of figures: each is one object, from which its node, files and section come."""
+"""The registry of figures. A figure is one object; its node, files and section come from it."""
 
 from __future__ import annotations
 

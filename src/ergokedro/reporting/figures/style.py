@@ -1,4 +1,4 @@
-"""Colours, markers and names that all figures share: each stands here, and only here."""
+"""Colours, markers and names of all figures, which no other module defines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of the corpus: what each category holds, the chosen ones and the budget."""
+"""The corpus: what every category holds, which are chosen, and the budget."""
 
 from __future__ import annotations
 
