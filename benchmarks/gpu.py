@@ -25,14 +25,16 @@ import torch
 
 from ergokedro.design.mixture import Component, Manifest
 from ergokedro.design.training_windows import TrainingWindows
-from ergokedro.models.factory import build_model, model_config, transformers_config
+from ergokedro.models.factory import build_model, model_config
 from ergokedro.parameters import CheckpointParameters, ModelParameters, TrainingParameters
 from ergokedro.training.batches import batches_on
 from ergokedro.training.checkpoint import Checkpoints
 from ergokedro.training.device import autocast
 from ergokedro.training.evaluation import token_nll
-from ergokedro.training.optimizers import make_optimizers, update
-from ergokedro.training.trainer import accumulate, train, training_loss
+from ergokedro.training.job import TrainingJob
+from ergokedro.training.optimizers import OPTIMIZERS
+from ergokedro.training.step import accumulate, training_loss, update
+from ergokedro.training.trainer import train
 
 WINDOW = 100
 
@@ -59,8 +61,8 @@ class Scale:
         """Random windows, int64 (n, 100)."""
         return np.random.default_rng(seed).integers(self.vocabulary, size=(n, WINDOW))
 
-    def config(self, preset: str) -> Any:
-        """Shape of a preset."""
+    def config(self, preset: str) -> dict[str, Any]:
+        """Configuration of a preset."""
         return model_config(ModelParameters(preset=preset), self.vocabulary)
 
 
@@ -136,7 +138,7 @@ def parity(scale: Scale) -> dict[str, float]:
 def own_step(scale: Scale, preset: str, compiled: bool) -> Callable[[], int]:
     """The project's training step, on tokens that live on the device."""
     model = build_model(scale.config(preset), 0).to(scale.device).train()
-    optimizers = make_optimizers(model, TrainingParameters(optimizer="adamw"))
+    optimizers = OPTIMIZERS["adamw"](model, TrainingParameters())
     batch = batches_on(scale.device, make_windows(scale, 64 * scale.batch), scale.batch)
     loss = training_loss(model, scale.device, compiled)
     step = iter(range(10**9))
@@ -154,7 +156,7 @@ def reference_model(scale: Scale, preset: str) -> Any:
     """transformers' model of the same shape."""
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-    return GPTNeoXForCausalLM(GPTNeoXConfig(**transformers_config(scale.config(preset))))
+    return GPTNeoXForCausalLM(GPTNeoXConfig(**scale.config(preset)))
 
 
 def reference_step(scale: Scale, preset: str) -> Callable[[], int]:
@@ -277,16 +279,13 @@ def resume(scale: Scale) -> dict[str, float]:
 
     windows = make_windows(scale, 256)
     params = small_training(device=scale.device.type, compile=False)
-    config = scale.config("micro")
+    job = TrainingJob("k1", scale.config("micro"), windows, params, seed=0)
 
     def run(folder: str | None, on_metrics: Callable[[Any], None] = lambda points: None) -> Any:
         kept = None
         if folder is not None:
             kept = Checkpoints(Path(folder), "k1", {}, CheckpointParameters(every=4))
-        return train(
-            config, windows, params, 0, name="k1", validation={}, checkpoints=kept,
-            on_metrics=on_metrics,
-        )  # fmt: skip
+        return train(job, checkpoints=kept, on_metrics=on_metrics)
 
     def stop_at_first_point(points: Any) -> None:
         if points and points[0].step >= 4:
@@ -321,7 +320,7 @@ def out_of_memory(scale: Scale) -> dict[str, bool]:
         params = small_training(batch_size=1024, device="cuda", compile=False)
         windows = make_windows(scale, 2048)
         config = scale.config(scale.presets[0])
-        result = train(config, windows, params, 0, name="k1", validation={})
+        result = train(TrainingJob("k1", config, windows, params, seed=0))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     finite = bool(np.isfinite(result.history.value).all())

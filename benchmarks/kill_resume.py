@@ -206,7 +206,7 @@ def main() -> None:
             raise SystemExit("The undisturbed run does not end.")
         seconds = time.monotonic() - begin
         expected = result(undisturbed)
-        kills = runs = writing = gone_on = 0
+        kills = runs = writing = resumed = 0
         while kills < arguments.kills:
             folder = Path(root) / f"run{runs}"
             in_writing = rng.random() < 0.5
@@ -220,10 +220,10 @@ def main() -> None:
                 raise SystemExit(f"A run does not end: {(folder / 'log').read_text()}")
             check(folder, expected)
             runs += 1
-            gone_on += (folder / "log").read_text().count("goes on after step")
+            resumed += (folder / "log").read_text().count("resumes from step")
     print(
         f"{kills} kills in {runs} runs of {seconds:.2f} s, {writing} of them while a file was "
-        f"written; {gone_on} times a run went on from a checkpoint; every end is bit-identical"
+        f"written; {resumed} times a run resumed from a checkpoint; every end is bit-identical"
     )
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/training.py [--repeats 3] [--seconds 8]
 
-Every measurement is a process of its own, since what one does to its memory allocator would help
-the next. All peers train the same shape from random weights with AdamW on the same windows of 100
+Every measurement runs in a process of its own, since a warm memory allocator would help the next
+one. All peers train the same shape from random weights with AdamW on the same windows of 100
 tokens; models and data are made before the clock starts.
 """
 
@@ -25,7 +25,7 @@ from ergokedro.parameters import ModelParameters, TrainingParameters
 from harness import Peer, compare, describe_machine
 
 WINDOW = 100
-# name -> model, vocabulary, windows a batch.
+# name -> model, vocabulary, windows per batch.
 SHAPES: dict[str, tuple[ModelParameters, int, int]] = {
     "tiny, vocabulary 4,096": (ModelParameters(preset="tiny"), 4096, 32),
     "pythia-14m": (ModelParameters(preset="pythia-14m"), 50_304, 32),
@@ -38,7 +38,7 @@ def tokens(shape: str, n: int) -> np.ndarray:
 
 
 def repeat(step: Callable[[], int], seconds: float) -> float:
-    """Tokens a second of `step`, which gives its tokens, after two steps that are not counted."""
+    """Tokens per second of `step`, which gives its tokens; the first two steps are not counted."""
     for _ in range(2):
         step()
     start, n = time.perf_counter(), 0
@@ -53,13 +53,13 @@ def own_training(shape: str, seconds: float) -> float:
 
     from ergokedro.models.factory import build_model, model_config
     from ergokedro.training.device import keep_freed_memory
-    from ergokedro.training.optimizers import make_optimizers, update
-    from ergokedro.training.trainer import accumulate
+    from ergokedro.training.optimizers import OPTIMIZERS
+    from ergokedro.training.step import accumulate, update
 
     params, vocabulary, batch = SHAPES[shape]
     keep_freed_memory()
     model = build_model(model_config(params, vocabulary), 0)
-    optimizers = make_optimizers(model, TrainingParameters(optimizer="adamw"))
+    optimizers = OPTIMIZERS["adamw"](model, TrainingParameters())
     data = torch.from_numpy(tokens(shape, batch))
 
     def step() -> int:
@@ -112,12 +112,10 @@ def _reference(shape: str) -> Any:
     """transformers' model of the same shape."""
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-    from ergokedro.models.factory import model_config, transformers_config
+    from ergokedro.models.factory import model_config
 
     params, vocabulary, _ = SHAPES[shape]
-    return GPTNeoXForCausalLM(
-        GPTNeoXConfig(**transformers_config(model_config(params, vocabulary)))
-    )
+    return GPTNeoXForCausalLM(GPTNeoXConfig(**model_config(params, vocabulary)))
 
 
 def plain_loop(shape: str, seconds: float) -> float:
@@ -176,7 +174,7 @@ def hf_trainer(shape: str, seconds: float) -> float:
 
 
 def matrix_products(seconds: float) -> float:
-    """Float32 operations a second of large matrix products: the machine's rate."""
+    """Float32 operations per second of large matrix products: the machine's rate."""
     import torch
 
     a = torch.randn(2048, 2048)
@@ -235,12 +233,12 @@ def main() -> None:
         medians = compare(
             [peer(work, shape, args.seconds) for work in WORKS], "tokens/s", args.repeats
         )
-        from ergokedro.models.factory import model_config
+        from ergokedro.models.factory import model_config, multiplied_weights
 
-        n = model_config(params, vocabulary).multiplied_weights
+        n = multiplied_weights(model_config(params, vocabulary))
         share = medians["ergokedro"] * 6 * n / rate
         print(
-            f"\nN = {n:,} multiplied weights: 6 N operations a token are {share:.0%} of that rate"
+            f"\nN = {n:,} multiplied weights: 6 N operations per token are {share:.0%} of that rate"
         )
         for work in WORKS:
             print(f"peak memory, {work}: {np.median(_memory[work, shape]):.2f} GB")

@@ -9,10 +9,13 @@ import numpy as np
 from ergokedro.design.training_windows import TrainingWindows
 from ergokedro.models.factory import model_config
 from ergokedro.parameters import ModelParameters, TrainingParameters
+from ergokedro.training.checkpoint import Checkpoints
+from ergokedro.training.curves import OnMetrics, ignore
+from ergokedro.training.job import TrainingJob
 from ergokedro.training.trainer import TrainingResult, train
 
 LENGTH = 12
-CONFIG = model_config(
+MODEL = model_config(
     ModelParameters(preset="tiny", hidden_size=16, num_layers=1, num_heads=2), vocab_size=100
 )
 PARAMS = TrainingParameters(
@@ -53,14 +56,31 @@ class ArrayWindows(TrainingWindows):
 
     def batch(self, step: int, batch_size: int) -> np.ndarray:
         """The rows of one step."""
-        epoch, place = divmod(step, self.steps_per_epoch(batch_size))
-        return self.gather(self.epoch(epoch)[place * batch_size : (place + 1) * batch_size])
+        epoch, index = divmod(step, self.steps_per_epoch(batch_size))
+        return self.gather(self.epoch(epoch)[index * batch_size : (index + 1) * batch_size])
 
 
 def random_windows(n: int = 10, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 100, (n, LENGTH))
 
 
-def run(tokens: np.ndarray, params: TrainingParameters = PARAMS, **kwargs: Any) -> TrainingResult:
-    settings: dict[str, Any] = {"seed": 0, "name": "k1", "validation": {}} | kwargs
-    return train(CONFIG, ArrayWindows(tokens), params, **settings)
+def make_job(
+    windows: np.ndarray | TrainingWindows, params: TrainingParameters = PARAMS, **changes: Any
+) -> TrainingJob:
+    """The job of training the small model on `windows`."""
+    windows = ArrayWindows(windows) if isinstance(windows, np.ndarray) else windows
+    settings: dict[str, Any] = {"name": "k1", "model": MODEL, "seed": 0} | changes
+    return TrainingJob(windows=windows, params=params, **settings)
+
+
+def run(
+    windows: np.ndarray | TrainingWindows,
+    params: TrainingParameters = PARAMS,
+    *,
+    on_metrics: OnMetrics = ignore,
+    checkpoints: Checkpoints | None = None,
+    **changes: Any,
+) -> TrainingResult:
+    """Train the small model on `windows`; `changes` are fields of the job."""
+    job = make_job(windows, params, **changes)
+    return train(job, on_metrics=on_metrics, checkpoints=checkpoints)

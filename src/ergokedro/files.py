@@ -86,3 +86,12 @@ def canonical_json(value: Any) -> bytes:
 def fingerprint(value: Any) -> str:
     """128-bit XXH3 hex digest of a JSON value's canonical form."""
     return xxhash.xxh3_128_hexdigest(canonical_json(value))
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{'a': {'b': 1}} becomes {'a.b': 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        nested = isinstance(value, dict)
+        flat |= flatten(value, f"{prefix}{key}.") if nested else {prefix + key: value}
+    return flat

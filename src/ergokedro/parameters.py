@@ -165,14 +165,18 @@ class MixtureParameters(_Model):
     )
 
 
-Preset = Literal["micro", "tiny", "pythia-14m", "pythia-31m", "pythia-70m", "pythia-160m"]
-
-
 class ModelParameters(_Model):
-    """A GPT-NeoX architecture, always started from random weights."""
+    """The model's architecture and size; weights always start from random values."""
 
-    preset: Preset = Field(
-        "micro", description="Built-in configuration; the settings below override single fields."
+    architecture: str = Field(
+        "gpt_neox", description="Name of a built-in architecture, or of one that a plugin adds."
+    )
+    preset: str = Field(
+        "micro",
+        description=(
+            "Name of a built-in size, or of one that a plugin adds; the settings below override "
+            "single values of it."
+        ),
     )
     hidden_size: int | None = Field(None, ge=8)
     num_layers: int | None = Field(None, ge=1)
@@ -184,23 +188,23 @@ class ModelParameters(_Model):
 
 
 class CheckpointParameters(_Model):
-    """Which states of a training run are kept on disk; the last one always is."""
+    """Which checkpoints of a training run are kept; the last one always is."""
 
     every: float | None = Field(
         None,
         gt=0,
         description=(
             "From 1 on: steps between checkpoints; below 1: a share of the run's steps. Default: "
-            "as often as takes at most 2 % of the time, but not within 10 seconds."
+            "at least 10 s apart, and so rarely that saving takes at most 2 % of the time."
         ),
     )
-    keep_last: int = Field(1, ge=1, description="So many of the latest are kept.")
+    keep_last: int = Field(1, ge=1, description="Number of latest checkpoints that are kept.")
     log_spaced: bool = Field(
-        False, description="Also make, and always keep, those after 1, 2, 4, 8, ... steps."
+        False, description="Also save, and always keep, those after 1, 2, 4, 8, ... steps."
     )
 
 
-# Training settings that decide where and how fast a run is computed, and not what it ends in.
+# Training settings that decide where and how fast a run is computed, but not its results.
 MACHINE_SETTINGS = {
     "device", "compile", "threads", "processes", "parallel_runs", "micro_batch", "checkpoints",
     "repeat",
@@ -219,18 +223,21 @@ class TrainingParameters(_Model):
             "memory, random blocks, mixed a group at a time, so that reading stays local."
         ),
     )
-    optimizer: Literal["muon", "adamw"] = Field(
+    optimizer: str = Field(
         "muon",
         description=(
-            "'muon' makes the updates of the matrices between embedding and output orthogonal, "
-            "and leaves the other weights to AdamW."
+            "'muon' makes the updates of the matrices between embedding and output layer "
+            "orthogonal and leaves the other weights to AdamW; 'adamw' takes all weights; or the "
+            "name of an optimizer that a plugin adds."
         ),
     )
     learning_rate: float = Field(8e-3, gt=0, description="Peak learning rate.")
-    schedule: Literal["cosine", "wsd"] = Field(
+    schedule: str = Field(
         "cosine",
         description=(
-            "After the warm-up: a cosine to the end, or the peak and then a linear decay (WSD)."
+            "Learning rate after the warm-up: 'cosine' falls along a cosine to the last step; "
+            "'wsd' stays at the peak, then falls linearly; or the name of a schedule that a plugin "
+            "adds."
         ),
     )
     decay_fraction: Fraction = Field(0.2, description="Share of steps that decay, with 'wsd'.")
@@ -246,42 +253,42 @@ class TrainingParameters(_Model):
         None,
         ge=1,
         description=(
-            "Windows that pass through the model at a time; gradients add up to the batch's. "
+            "Windows per forward and backward pass; their gradients add up to the batch's. "
             "Default: the whole batch, halved until it fits in memory."
         ),
     )
-    log_points: int = Field(200, ge=1, description="Points of the training curves in a run.")
-    validation_points: int = Field(10, ge=1, description="Validation measurements in a run.")
+    log_points: int = Field(200, ge=1, description="Points of the training curves per run.")
+    validation_points: int = Field(10, ge=1, description="Validation measurements per run.")
     validation_windows: int = Field(
         50, ge=1, description="Windows per component in each of those measurements."
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto")
     compile: bool | None = Field(
-        None, description="Compile the training step; default: on CUDA, where it pays."
+        None, description="Compile the training step; default: on CUDA, where it is faster."
     )
     threads: int | None = Field(
         None,
         ge=1,
-        description="CPU threads of a run; default: one for small models, else all cores.",
+        description="CPU threads per run; default: one for small models, else all cores.",
     )
     processes: int = Field(
         1,
         ge=1,
         description=(
-            "Processes that train one run together, each with its rows of every batch: as many as "
-            "there are GPUs; on CPUs they share the threads."
+            "Processes that train one run together, each on its rows of every batch: the number of "
+            "GPUs; on CPUs they share the threads."
         ),
     )
     parallel_runs: int | None = Field(
         None,
         ge=1,
         description=(
-            "Runs trained at a time; default: as many as the cores give threads to, or some more "
+            "Runs trained at the same time; default: as many as there are cores for, or a few more "
             "where the last round would leave cores idle; one on a GPU."
         ),
     )
     checkpoints: CheckpointParameters = CheckpointParameters()
-    repeat: bool = Field(False, description="Train and evaluate again what is finished.")
+    repeat: bool = Field(False, description="Repeat runs that are already finished.")
 
 
 class EvaluationParameters(_Model):

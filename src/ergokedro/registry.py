@@ -7,7 +7,6 @@ own with the same call; the setting `plugins` names such modules, which are impo
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
@@ -96,15 +95,6 @@ def load_plugins(setting: str) -> None:
             _plugins.append(module)
 
 
-def plugin_sources() -> dict[str, str]:
-    """File name and source code of every plugin that was loaded, by module name.
-
-    Worker processes import the same modules; a run's identity depends on their code.
-    """
-    sources = {}
-    for module in _plugins:
-        file = getattr(sys.modules[module], "__file__", None)
-        if file is not None:
-            with open(file, encoding="utf-8") as opened:
-                sources[module] = opened.read()
-    return sources
+def loaded_plugins() -> str:
+    """The modules that were loaded as plugins, in the form of the setting, for other processes."""
+    return "+".join(_plugins)

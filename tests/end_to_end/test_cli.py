@@ -116,7 +116,7 @@ def test_a_killed_run_goes_on_and_a_finished_one_is_not_repeated(
     process.communicate()
     output = project.kedro(*command, settings)
     assert "k1 is finished already" in output
-    assert "k2 goes on after step" in output
+    assert "k2 resumes from step" in output
     assert_same_results(project, finished[0])
     for k in (1, 2):  # the whole curves again, in the runs of this command
         assert len(latest_curve(project, f"k{k}")) == 4
@@ -335,13 +335,13 @@ def test_ctrl_c_saves_and_says_how_to_go_on(project: Project) -> None:
     process.send_signal(signal.SIGINT)
     output = "".join([*before, *lines])
     assert process.wait() == 130
-    saved = re.findall(r"(k\d): stopped after step (\d+) of 360, which is kept", output)
+    saved = re.findall(r"(k\d): cancelled after step (\d+) of 360, saved", output)
     assert saved
     assert "goes on from there:\n  kedro run --env small --pipeline training --params" in output
     assert "Traceback" not in output
     output = project.kedro(*command)
     for run, step in saved:
-        assert f"{run} goes on after step {step} of 360" in output
+        assert f"{run} resumes from step {step} of 360" in output
 
 
 def test_the_plan_alone(project: Project) -> None:

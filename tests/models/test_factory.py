@@ -1,4 +1,4 @@
-"""Built-in sizes, seeded weights, saving and refusing."""
+"""Built-in sizes, seeded weights, saving and loading, refusals."""
 
 from __future__ import annotations
 
@@ -10,21 +10,28 @@ import pytest
 import torch
 
 from ergokedro.errors import ErgokedroError
+from ergokedro.models.causal_lm import CausalLM
 from ergokedro.models.factory import (
+    MODELS,
     build_model,
     load_model,
     model_config,
-    n_parameters,
+    multiplied_weights,
     save_model,
-    weights_fingerprint,
 )
-from ergokedro.models.gpt_neox import GPTNeoX
+from ergokedro.models.gpt_neox.config import GPTNeoXConfig, from_transformers
+from ergokedro.models.presets import PRESETS
+from ergokedro.models.weights import file_tensors, n_parameters, weights_fingerprint
 from ergokedro.parameters import ModelParameters
 
 
-def small_model(seed: int = 0, **settings: Any) -> GPTNeoX:
+def small_model(seed: int = 0, **settings: Any) -> CausalLM:
     params = ModelParameters(hidden_size=16, num_layers=2, num_heads=2, **settings)
     return build_model(model_config(params, vocab_size=50), seed)
+
+
+def shape(vocab_size: int = 300, **settings: Any) -> GPTNeoXConfig:
+    return from_transformers(model_config(ModelParameters(**settings), vocab_size))
 
 
 # The published totals of Biderman et al. (2023) and of the models' cards.
@@ -37,22 +44,33 @@ def small_model(seed: int = 0, **settings: Any) -> GPTNeoX:
         ("pythia-160m", 162_322_944, 16),
     ],
 )
-def test_pythia_sizes_are_the_published_ones(preset: Any, parameters: int, rotary: int) -> None:
+def test_pythia_sizes_are_the_published_ones(preset: str, parameters: int, rotary: int) -> None:
     config = model_config(ModelParameters(preset=preset), vocab_size=50_277)
-    with torch.device("meta"):
-        model = GPTNeoX(config)
+    model = MODELS["gpt_neox"].skeleton(config)
     assert n_parameters(model) == parameters
-    assert config.rotary_dimensions == rotary
-    assert config.use_parallel_residual
-    assert (config.vocab_size, config.max_position_embeddings) == (50_304, 2048)
+    pythia = from_transformers(config)
+    assert pythia.rotary_dimensions == rotary
+    assert pythia.use_parallel_residual
+    assert (pythia.vocab_size, pythia.max_position_embeddings) == (50_304, 2048)
 
 
-def test_tiny_turns_whole_heads_and_has_sequential_residuals() -> None:
-    config = model_config(ModelParameters(preset="tiny"), vocab_size=300)
-    model: Any = build_model(config, seed=0)
-    assert (config.hidden_size, config.num_hidden_layers, config.intermediate_size) == (128, 2, 512)
-    assert config.rotary_dimensions == 128 // 4
-    assert not config.use_parallel_residual
+def test_multiplied_weights_are_those_of_the_matrices() -> None:
+    """All weights less the embedding, biases and norms; no weights are made to count them."""
+    config = model_config(ModelParameters(preset="pythia-160m"), vocab_size=50_277)
+    model: Any = MODELS["gpt_neox"].skeleton(config)
+    matrices = sum(p.numel() for p in model.parameters() if p.ndim == 2)
+    expected = matrices - model.gpt_neox.embed_in.weight.numel()
+    assert multiplied_weights(config) == model.multiplied_weights == expected
+    hidden = sum(matrix.numel() for matrix in model.hidden_matrices())
+    assert hidden == expected - model.lm_head.weight.numel()
+
+
+def test_tiny_rotates_whole_heads_and_has_sequential_residuals() -> None:
+    tiny = shape(preset="tiny")
+    model: Any = build_model(model_config(ModelParameters(preset="tiny"), 300), seed=0)
+    assert (tiny.hidden_size, tiny.num_hidden_layers, tiny.intermediate_size) == (128, 2, 512)
+    assert tiny.rotary_dimensions == 128 // 4
+    assert not tiny.use_parallel_residual
     first, last = model.gpt_neox.embed_in.weight, model.lm_head.weight
     assert first is not last
     for weight in (first, last):
@@ -61,16 +79,40 @@ def test_tiny_turns_whole_heads_and_has_sequential_residuals() -> None:
 
 @pytest.mark.parametrize(("vocab_size", "padded"), [(1, 128), (128, 128), (129, 256)])
 def test_the_vocabulary_is_padded(vocab_size: int, padded: int) -> None:
-    assert model_config(ModelParameters(), vocab_size).vocab_size == padded
+    assert shape(vocab_size).vocab_size == padded
 
 
 def test_overrides_replace_single_fields_of_the_preset() -> None:
-    params = ModelParameters(preset="pythia-14m", num_layers=3, parallel_residual=False)
-    config = model_config(params, vocab_size=300)
+    config = shape(preset="pythia-14m", num_layers=3, parallel_residual=False)
     assert (config.num_hidden_layers, config.hidden_size) == (3, 128)
     assert not config.use_parallel_residual
-    wider = model_config(ModelParameters(preset="pythia-14m", hidden_size=64), vocab_size=300)
-    assert wider.intermediate_size == 256
+    assert shape(preset="pythia-14m", hidden_size=64).intermediate_size == 256
+
+
+def test_a_registered_preset_is_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PRESETS, "_entries", dict(PRESETS._entries))
+    PRESETS.register("mine", {"hidden_size": 48, "num_layers": 1, "num_heads": 3})
+    mine = shape(preset="mine", num_layers=2)
+    assert (mine.hidden_size, mine.num_hidden_layers, mine.num_attention_heads) == (48, 2, 3)
+    assert mine.rotary_pct == 0.25  # Pythia's
+    PRESETS.register("open", {"hidden_size": 48})
+    with pytest.raises(ErgokedroError, match=r"model\.num_layers is given neither"):
+        shape(preset="open")
+    PRESETS.register("mistyped", {"hiden_size": 48})
+    with pytest.raises(ErgokedroError, match=r"'mistyped' is registered .*(\n.*)*hiden_size"):
+        shape(preset="mistyped")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"preset": "gpt2"}, r"model\.preset = 'gpt2' is unknown\. Known: micro, .*pythia-160m"),
+        ({"architecture": "rnn"}, r"model\.architecture = 'rnn' is unknown\. Known: gpt_neox"),
+    ],
+)
+def test_unknown_names_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ErgokedroError, match=message):
+        shape(**settings)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +120,7 @@ def test_overrides_replace_single_fields_of_the_preset() -> None:
     [
         ({"hidden_size": 131}, r"hidden_size = 131.*num_heads = 2"),
         ({"rotary_pct": 0.0}, r"rotary_pct = 0\.0"),
-        ({"rotary_pct": 0.1}, r"turns 3 of the 32"),
+        ({"rotary_pct": 0.1}, r"rotates 3 of the 32"),
     ],
 )
 def test_impossible_shapes_are_refused(settings: dict[str, Any], named: str) -> None:
@@ -133,11 +175,11 @@ def test_a_failed_save_keeps_the_former_model(
     former, newer = small_model(seed=1), small_model(seed=2)
     save_model(tmp_path / "model", former)
 
-    def fail(directory: Path, model: GPTNeoX) -> None:
-        (directory / "config.json").write_text("half")
+    def fail(directory: Path, model: CausalLM) -> None:
+        (directory / "model.safetensors").write_text("half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("ergokedro.models.factory.save_pretrained", fail)
+    monkeypatch.setattr(MODELS["gpt_neox"], "save_weights", fail)
     with pytest.raises(OSError, match="disk full"):
         save_model(tmp_path / "model", newer)
     assert weights_fingerprint(load_model(tmp_path / "model")) == weights_fingerprint(former)
@@ -147,3 +189,14 @@ def test_a_failed_save_keeps_the_former_model(
 def test_a_missing_model_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(ErgokedroError, match="kedro run --pipelines training"):
         load_model(tmp_path / "none")
+
+
+def test_tied_weights_can_be_stored() -> None:
+    weight = torch.arange(6.0).reshape(2, 3)
+    tensors = {"embedding": weight, "output": weight, "transposed": weight.T}
+    stored = file_tensors(tensors)
+    assert len({tensor.data_ptr() for tensor in stored.values()}) == 3
+    for name, tensor in tensors.items():
+        assert torch.equal(stored[name], tensor)
+        assert stored[name].is_contiguous()
+    assert stored["embedding"].data_ptr() == weight.data_ptr()

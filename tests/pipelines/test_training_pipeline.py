@@ -12,10 +12,7 @@ import pytest
 from conftest import StoreMaker
 from ergokedro.design.accounting import token_accounting
 from ergokedro.design.evaluation_windows import choose_evaluation_windows
-from ergokedro.design.mixture import (
-    design_mixtures,
-    make_manifest,
-)
+from ergokedro.design.mixture import design_mixtures, make_manifest
 from ergokedro.design.runs import chain
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import (
@@ -91,8 +88,8 @@ def test_the_nodes_train_and_measure(
     def forbidden(*args: Any) -> Any:
         raise AssertionError("done again")
 
-    monkeypatch.setattr("ergokedro.training.trainer._Loop._advance", forbidden)
-    monkeypatch.setattr("ergokedro.training.evaluation.evaluate", forbidden)
+    monkeypatch.setattr("ergokedro.training.step.Stepper.step", forbidden)
+    monkeypatch.setattr("ergokedro.training.run.evaluate", forbidden)
     assert nodes.train_model(*shared, size, training, 3, kept)[2] == summary
     again = nodes.evaluate_model(model, summary, *shared, evaluation, training, kept)
     assert again.meta == arrays.meta

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from ergokedro.runtime.hooks import run_filters
 from ergokedro.runtime.tracking import Tracker
-from ergokedro.training.trainer import Measurement
+from ergokedro.training.curves import Measurement
 
 
 def test_each_thread_has_its_own_current_run(tmp_path: Path) -> None:

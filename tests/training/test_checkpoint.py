@@ -6,7 +6,6 @@ import itertools
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,15 @@ import pytest
 import torch
 
 from ergokedro.errors import ErgokedroError
-from ergokedro.models.factory import build_model, weights_fingerprint
+from ergokedro.models.factory import build_model
+from ergokedro.models.weights import weights_fingerprint
 from ergokedro.parameters import CheckpointParameters, TrainingParameters
 from ergokedro.training import checkpoint
-from ergokedro.training.checkpoint import Checkpoints, read_checkpoint, run_identity
-from ergokedro.training.trainer import TrainingResult, train
-from small_training import CONFIG, PARAMS, ArrayWindows, random_windows
+from ergokedro.training.checkpoint import Checkpoints, read_checkpoint
+from ergokedro.training.identity import run_identity
+from ergokedro.training.trainer import TrainingResult
+from small_training import MODEL, PARAMS, ArrayWindows, random_windows
+from small_training import run as train_small
 
 # Nine steps; logged after 2, 4, 7 and 9, validated after 4 and 9.
 EACH_STEP = CheckpointParameters(every=1)
@@ -58,11 +60,10 @@ def run(
     **kwargs: Any,
 ) -> TrainingResult:
     """Train nine steps on random windows; raises after so many `batches`."""
-    identity = run_identity("manifest", seed, asdict(CONFIG), training, "windows")
+    identity = run_identity("manifest", seed, MODEL, training, "windows")
     checkpoints = Checkpoints(folder, "k1", identity, params, repeat) if folder else None
-    windows = FailingWindows(batches)
-    settings = {"name": "k1", "validation": VALIDATION, "checkpoints": checkpoints, **kwargs}
-    return train(CONFIG, windows, training, seed, **settings)
+    settings = {"seed": seed, "validation": VALIDATION, "checkpoints": checkpoints, **kwargs}
+    return train_small(FailingWindows(batches), training, **settings)
 
 
 def interrupt(folder: Path, batches: int, **kwargs: Any) -> None:
@@ -87,10 +88,7 @@ def assert_same_end(result: TrainingResult, expected: TrainingResult) -> None:
     pd.testing.assert_frame_equal(
         result.history[["step", "metric"]], expected.history[["step", "metric"]]
     )
-    summaries = [
-        {key: value for key, value in r.summary.items() if key not in measured}
-        for r in (result, expected)
-    ]
+    summaries = [r.summary.model_dump(exclude=set(measured)) for r in (result, expected)]
     assert summaries[0] == summaries[1]
     assert weights_fingerprint(result.model) == weights_fingerprint(expected.model)
 
@@ -146,7 +144,7 @@ def test_a_finished_run_is_given_without_a_step(
     assert weights_fingerprint(again.model) == weights_fingerprint(first.model)
     assert len(seen) == len(first.history)
     assert [m for m in caplog.messages if "k1" in m] == [
-        "k1 is finished already and is not run again (training.repeat=true would)"
+        "k1 is finished already and is not trained again (training.repeat=true would)"
     ]
 
 
@@ -160,10 +158,10 @@ def test_repeating_starts_anew_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"seed": 1}, "seed 0 there, 1 here"),
+        ({"seed": 1}, "seed is 0 there and 1 here"),
         (
             {"training": PARAMS.model_copy(update={"learning_rate": 0.5})},
-            "training.learning_rate 0.002 there, 0.5 here",
+            "training.learning_rate is 0.002 there and 0.5 here",
         ),
     ],
 )
@@ -173,8 +171,8 @@ def test_a_checkpoint_of_another_run_is_not_used(
     interrupt(tmp_path, 6)
     with caplog.at_level("INFO", "ergokedro"):
         interrupt(tmp_path, 4, **change)
-    (line,) = [m for m in caplog.messages if m.startswith("k1 starts anew")]
-    assert f" is of another run ({named}). " in line
+    (line,) = [m for m in caplog.messages if m.startswith("k1 starts from step 0")]
+    assert f" belongs to another run ({named}). " in line
     assert saved_steps(tmp_path) == [4, 6]  # each can go on until one is finished
     assert_same_end(run(tmp_path, 5, **change), run(None, **change))
     assert saved_steps(tmp_path) == [9]
@@ -188,7 +186,7 @@ def test_a_checkpoint_moved_between_runs_is_refused(
     (theirs,), (ours,) = (list((tmp_path / name).rglob("*.safetensors")) for name in "ab")
     theirs.rename(ours.with_name(theirs.name))
     assert_same_end(run(tmp_path / "b", 4, seed=1), run(None, seed=1))
-    assert "is of another run: seed 0 there, 1 here" in caplog.text
+    assert "belongs to another run: seed is 0 there and 1 here" in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "header"])
@@ -203,12 +201,12 @@ def test_a_damaged_checkpoint_is_passed_over(
     content[place] ^= 1
     latest.write_bytes({"cut": content[:-5], "empty": bytearray()}.get(damage, content))
     assert_same_end(run(tmp_path, 5, params=params), run(None))
-    assert f"ignored {latest}, which is no readable checkpoint" in caplog.text
+    assert f"ignored {latest}, which is not a readable checkpoint" in caplog.text
 
 
 def test_what_decides_a_run_and_what_does_not() -> None:
     def identity(**changes: Any) -> dict[str, Any]:
-        return run_identity("m", 0, {}, PARAMS.model_copy(update=changes), "w")
+        return run_identity("m", 0, MODEL, PARAMS.model_copy(update=changes), "w")
 
     assert identity(epochs=2) != identity()
     assert identity(validation_points=3) != identity()  # the curves are results
@@ -216,11 +214,9 @@ def test_what_decides_a_run_and_what_does_not() -> None:
         assert identity(**same) == identity()
 
 
-def test_other_code_does_not_find_old_results(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_code_change_invalidates_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(tmp_path)
-    monkeypatch.setattr(checkpoint, "_MODULES", ("training", "model"))
+    monkeypatch.setattr("ergokedro.training.identity.code_fingerprint", lambda sources: "other")
     with pytest.raises(InterruptionError):
         run(tmp_path, batches=0)
 
@@ -230,11 +226,11 @@ def test_going_on_with_other_threads_is_said(
 ) -> None:
     interrupt(tmp_path, 5)
     result = run(tmp_path, training=PARAMS.model_copy(update={"threads": 2}))
-    assert result.summary["threads"] == 2
-    assert "the same up to rounding alone" in caplog.text
+    assert result.summary.threads == 2
+    assert "results differ by rounding" in caplog.text
     caplog.clear()
-    assert run(tmp_path, 0).summary["threads"] == 2  # those that it was trained with
-    assert "rounding" not in caplog.text
+    assert run(tmp_path, 0).summary.threads == 2  # those that it was trained with
+    assert "resumes with" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -275,8 +271,7 @@ def test_by_default_saving_takes_little_of_the_time(
     monkeypatch.setattr(checkpoint, "write_checkpoint", slow_write)
     monkeypatch.setattr("time.monotonic", lambda: now)
     checkpoints = Checkpoints(tmp_path, "k1", {}, CheckpointParameters(keep_last=9))
-    windows = TimedWindows(random_windows())
-    train(CONFIG, windows, PARAMS, 0, name="k1", validation={}, checkpoints=checkpoints)
+    train_small(TimedWindows(random_windows()), checkpoints=checkpoints)
     assert saved_steps(tmp_path) == kept
 
 
@@ -298,12 +293,12 @@ def test_the_last_checkpoint_holds_the_weights_alone(tmp_path: Path) -> None:
     (file,) = tmp_path.rglob("*.safetensors")
     tensors = read_checkpoint(file).tensors
     assert not any(name.startswith("optimizer.") for name in tensors)
-    model = build_model(CONFIG, 1)
+    model = build_model(MODEL, 1)
     prefix = "model."
     model.load_state_dict(
         {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
     )
-    assert weights_fingerprint(model) == result.summary["final_weights"]
+    assert weights_fingerprint(model) == result.summary.final_weights
 
 
 def test_a_diverged_state_is_not_kept(tmp_path: Path) -> None:
@@ -329,5 +324,5 @@ def test_no_code_is_stored(tmp_path: Path) -> None:
     """What torch's own loader, which would run code, takes for a pickle is refused."""
     file = tmp_path / "step-000000001.safetensors"
     torch.save({"step": 1}, file)
-    with pytest.raises(ErgokedroError, match="no readable checkpoint"):
+    with pytest.raises(ErgokedroError, match="not a readable checkpoint"):
         read_checkpoint(file)

@@ -18,9 +18,10 @@ from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CheckpointParameters, TrainingParameters
 from ergokedro.training import launcher
 from ergokedro.training.checkpoint import Checkpoints, read_checkpoint
+from ergokedro.training.curves import Measurement
 from ergokedro.training.launcher import train_in_processes
-from ergokedro.training.trainer import Measurement, TrainingResult, train
-from small_training import CONFIG, PARAMS, ArrayWindows, random_windows
+from ergokedro.training.trainer import TrainingResult, train
+from small_training import PARAMS, ArrayWindows, make_job, random_windows
 
 VALIDATION = {"a": random_windows(3, seed=5)}
 # Batches of 5, 5 and 1 windows of 11: rows are uneven, and in the last one process has none.
@@ -51,8 +52,7 @@ def run(
     params: TrainingParameters = TWO, windows: ArrayWindows | None = None, **settings: Any
 ) -> TrainingResult:
     function = train if params.processes == 1 else train_in_processes
-    windows = windows or ArrayWindows(WINDOWS)
-    return function(CONFIG, windows, params, 0, name="k1", validation=VALIDATION, **settings)
+    return function(make_job(windows or WINDOWS, params, validation=VALIDATION), **settings)
 
 
 def assert_close(result: TrainingResult, expected: TrainingResult) -> None:
@@ -87,8 +87,8 @@ def test_two_processes_equal_one_though_they_were_stopped(
     recorded: list[Measurement] = []
     together = run(checkpoints=checkpoints, on_metrics=recorded.extend)
     assert [tuple(row) for row in together.history.itertuples(index=False)] == recorded
-    assert together.summary["tokens_seen"] == 3 * WINDOWS.size
-    assert together.summary["processes"] == 2
+    assert together.summary.tokens_seen == 3 * WINDOWS.size
+    assert together.summary.processes == 2
     assert_close(together, run(TWO.model_copy(update={"processes": 1})))
     assert not multiprocessing.active_children()
 

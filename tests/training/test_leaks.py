@@ -27,10 +27,8 @@ from ergokedro.design.mixture import (
     design_mixtures,
     make_manifest,
 )
-from ergokedro.design.nll import ExactNLL, NLLArrays
+from ergokedro.design.nll import ExactNLL
 from ergokedro.design.runs import chain
-from ergokedro.design.training_windows import TrainingWindows
-from ergokedro.models.factory import model_config
 from ergokedro.parameters import (
     AnalysisParameters,
     CorpusParameters,
@@ -41,9 +39,7 @@ from ergokedro.parameters import (
     TokenizerParameters,
     TrainingParameters,
 )
-from ergokedro.training.evaluation import evaluate
-from ergokedro.training.trainer import train
-from synthetic_results import make_meta
+from ergokedro.training.run import RunSettings, evaluate_run, train_run
 
 LENGTH = 20
 CORPUS = CorpusParameters(
@@ -84,16 +80,10 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 def no_leak_checks(case: Case, manifest: Manifest, **changes: Any) -> pd.Series:
     """Train, evaluate, and give whether the checks for leaks passed."""
-    result = train(
-        model_config(ModelParameters(hidden_size=64, num_heads=2), case.store.vocab_size),
-        TrainingWindows(case.store, manifest, seed=0),
-        TRAINING.model_copy(update=changes),
-        seed=0,
-        name="k2",
-        validation={},
-    )
-    nll = evaluate(result.model, case.store.tokens, case.windows, LENGTH, batch_size=64)
-    runs = {chain(2): NLLArrays(nll, make_meta(chain(2)))}
+    settings = RunSettings(ModelParameters(hidden_size=64), TRAINING.model_copy(update=changes))
+    trained = train_run(manifest, case.store, settings, case.windows)
+    arrays = evaluate_run(trained.model, trained.summary, manifest, case.store, case.windows)
+    runs = {chain(2): arrays}
     params = AnalysisParameters(bootstrap=200)
     experiment = Experiment(case.design, case.windows, runs, case.exact, params, {})
     table = acceptance(results_table(measure(experiment)), reference=False)

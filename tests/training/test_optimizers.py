@@ -10,22 +10,24 @@ from torch.optim import AdamW
 
 from ergokedro.models.factory import build_model, model_config
 from ergokedro.parameters import ModelParameters, TrainingParameters
-from ergokedro.training.optimizers import Muon, make_optimizers, orthogonal, update
+from ergokedro.training.muon import Muon, orthogonal
+from ergokedro.training.optimizers import OPTIMIZERS
+from ergokedro.training.step import update
 
-CONFIG = model_config(ModelParameters(hidden_size=16, num_layers=2, num_heads=2), vocab_size=100)
+MODEL = model_config(ModelParameters(hidden_size=16, num_layers=2, num_heads=2), vocab_size=100)
 
 
 def model() -> Any:
-    return build_model(CONFIG, 0)
+    return build_model(MODEL, 0)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_each_weight_has_one_optimizer_and_decay_is_for_matrices(optimizer: Any) -> None:
+def test_each_weight_has_one_optimizer_and_decay_is_for_matrices(optimizer: str) -> None:
     weights = dict(model().named_parameters())
     trained = model()
     names = {id(p): name for name, p in trained.named_parameters()}
     params = TrainingParameters(optimizer=optimizer, weight_decay=0.1)
-    groups = [g for o in make_optimizers(trained, params) for g in o.param_groups]
+    groups = [g for o in OPTIMIZERS[optimizer](trained, params) for g in o.param_groups]
     assert sorted(names[id(p)] for g in groups for p in g["params"]) == sorted(weights)
     for group in groups:
         for parameter in group["params"]:
@@ -35,7 +37,7 @@ def test_each_weight_has_one_optimizer_and_decay_is_for_matrices(optimizer: Any)
 def test_muon_has_the_matrices_between_embedding_and_output() -> None:
     trained = model()
     names = {id(p): name for name, p in trained.named_parameters()}
-    adamw, muon = make_optimizers(trained, TrainingParameters(optimizer="muon"))
+    adamw, muon = OPTIMIZERS["muon"](trained, TrainingParameters())
     assert isinstance(adamw, AdamW)
     assert isinstance(muon, Muon)
     assert {names[id(p)].split(".", 3)[3] for p in muon.param_groups[0]["params"]} == {
@@ -78,7 +80,7 @@ def test_muon_steps_as_the_one_of_torch_does() -> None:
 
 def test_update_clips_steps_and_forgets_the_gradients() -> None:
     trained = model()
-    optimizers = make_optimizers(trained, TrainingParameters(optimizer="muon"))
+    optimizers = OPTIMIZERS["muon"](trained, TrainingParameters())
     before = {n: p.detach().clone() for n, p in trained.named_parameters()}
     trained.loss(torch.randint(100, (2, 10), generator=torch.Generator().manual_seed(0))).backward()
     gradient = torch.cat([p.grad.flatten() for p in trained.parameters()])

@@ -21,19 +21,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ergokedro.errors import ErgokedroError
-from ergokedro.models.factory import build_model, weights_fingerprint
-from ergokedro.models.gpt_neox import GPTNeoX
+from ergokedro.models.factory import build_model
+from ergokedro.models.gpt_neox.modules import GPTNeoX
+from ergokedro.models.weights import weights_fingerprint
 from ergokedro.parameters import TrainingParameters
+from ergokedro.training.curves import Measurement
 from ergokedro.training.evaluation import token_nll
 from ergokedro.training.lr_schedule import learning_rate
 from ergokedro.training.stability import stability
-from ergokedro.training.trainer import (
-    Measurement,
-    accumulate,
-    train,
-    training_loss,
-)
-from small_training import CONFIG, LENGTH, PARAMS, ArrayWindows, random_windows, run
+from ergokedro.training.step import accumulate, training_loss
+from small_training import LENGTH, MODEL, PARAMS, ArrayWindows, random_windows, run
 
 
 def points(history: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -46,7 +43,7 @@ def test_the_loop_equals_a_plain_one() -> None:
     params = PARAMS.model_copy(update={"log_points": 9, "gradient_clip": 0.5, "weight_decay": 0.1})
     result = run(tokens, params)
 
-    model: Any = build_model(CONFIG, 0)
+    model: Any = build_model(MODEL, 0)
     weights = list(model.parameters())
     first = [torch.zeros_like(w) for w in weights]
     second = [torch.zeros_like(w) for w in weights]
@@ -84,7 +81,7 @@ def test_a_predictable_source_is_learned() -> None:
     xe = points(result.history, "validation_xe").value.to_numpy()
     assert xe[0] == pytest.approx(math.log(128), abs=0.1)  # 100 ids, padded
     assert xe[-1] < 0.02
-    assert result.summary["final_train_loss"] < 0.02
+    assert result.summary.final_train_loss < 0.02
 
 
 def test_the_same_run_twice_is_the_same_bit_for_bit() -> None:
@@ -93,28 +90,28 @@ def test_the_same_run_twice_is_the_same_bit_for_bit() -> None:
     a, b = (r.history[r.history.metric != "tokens_per_second"] for r in results)
     pd.testing.assert_frame_equal(a, b, check_exact=True)
     assert weights_fingerprint(results[0].model) == weights_fingerprint(results[1].model)
-    assert run(random_windows(), seed=1).summary["final_weights"] != weights_fingerprint(
+    assert run(random_windows(), seed=1).summary.final_weights != weights_fingerprint(
         results[0].model
     )
 
 
 def test_another_process_gives_the_same_weights() -> None:
-    code = "import small_training as t; print(t.run(t.random_windows()).summary['final_weights'])"
+    code = "import small_training as t; print(t.run(t.random_windows()).summary.final_weights)"
     paths = [str(path) for path in sys.path if path]
     output = subprocess.check_output(
         [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}; {code}"], text=True
     )
-    assert output.split()[-1] == run(random_windows()).summary["final_weights"]
+    assert output.split()[-1] == run(random_windows()).summary.final_weights
 
 
 def test_only_the_data_differ_between_mixtures() -> None:
     a, b = (run(random_windows(seed=seed)).summary for seed in (0, 1))
     for key in ("initial_weights", "schedule", "steps", "tokens_seen", "parameters", "epochs"):
-        assert a[key] == b[key]
-    assert a["initial_weights"] == weights_fingerprint(build_model(CONFIG, 0))
-    assert a["final_weights"] != b["final_weights"]
-    assert (a["steps"], a["tokens_seen"]) == (9, 3 * 10 * LENGTH)
-    json.dumps(a, allow_nan=False)
+        assert getattr(a, key) == getattr(b, key)
+    assert a.initial_weights == weights_fingerprint(build_model(MODEL, 0))
+    assert a.final_weights != b.final_weights
+    assert (a.steps, a.tokens_seen) == (9, 3 * 10 * LENGTH)
+    json.dumps(a.model_dump(), allow_nan=False)
 
 
 def test_train_loss_is_a_mean_over_tokens() -> None:
@@ -122,7 +119,7 @@ def test_train_loss_is_a_mean_over_tokens() -> None:
     tokens = random_windows()
     params = PARAMS.model_copy(update={"epochs": 1, "log_points": 1, "learning_rate": 1e-30})
     result = run(tokens, params)
-    nll = token_nll(build_model(CONFIG, 0), tokens, 10)
+    nll = token_nll(build_model(MODEL, 0), tokens, 10)
     by_batch = [nll[:4].mean(), nll[4:8].mean(), nll[8:].mean()]
     assert abs(np.mean(by_batch) - nll.mean()) > 1e-3
     loss = points(result.history, "train_loss").value.item()
@@ -152,7 +149,7 @@ def test_watching_does_not_change_the_training() -> None:
     plain = run(random_windows())
     often = PARAMS.model_copy(update={"log_points": 1000, "validation_points": 1000})
     watched = run(random_windows(), often, validation={"a": random_windows(3, seed=5)})
-    assert watched.summary["final_weights"] == plain.summary["final_weights"]
+    assert watched.summary.final_weights == plain.summary.final_weights
     assert len(points(watched.history, "train_loss")) == 9
 
 
@@ -166,16 +163,16 @@ def test_validation_does_not_count_as_training_time(monkeypatch: pytest.MonkeyPa
             now += 1
             return super().gather(starts)
 
-    def slow_nll(*args: Any) -> np.ndarray:
+    def slow_nll(*args: Any) -> float:
         nonlocal now
         now += 3600
-        return np.zeros(1)
+        return 0.0
 
     monkeypatch.setattr("time.perf_counter", lambda: now)
-    monkeypatch.setattr("ergokedro.training.trainer.token_nll", slow_nll)
+    monkeypatch.setattr("ergokedro.training.trainer.mean_nll", slow_nll)
     params = PARAMS.model_copy(update={"log_points": 9, "validation_points": 9})
     windows = TimedWindows(random_windows(12))
-    result = train(CONFIG, windows, params, 0, name="k1", validation={"a": random_windows(1)})
+    result = run(windows, params, validation={"a": random_windows(1)})
     assert (points(result.history, "tokens_per_second").value == 4 * LENGTH).all()
 
 
@@ -212,7 +209,7 @@ def test_threads_are_given_back(fails: bool) -> None:
     torch.set_num_threads(2)
     params = PARAMS.model_copy(update={"learning_rate": 1e30 if fails else 1e-3})
     try:
-        assert run(random_windows(), params).summary["threads"] == 1
+        assert run(random_windows(), params).summary.threads == 1
     except ErgokedroError:
         assert fails
     assert torch.get_num_threads() == 2
@@ -233,7 +230,7 @@ def test_the_device_is_asked_for_values_only_at_logging_points(
 
         monkeypatch.setattr(torch.Tensor, name, counted)
 
-    model = build_model(CONFIG, 0)
+    model = build_model(MODEL, 0)
     monkeypatch.setattr("ergokedro.training.trainer.build_model", lambda config, seed: model)
     monkeypatch.setattr("ergokedro.training.trainer.weights_fingerprint", lambda model: "")
     for name in ("item", "tolist", "numpy", "cpu", "__float__", "__bool__"):
@@ -281,7 +278,7 @@ def test_warm_up_stable_decay(floor: float) -> None:
 @pytest.mark.parametrize("micro_batch", [1, 3, 4, 7])
 def test_micro_batches_give_the_gradient_of_the_batch(micro_batch: int) -> None:
     batch = torch.from_numpy(random_windows(7))
-    whole, parts = build_model(CONFIG, 0), build_model(CONFIG, 0)
+    whole, parts = build_model(MODEL, 0), build_model(MODEL, 0)
     expected = accumulate(whole.loss, batch, 7)
     loss = accumulate(parts.loss, batch, micro_batch)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
@@ -295,7 +292,7 @@ def test_a_compiled_step_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Traced as on CUDA, where it is the default; the generated code alone is left out here."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     batch = torch.from_numpy(random_windows(4))
-    plain, compiled = build_model(CONFIG, 0), build_model(CONFIG, 0)
+    plain, compiled = build_model(MODEL, 0), build_model(MODEL, 0)
     expected = accumulate(plain.loss, batch, 3)
     loss = accumulate(training_loss(compiled, torch.device("cpu"), compiled=True), batch, 3)
     torch.testing.assert_close(loss, expected)
@@ -323,8 +320,8 @@ def test_out_of_memory_halves_the_micro_batch_and_loses_nothing(
     assert "micro-batches of 2 windows" in caplog.text
     assert sizes[:3] == [4, 2, 2]
     assert max(sizes[1:]) == 2
-    assert found.summary["steps"] == expected.summary["steps"]
-    losses = [points(each.history, "train_loss").value.to_numpy() for each in (found, expected)]
+    assert found.summary.steps == expected.summary.steps
+    losses = [points(result.history, "train_loss").value.to_numpy() for result in (found, expected)]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
     monkeypatch.setattr(GPTNeoX, "loss", lambda self, windows: limited(self, windows.repeat(3, 1)))
     with pytest.raises(ErgokedroError, match="A single window does not fit"):
@@ -392,4 +389,4 @@ def test_stability_measures() -> None:
 
 def test_a_result_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        run(random_windows()).summary = {}  # type: ignore[misc]
+        run(random_windows()).model = None  # type: ignore[misc, assignment]

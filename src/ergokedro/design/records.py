@@ -29,7 +29,7 @@ class TrainingSummary(Record):
     final_train_loss : mean over the last 2 % of steps, nats per token.
     loss_spikes, nonfinite_steps, gradient_norm_median, gradient_norm_max : see
         :func:`ergokedro.training.stability.stability`.
-    seconds : of the steps, without validation and checkpoints.
+    seconds : of the training, validation and checkpoints included.
     tokens_per_second : `tokens_seen` over `seconds`.
     """
 

@@ -1,189 +1,107 @@
-"""GPT-NeoX models from random weights: built-in configurations, seeded weights, saving.
+"""Models by the name of their architecture: built from settings, saved, loaded.
 
-The sizes are Pythia's (Biderman et al. 2023, arXiv 2304.01373) and a smaller one for the embedded
-corpus; no hub is needed for any of them.
+The built-in architectures are registered here; a plugin registers its own in the same `MODELS`.
+torch is imported when a model is built, so that settings can be checked without it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import fields
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_directory, canonical_json
-from ergokedro.models.gpt_neox import GPTNeoX, GPTNeoXConfig
-from ergokedro.models.presets import PRESETS
+from ergokedro.models.architecture import Architecture
+from ergokedro.models.gpt_neox.architecture import GPTNeoXArchitecture
+from ergokedro.models.presets import with_preset
 from ergokedro.parameters import ModelParameters
+from ergokedro.registry import Registry
 
-# Names in the parameters and in transformers' configuration.
-_OVERRIDES = {
-    "hidden_size": "hidden_size",
-    "num_layers": "num_hidden_layers",
-    "num_heads": "num_attention_heads",
-    "intermediate_size": "intermediate_size",
-    "rotary_pct": "rotary_pct",
-    "parallel_residual": "use_parallel_residual",
-    "initializer_range": "initializer_range",
-}
-# What this architecture has no settings for, in transformers' configuration.
-_FIXED: dict[str, Any] = {
-    "attention_bias": True,
-    "attention_dropout": 0.0,
-    "bos_token_id": 0,
-    "classifier_dropout": 0.0,
-    "eos_token_id": 0,
-    "hidden_act": "gelu",
-    "hidden_dropout": 0.0,
-    "tie_word_embeddings": False,
-    "use_cache": False,
-}
-# Those of them that change the function.
-_DECISIVE = {"attention_bias", "hidden_act", "model_type", "tie_word_embeddings"}
-_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
-# Pythia pads 50,277 tokens to 50,304: matrix products like multiples of 128.
+if TYPE_CHECKING:
+    from ergokedro.models.causal_lm import CausalLM
+
+MODELS: Registry[Architecture] = Registry("model.architecture")
+MODELS.register("gpt_neox", GPTNeoXArchitecture())
+
+_CONFIG_FILE = "config.json"
+# Pythia pads 50,277 tokens to 50,304: matrix products are faster with multiples of 128.
 _VOCABULARY_MULTIPLE = 128
+# torch's default generator is shared by the threads in which runs are trained side by side.
+_generator_lock = threading.Lock()
 
 
-def model_config(params: ModelParameters, vocab_size: int) -> GPTNeoXConfig:
-    """The shape of a preset with its overrides.
+def model_config(params: ModelParameters, vocab_size: int) -> dict[str, Any]:
+    """What a model is built from: the content of its config.json.
 
     Parameters
     ----------
-    vocab_size : ids that the tokenizer gives; padded up to a multiple of 128.
+    vocab_size : number of token ids; padded up to a multiple of 128.
 
     Raises
     ------
     ErgokedroError
-        If the settings do not fit together.
+        If there is no such architecture or preset, or the settings do not fit together.
     """
-    settings = dict(PRESETS[params.preset])
-    for ours, theirs in _OVERRIDES.items():
-        if (value := getattr(params, ours)) is not None:
-            settings[theirs] = value
-    settings.setdefault("intermediate_size", 4 * settings["hidden_size"])
-    _check_heads(settings)
     padded = -(-vocab_size // _VOCABULARY_MULTIPLE) * _VOCABULARY_MULTIPLE
-    return GPTNeoXConfig(vocab_size=padded, **settings)
+    config = MODELS[params.architecture].config(with_preset(params), padded)
+    return {**config, "model_type": params.architecture}
 
 
-def _check_heads(settings: dict[str, Any]) -> None:
-    width, heads = settings["hidden_size"], settings["num_attention_heads"]
-    if width % heads:
-        raise ErgokedroError(
-            f"model.hidden_size = {width} is not a multiple of model.num_heads = {heads}."
-        )
-    rotary = int(width // heads * settings["rotary_pct"])
-    if rotary % 2 or rotary == 0:
-        raise ErgokedroError(
-            f"model.rotary_pct = {settings['rotary_pct']} turns {rotary} of the {width // heads} "
-            "dimensions of a head; it must be an even number above 0."
-        )
+def build_model(config: dict[str, Any], seed: int) -> CausalLM:
+    """A model whose weights depend on `config` and `seed` alone.
+
+    torch's default generator is in the same state afterwards as before.
+
+    Parameters
+    ----------
+    config : of :func:`model_config`.
+    """
+    with _seeded(seed):
+        return MODELS[config["model_type"]].build(config)
 
 
-def build_model(config: GPTNeoXConfig, seed: int) -> GPTNeoX:
-    """A model whose weights depend on `config` and `seed` alone; torch's own seed is untouched."""
-    with torch.device("meta"):  # without the weights that torch would draw only to be replaced
-        model = GPTNeoX(config)
-    model = model.to_empty(device="cpu")
-    model.initialize(torch.Generator().manual_seed(seed))
-    return model
+def multiplied_weights(config: dict[str, Any]) -> int:
+    """:attr:`CausalLM.multiplied_weights` of the model of `config`."""
+    with _seeded(0):
+        return MODELS[config["model_type"]].skeleton(config).multiplied_weights
 
 
-def n_parameters(model: torch.nn.Module) -> int:
-    """Number of trainable weights, embeddings included."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed torch's default generator for the block, and restore its state afterwards."""
+    import torch
+
+    with _generator_lock, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
-def weights_fingerprint(model: torch.nn.Module) -> str:
-    """SHA-256 of all weights, with their names, in the order of the state dictionary."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def save_model(path: Path, model: GPTNeoX) -> None:
-    """Write a directory that transformers loads: config.json and safetensors."""
+def save_model(path: Path, model: CausalLM) -> None:
+    """Write a directory of config.json and weights, atomically; transformers' own file names."""
     with atomic_directory(Path(path)) as work:
-        save_pretrained(work, model)
+        (work / _CONFIG_FILE).write_bytes(canonical_json(model.config))
+        MODELS[model.config["model_type"]].save_weights(work, model)
 
 
-def save_pretrained(directory: Path, model: GPTNeoX) -> None:
-    """Write transformers' files into a directory."""
-    (directory / _CONFIG).write_bytes(canonical_json(transformers_config(model.config)))
-    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, directory / _WEIGHTS, metadata={"format": "pt"})
-
-
-def load_model(path: Path) -> GPTNeoX:
-    """Read a directory of transformers' files, such as :func:`save_model` or a Pythia hub copy.
+def load_model(path: Path) -> CausalLM:
+    """Read a directory that :func:`save_model` wrote, or one of transformers such as Pythia's.
 
     Raises
     ------
     ErgokedroError
-        If there is none, or it holds no GPT-NeoX of this kind.
+        If there is no model, or its architecture is unknown.
     """
     try:
-        config = _read_config(json.loads((Path(path) / _CONFIG).read_bytes()))
-        weights = load_file(Path(path) / _WEIGHTS)
-        names = {"embed_out.weight": "lm_head.weight"}  # before transformers 5
-        weights = {names.get(name, name): weights[name] for name in weights}
-        with torch.device("meta"):
-            model = GPTNeoX(config)
-        wanted = model.state_dict()
-        # Copies on the hub hold masks and frequencies, too, which are no weights.
-        model.load_state_dict({n: weights[n].float() for n in wanted}, strict=True, assign=True)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        config = json.loads((Path(path) / _CONFIG_FILE).read_bytes())
+        with _seeded(0):
+            return MODELS[config["model_type"]].load(Path(path), config)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         raise ErgokedroError(
-            f"{path} holds no model ({error}); run `kedro run --pipelines training`."
+            f"{path} holds no readable model ({error}); run `kedro run --pipelines training`."
         ) from error
-    model.gpt_neox.reset_rotary()
-    return model
-
-
-def transformers_config(config: GPTNeoXConfig) -> dict[str, Any]:
-    """`config.json` as transformers' GPTNeoXConfig reads it."""
-    own = {field.name: getattr(config, field.name) for field in fields(config)}
-    rope = {
-        "rope_type": "default",
-        "rope_theta": own.pop("rotary_emb_base"),
-        "partial_rotary_factor": own.pop("rotary_pct"),
-    }
-    return {
-        **own,
-        "architectures": ["GPTNeoXForCausalLM"],
-        "model_type": "gpt_neox",
-        "rope_parameters": rope,
-        "dtype": "float32",
-        **_FIXED,
-    }
-
-
-def _read_config(raw: dict[str, Any]) -> GPTNeoXConfig:
-    """The other way round; also of `config.json` files from before transformers 5.
-
-    Raises
-    ------
-    ValueError
-        If the file describes what this model is not.
-    """
-    rope = raw.get("rope_parameters") or {}
-    own = {field.name: raw[field.name] for field in fields(GPTNeoXConfig) if field.name in raw}
-    own["rotary_pct"] = rope.get("partial_rotary_factor", raw.get("rotary_pct", 0.25))
-    own["rotary_emb_base"] = rope.get("rope_theta", raw.get("rotary_emb_base", 10_000))
-    other = [
-        f"{key} = {raw[key]!r}"
-        for key, value in {**_FIXED, "model_type": "gpt_neox"}.items()
-        if key in _DECISIVE and raw.get(key, value) != value
-    ]
-    if other or rope.get("rope_type", "default") != "default":
-        raise ValueError(f"not supported: {', '.join(other) or rope}")
-    return GPTNeoXConfig(**own)

@@ -21,6 +21,7 @@ from ergokedro.analysis.controls import read_settings
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import EXPERIMENT_NAME, Parameters, validate_parameters
 from ergokedro.registry import load_plugins
+from ergokedro.training.names import check_names
 
 _current: ConfigLoader | None = None
 
@@ -147,4 +148,5 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
     """
     load_plugins(str(raw.get("plugins") or ""))
     parameters = validate_parameters(raw)
+    check_names(parameters.model, parameters.training)
     return parameters.model_copy(update={"controls": read_settings(parameters.controls)})

@@ -17,6 +17,7 @@ from kedro.pipeline.node import Node
 
 from ergokedro.design.records import RunSummary
 from ergokedro.errors import ErgokedroError
+from ergokedro.files import flatten
 from ergokedro.remote import RemoteCopy, is_remote
 from ergokedro.runtime import tracking
 
@@ -64,7 +65,7 @@ class ProjectHooks:
         self._tracker.start(
             f"{experiment}: {'+'.join(names)}",
             {
-                **tracking.flatten({**parameters, "experiment": experiment}),
+                **flatten({**parameters, "experiment": experiment}),
                 "env": run_params["env"],
                 "git_commit": commit,
             },

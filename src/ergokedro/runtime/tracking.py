@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    from ergokedro.training.trainer import Measurement
+    from ergokedro.training.curves import Measurement
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -245,14 +245,3 @@ def git_commit(project: Path) -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit.decode().strip() + ("+changes" if status.strip() else "")
-
-
-def flatten(params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{'a': {'b': 1}} becomes {'a.b': 1}."""
-    flat: dict[str, Any] = {}
-    for key, value in params.items():
-        if isinstance(value, dict):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat

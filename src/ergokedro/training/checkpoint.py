@@ -1,20 +1,16 @@
-"""Checkpoints of a training run, each one file, from which the run goes on to the same end.
+"""Checkpoints of a training run, one file each, from which the run resumes to the same result.
 
 A file holds tensors in safetensors' format and everything else as JSON in its header, so that
-reading one runs no code. Its name appears in one rename, when all of it is on disk. The schedule
-of the learning rate and the order of the data are functions of the step, and nothing in the loop
-draws random numbers, so model, optimizer, step and the curves so far are the whole state.
+reading it runs no code. It appears under its name in one rename, when all of it is on disk.
 """
 
 from __future__ import annotations
 
-import ast
 import json
 import logging
 import shutil
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +22,15 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ergokedro.errors import ErgokedroError
-from ergokedro.files import atomic_file, canonical_json, fingerprint
-from ergokedro.parameters import MACHINE_SETTINGS, CheckpointParameters, TrainingParameters
+from ergokedro.files import atomic_file, canonical_json, fingerprint, flatten
+from ergokedro.models.weights import file_tensors
+from ergokedro.parameters import CheckpointParameters
 
 log = logging.getLogger(__name__)
 
-# Other versions of these libraries and modules may give other bits.
-_LIBRARIES = ("numpy", "torch")
-# All that computes, relative to the package: a change of it gives a run another identity.
-_COMPUTES = ("models/*.py", "training/*.py", "design/training_windows.py")
-# By default: at least so many seconds between checkpoints, which take this share of the time.
+# By default: at least 10 s apart, and at most 2 % of the time.
 _PAUSE, _SHARE = 10.0, 0.02
-_HEADER = "ergokedro"  # one key: safetensors writes several in an order that varies
+_HEADER = "ergokedro"  # the only metadata key: safetensors writes several in a varying order
 
 
 @dataclass(frozen=True)
@@ -46,10 +39,11 @@ class Checkpoint:
 
     Attributes
     ----------
-    step : optimizer steps done.
-    tensors : `model.<name>` as in the model's state dictionary, `optimizer.<index>.<name>` as in
-        the optimizer's (not in the last checkpoint of a run), and the loop's own; on the CPU.
-    state : the loop's other values, JSON-able.
+    step : number of optimizer steps made.
+    tensors : on the CPU: `model.<name>` as in the model's state dictionary,
+        `optimizer.<number>.<parameter>.<name>` as in the optimizers' (not in the last checkpoint of
+        a run), and the losses, gradient norms and batch sizes of all steps.
+    state : all other values, JSON-able.
     """
 
     step: int
@@ -57,70 +51,18 @@ class Checkpoint:
     state: dict[str, Any]
 
 
-def run_identity(
-    manifest: str, seed: int, model: dict[str, Any], training: TrainingParameters, validation: str
-) -> dict[str, Any]:
-    """All that decides what a run ends in: runs of equal identity may share checkpoints.
-
-    Parameters
-    ----------
-    manifest : fingerprint of the manifest, and so of store and tokenizer.
-    model : the resolved configuration of the model.
-    validation : fingerprint of the windows that the curves are measured on.
-    """
-    return {
-        "manifest": manifest,
-        "seed": seed,
-        "model": model,
-        "training": training.model_dump(mode="json", exclude=MACHINE_SETTINGS),
-        "validation": validation,
-        "versions": versions(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Versions of the libraries that compute, and a fingerprint of the project's code that does.
-
-    The code counts, not its version: who repairs the loop must not find the old results again.
-    """
-    package = Path(__file__).parents[1]
-    files = sorted(file for pattern in _COMPUTES for file in package.glob(pattern))
-    sources = {file.relative_to(package).as_posix(): file.read_text("utf-8") for file in files}
-    return {"code": code_fingerprint(sources), **{n: version(n) for n in _LIBRARIES}}
-
-
-def code_fingerprint(sources: dict[str, str]) -> str:
-    """Hash of Python modules' syntax trees: comments, docstrings and layout do not count.
-
-    Parameters
-    ----------
-    sources : file name -> source code.
-    """
-    digest = xxhash.xxh3_64()
-    for name, source in sources.items():
-        tree = ast.parse(source)
-        for node in ast.walk(tree):
-            if isinstance(node, _HAVE_DOCSTRINGS) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
-    return digest.hexdigest()
-
-
-_HAVE_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-
-
 class Checkpoints:
     """The checkpoints of one run, in `folder/<fingerprint of its identity>/`.
 
-    Those of other identities in `folder` are left alone until this run is finished, so a command
-    that was typed by mistake costs nobody his work.
+    Checkpoints of other identities in `folder` are kept until this run is finished, so that a
+    command typed by mistake deletes nothing.
 
     Parameters
     ----------
     name : of the run, for messages.
-    identity : of :func:`run_identity`.
+    identity : of :func:`ergokedro.training.identity.run_identity`.
     params : when to save, and what to keep.
-    repeat : forget the run if it is finished.
+    repeat : delete the checkpoints of the run if it is finished.
     """
 
     def __init__(
@@ -132,14 +74,14 @@ class Checkpoints:
         repeat: bool = False,
     ):
         self._name = name
-        self._identity = json.loads(canonical_json(identity))  # as it will be read
+        self._identity = json.loads(canonical_json(identity))  # as it is read back
         self._params = params
         self._repeat = repeat
         self._own = Path(folder) / fingerprint(identity)[:16]
         self._saved, self._pause = time.monotonic(), _PAUSE
 
     def due(self, step: int, steps: int) -> bool:
-        """Is one to be saved after `step` of `steps` steps?"""
+        """Whether to save a checkpoint after `step` of `steps` steps."""
         if step == steps or (self._params.log_spaced and _is_power_of_two(step)):
             return True
         every = self._params.every
@@ -148,37 +90,39 @@ class Checkpoints:
         return step % max(1, round(every if every >= 1 else every * steps)) == 0
 
     def start_over(self, steps: int) -> None:
-        """Forget the run of `steps` steps, once, if it is finished and is to be repeated."""
+        """Delete the run of `steps` steps, once, if it is finished and shall be repeated."""
         if self._repeat and self.finished(steps):
             shutil.rmtree(self._own)
         self._repeat = False
 
     def finished(self, steps: int) -> bool:
-        """Is there the last checkpoint of a run of `steps` steps?"""
+        """Whether the last checkpoint of a run of `steps` steps exists."""
         return self._file(steps).exists()
 
     def latest(self, steps: int) -> Checkpoint | None:
-        """Where to go on in a run of `steps` steps, or None: from the start."""
+        """The checkpoint from which a run of `steps` steps resumes, or None if there is none."""
         self.start_over(steps)
         for file in reversed(self._files()):
             try:
-                found = self._read(file)
+                return self._read(file)
             except ErgokedroError as error:
                 log.warning("%s: ignored %s", self._name, error)
-                continue
-            if found.step == steps:
-                log.info(
-                    "%s is finished already and is not run again (training.repeat=true would)",
-                    self._name,
-                )
-            else:
-                log.info("%s goes on after step %s of %s", self._name, found.step, steps)
-            return found
-        self._report_others()
         return None
 
+    def announce(self, latest: Checkpoint | None, steps: int) -> None:
+        """Log where a run starts that resumes from `latest`."""
+        if latest is None:
+            self._report_others()
+        elif latest.step == steps:
+            log.info(
+                "%s is finished already and is not trained again (training.repeat=true would)",
+                self._name,
+            )
+        else:
+            log.info("%s resumes from step %d of %d", self._name, latest.step, steps)
+
     def save(self, checkpoint: Checkpoint, steps: int) -> None:
-        """Write a checkpoint, then delete what need not be kept."""
+        """Write a checkpoint, then delete those that need not be kept."""
         start = time.monotonic()
         header = {**checkpoint.state, "step": checkpoint.step, "identity": self._identity}
         write_checkpoint(self._file(checkpoint.step), checkpoint.tensors, header)
@@ -202,26 +146,26 @@ class Checkpoints:
     def _read(self, file: Path) -> Checkpoint:
         checkpoint = read_checkpoint(file)
         if difference := _difference(checkpoint.state["identity"], self._identity):
-            raise ErgokedroError(f"{file}, which is of another run: {difference}")
+            raise ErgokedroError(f"{file}, which belongs to another run: {difference}")
         return checkpoint
 
     def _others(self) -> list[Path]:
         return [path for path in self._own.parent.glob("*/") if path != self._own]
 
     def _report_others(self) -> None:
-        """One line on checkpoints that are there and of no use."""
+        """Log one line about checkpoints of other identities, if there are any."""
         for folder in self._others():
             for file in sorted(folder.glob("step-*.safetensors"))[-1:]:
                 try:
-                    there = read_checkpoint(file).state["identity"]
+                    other = read_checkpoint(file).state["identity"]
                 except ErgokedroError:
                     continue
                 log.info(
-                    "%s starts anew: the checkpoint in %s is of another run (%s). It stays until "
-                    "this run is finished; --params experiment=NAME keeps both",
+                    "%s starts from step 0: the checkpoint in %s belongs to another run (%s). It "
+                    "is kept until this run is finished; --params experiment=NAME keeps both",
                     self._name,
                     folder,
-                    _difference(there, self._identity),
+                    _difference(other, self._identity),
                 )
                 return
 
@@ -240,44 +184,64 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises
     ------
     ErgokedroError
-        If it is damaged, or none of ours.
+        If it is damaged, or not a checkpoint.
     """
     try:
         with safe_open(path, framework="pt") as file:
             content = json.loads(file.metadata()[_HEADER])
-            # Cloned, since the file is mapped at an alignment that slows arithmetic.
+            # Cloned, since the file is mapped with an alignment that slows arithmetic down.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         if content["checksum"] != _checksum(tensors, content["header"]):
             raise ValueError("its checksum differs")
         header = json.loads(content["header"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ErgokedroError(f"{path}, which is no readable checkpoint: {error}") from error
+        raise ErgokedroError(f"{path}, which is not a readable checkpoint: {error}") from error
     return Checkpoint(header.pop("step"), tensors, header)
 
 
-def capture(model: nn.Module, optimizers: list[Optimizer]) -> dict[str, torch.Tensor]:
-    """The tensors of all, on the CPU; not copied if they are there already."""
+def capture(
+    model: nn.Module, optimizers: list[Optimizer]
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors of model and optimizers, on the CPU, and the numbers that optimizers hold.
+
+    Tensors are copied only if they are on another device.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    numbers: dict[str, Any] = {}
     for which, optimizer in enumerate(optimizers):
-        for index, values in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{which}.{index}.{key}": t for key, t in values.items()}
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        content = optimizer.state_dict()
+        for index, values in content["state"].items():
+            for key, value in values.items():
+                kept = tensors if isinstance(value, torch.Tensor) else numbers
+                kept[f"optimizer.{which}.{index}.{key}"] = value
+        numbers[f"groups.{which}"] = [_numbers(group) for group in content["param_groups"]]
+    return file_tensors(tensors), numbers
 
 
 def restore(
-    tensors: dict[str, torch.Tensor], model: nn.Module, optimizers: list[Optimizer]
+    tensors: dict[str, torch.Tensor],
+    numbers: dict[str, Any],
+    model: nn.Module,
+    optimizers: list[Optimizer],
 ) -> None:
-    """The opposite of :func:`capture`; the optimizers' groups stay as they were made."""
+    """The inverse of :func:`capture`."""
     weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
     model.load_state_dict(weights)
     for which, optimizer in enumerate(optimizers):
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in tensors.items():
+        state: dict[int, dict[str, Any]] = {}
+        for name, value in (tensors | numbers).items():
             if name.startswith(f"optimizer.{which}."):
-                index, key = name.split(".")[2:]
-                state.setdefault(int(index), {})[key] = tensor
+                index, key = name.split(".", 3)[2:]
+                state.setdefault(int(index), {})[key] = value
         groups = optimizer.state_dict()["param_groups"]
+        for group, saved in zip(groups, numbers[f"groups.{which}"], strict=True):
+            group.update(saved)
         optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _numbers(group: dict[str, Any]) -> dict[str, Any]:
+    """What an optimizer may count or adapt in a parameter group."""
+    return {key: value for key, value in group.items() if isinstance(value, int | float)}
 
 
 def _checksum(tensors: dict[str, torch.Tensor], text: str) -> str:
@@ -289,22 +253,14 @@ def _checksum(tensors: dict[str, torch.Tensor], text: str) -> str:
     return digest.hexdigest()
 
 
-def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
-    """What differs between two identities, such as 'seed 0 there, 1 here'."""
-    theirs, ours = _flatten(there), _flatten(here)
+def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    """What differs between two identities, such as 'seed is 0 there and 1 here'."""
+    theirs, ours = flatten(theirs), flatten(ours)
     return "; ".join(
-        f"{key} {theirs.get(key)} there, {ours.get(key)} here"
+        f"{key} is {theirs.get(key)} there and {ours.get(key)} here"
         for key in sorted(theirs.keys() | ours.keys())
         if theirs.get(key) != ours.get(key)
     )
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        nested = isinstance(value, dict)
-        flat |= _flatten(value, f"{prefix}{key}.") if nested else {prefix + key: value}
-    return flat
 
 
 def _step(file: Path) -> int:

@@ -1,4 +1,4 @@
-"""What a sweep will cost, before it starts: tokens, time, memory and disk, from a short probe."""
+"""What a sweep will cost, before it starts: tokens, time, memory and disk, by a short probe."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
 import torch
 
 from ergokedro.design.mixture import Manifest
-from ergokedro.models.factory import build_model, model_config
-from ergokedro.models.gpt_neox import GPTNeoXConfig
+from ergokedro.models.factory import build_model, model_config, multiplied_weights
+from ergokedro.models.weights import n_parameters
 from ergokedro.parameters import Parameters, TrainingParameters
 from ergokedro.training.device import Machine, choose_machine, cpu_threads, keep_freed_memory
-from ergokedro.training.optimizers import make_optimizers, update
-from ergokedro.training.trainer import accumulate
+from ergokedro.training.optimizers import OPTIMIZERS
+from ergokedro.training.step import accumulate, update
 
 _PROBE_SECONDS = 1.0
 _FLOAT = 4  # bytes
@@ -25,16 +26,23 @@ _FLOAT = 4  # bytes
 
 @dataclass(frozen=True)
 class Plan:
-    """Runs that are to be trained, and with what."""
+    """Runs that shall be trained, and with what.
+
+    Attributes
+    ----------
+    model : of :func:`ergokedro.models.factory.model_config`.
+    vocab_size : number of token ids that occur in windows.
+    """
 
     manifests: list[Manifest]
-    config: GPTNeoXConfig
+    model: dict[str, Any]
+    vocab_size: int
     training: TrainingParameters
     machine: Machine
 
     @property
     def tokens(self) -> int:
-        """Tokens that all runs together see."""
+        """Number of tokens that all runs together see."""
         return sum(self.seen(manifest) for manifest in self.manifests)
 
     def describe(self) -> str:
@@ -42,12 +50,12 @@ class Plan:
         runs = "1 run" if len(self.manifests) == 1 else f"{len(self.manifests)} runs"
         return (
             f"Plan: {runs} over {self.tokens / 1e6:,.1f} M tokens, about {self._left} of training "
-            f"here (a short probe gave {self._probe.rate:,.0f} tokens/s a run); finished runs are "
-            "not repeated"
+            f"here (a short probe gave {self._probe.rate:,.0f} tokens/s per run); finished runs "
+            "are not repeated"
         )
 
     def table(self) -> str:
-        """The runs, a line each, and what all of them take."""
+        """One line per run, and what all of them need."""
         lines = [f"{'run':24s} {'K':>2s} {'tokens seen':>14s} {'steps':>9s}"]
         for manifest in self.manifests:
             seen = self.seen(manifest)
@@ -55,7 +63,7 @@ class Plan:
             steps = epoch * self.training.epochs * manifest.repeats
             lines.append(f"{manifest.run:24s} {manifest.k:2d} {seen:14,d} {steps:9,d}")
         weights = self._probe.parameters
-        # Kept: the model, and checkpoints with the optimizers' state while a run goes on.
+        # On disk: models, last checkpoints, and the optimizers' state of runs under way.
         disk = len(self.manifests) * _FLOAT * weights * 2
         disk += self.machine.parallel_runs * 3 * _FLOAT * weights
         at_once = max(1, min(self.machine.parallel_runs, len(self.manifests)))
@@ -66,13 +74,13 @@ class Plan:
             f"Memory: about {at_once * self._probe.memory / 1e9:.2f} GB for training",
             f"Disk: about {disk / 1e9:.2f} GB for models and checkpoints",
             f"Time: about {self._left} of training for {self.tokens:,} tokens at "
-            f"{self._probe.rate:,.0f} tokens/s a run, measured just now beside whatever else "
-            "runs here, less what is finished already; evaluation comes on top",
+            f"{self._probe.rate:,.0f} tokens/s per run, measured just now beside whatever else "
+            "runs here; less for what is finished already, more for evaluation",
         ]
         return "\n".join(lines)
 
     def seen(self, manifest: Manifest) -> int:
-        """Tokens that its run trains on, over all epochs."""
+        """Number of tokens that a manifest's run trains on, over all epochs."""
         return manifest.total_tokens * manifest.repeats * self.training.epochs
 
     @property
@@ -84,7 +92,7 @@ class Plan:
     @cached_property
     def _probe(self) -> Probe:
         length = self.manifests[0].window_length
-        return probe(self.config, self.training, self.machine, length)
+        return probe(self.model, self.vocab_size, self.training, self.machine, length)
 
 
 def make_plan(manifests: list[Manifest], params: Parameters, vocab_size: int) -> Plan:
@@ -94,16 +102,22 @@ def make_plan(manifests: list[Manifest], params: Parameters, vocab_size: int) ->
     ----------
     vocab_size : of the tokenizer.
     """
-    config = model_config(params.model, vocab_size)
-    tokens = params.training.batch_size * params.mixture.window_length
-    weights = config.multiplied_weights
-    machine = choose_machine(params.training, weights, tokens, len(manifests))
-    return Plan(manifests, config, params.training, machine)
+    model, training = model_config(params.model, vocab_size), params.training
+    tokens = training.batch_size * params.mixture.window_length
+    machine = choose_machine(training, multiplied_weights(model), tokens, len(manifests))
+    return Plan(manifests, model, vocab_size, training, machine)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What some training steps took: tokens a second, bytes of memory, weights."""
+    """What some training steps took.
+
+    Attributes
+    ----------
+    rate : tokens per second.
+    memory : bytes.
+    parameters : of the model.
+    """
 
     rate: float
     memory: float
@@ -111,17 +125,21 @@ class Probe:
 
 
 def probe(
-    config: GPTNeoXConfig, training: TrainingParameters, machine: Machine, window_length: int
+    config: dict[str, Any],
+    vocab_size: int,
+    training: TrainingParameters,
+    machine: Machine,
+    window_length: int,
 ) -> Probe:
     """Make real training steps on random windows for about a second."""
     keep_freed_memory()
     before = _peak_memory(machine.device)
     with cpu_threads(machine.threads):
         model = build_model(config, 0).to(machine.device)
-        optimizers = make_optimizers(model, training)
+        optimizers = OPTIMIZERS[training.optimizer](model, training)
         shape = (training.batch_size, window_length)
         generator = torch.Generator().manual_seed(0)
-        windows = torch.randint(config.vocab_size, shape, generator=generator).to(machine.device)
+        windows = torch.randint(vocab_size, shape, generator=generator).to(machine.device)
         start, steps = 0.0, -2  # the first two are warm-up
         while steps < 1 or time.perf_counter() - start < _PROBE_SECONDS:
             if steps == 0:
@@ -132,14 +150,14 @@ def probe(
                 torch.cuda.synchronize()
             steps += 1
         rate = steps * windows.numel() / (time.perf_counter() - start)
-    weights = sum(parameter.numel() for parameter in model.parameters())
-    # A process that was larger before tells nothing; four floats a weight are needed in any case.
+    weights = n_parameters(model)
+    # A process that was larger before tells nothing; four floats per weight are needed anyway.
     memory = max(_peak_memory(machine.device) - before, 4 * _FLOAT * weights)
     return Probe(rate, memory, weights)
 
 
 def _peak_memory(device: torch.device) -> float:
-    """Bytes: of the device, or of the process on the CPU."""
+    """Peak memory in bytes: of the device, or of the process on the CPU."""
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
     unit = 1 if sys.platform == "darwin" else 1024

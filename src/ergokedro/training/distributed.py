@@ -1,33 +1,53 @@
-"""Who trains a run: one process, or several of which each takes some rows of every batch."""
+"""The processes that train a run: one, or several that each take some rows of every batch."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from multiprocessing.synchronize import Event
-from typing import Any
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.distributed as dist
 
 from ergokedro.progress import ProgressBar, Stopped, progress_bar
 
-Message = tuple[str, Any]
+
+class Workers(Protocol):
+    """What the training loop asks of the processes that share its work, this one among them."""
+
+    @property
+    def size(self) -> int:
+        """Number of processes."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process logs, validates and saves; exactly one does."""
+
+    def rows(self, batch: torch.Tensor) -> torch.Tensor:
+        """The rows of a batch that this process computes."""
+
+    def sum_up(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
+        """Replace gradients by their sums over all processes; give the sum of `loss`, a scalar."""
+
+    def progress_bar(
+        self, description: str, total: float, unit: str, done: float = 0
+    ) -> AbstractContextManager[ProgressBar]:
+        """As :func:`ergokedro.progress.progress_bar`."""
 
 
-class Alone:
-    """One process, which has the whole batch."""
+class SingleProcess:
+    """One process, which computes the whole batch."""
 
     size = 1
-    leads = True  # logs, validates and saves
+    leads = True
 
-    def part(self, batch: torch.Tensor) -> torch.Tensor:
-        """The rows of a batch that are this process's."""
+    def rows(self, batch: torch.Tensor) -> torch.Tensor:
+        """All rows."""
         return batch
 
-    def add_up(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
-        """Make gradients and loss those of the whole batch; gives the loss, a scalar."""
+    def sum_up(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
+        """Nothing to sum up."""
         return loss
 
     def progress_bar(
@@ -37,32 +57,48 @@ class Alone:
         return progress_bar(description, total=total, unit=unit, done=done)
 
 
-class Rank(Alone):
-    """One of several processes, in an initialised process group.
+@dataclass(frozen=True)
+class Began:
+    """Message of a process group: its work begins."""
 
-    All start from the same weights and make the same step with the same gradients, so that no
-    weights need be exchanged. Only the first leads.
+    total: float
+    unit: str
+    done: float
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """Message of a process group: `amount` units of work are done."""
+
+    amount: float
+    fields: dict[str, str]
+
+
+class ProcessGroup:
+    """One process of an initialised torch process group.
+
+    All processes start from the same weights and make the same step with the same gradients, so
+    that no weights need be exchanged. The first one leads.
 
     Parameters
     ----------
-    tell : sends a message to the process that waits for the result.
-    stop : set by that process to end the training.
+    send : sends a message to the process that waits for the result.
+    is_cancelled : whether the run was cancelled; asked in the leading process only.
     """
 
-    def __init__(self, tell: Callable[[Message], None], stop: Event):
+    def __init__(self, send: Callable[[Began | Advanced], None], is_cancelled: Callable[[], bool]):
         self._rank, self.size = dist.get_rank(), dist.get_world_size()
         self.leads = self._rank == 0
-        self._tell, self._stop = tell, stop
-        self._parent = os.getppid()
-        # For the word that tells all to stop: on the CPU, so that no step waits for a GPU.
+        self._send, self._is_cancelled = send, is_cancelled
+        # For the agreement to stop: on the CPU, so that no step waits for a GPU.
         self._control = dist.new_group(backend="gloo")
 
-    def part(self, batch: torch.Tensor) -> torch.Tensor:
-        """Every so many-th row, so that uneven batches are spread evenly."""
+    def rows(self, batch: torch.Tensor) -> torch.Tensor:
+        """Every `size`-th row, so that uneven batches are spread evenly."""
         return batch[self._rank :: self.size]
 
-    def add_up(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
-        """One sum over all processes: of every gradient, and of the loss."""
+    def sum_up(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
+        """One all-reduce over every gradient and the loss."""
         weights = list(model.parameters())
         parts = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
         flat = torch.cat([loss.reshape(1), *(part.reshape(-1) for part in parts)])
@@ -76,18 +112,37 @@ class Rank(Alone):
     def progress_bar(
         self, description: str, total: float, unit: str, done: float = 0
     ) -> Iterator[ProgressBar]:
-        """Progress that is shown by the process that waits."""
+        """Progress that the waiting process shows."""
         if self.leads:
-            self._tell(("begin", {"total": total, "unit": unit, "done": done}))
-        yield self
+            self._send(Began(total, unit, done))
+        yield _SharedProgress(self)
 
-    def update(self, amount: float, **fields: str) -> None:
-        """Tell of progress; all processes stop at the same step, or none."""
+    def report(self, amount: float, fields: dict[str, str]) -> None:
+        """Tell the waiting process of progress."""
         if self.leads:
-            self._tell(("update", (amount, fields)))
-        if os.getppid() != self._parent:  # nobody waits any more
-            os._exit(1)
-        stop = torch.tensor(float(self.leads and self._stop.is_set()))
+            self._send(Advanced(amount, fields))
+
+    def stop_if_cancelled(self) -> None:
+        """Stop all processes after the same step.
+
+        Raises
+        ------
+        Stopped
+            In every process, if the run was cancelled.
+        """
+        stop = torch.tensor(float(self.leads and self._is_cancelled()))
         dist.all_reduce(stop, group=self._control)
         if stop:
             raise Stopped
+
+
+class _SharedProgress:
+    """The progress bar of a process group."""
+
+    def __init__(self, group: ProcessGroup):
+        self._group = group
+
+    def update(self, amount: float, **fields: str) -> None:
+        """Report progress; raises Stopped in every process if the run was cancelled."""
+        self._group.report(amount, fields)
+        self._group.stop_if_cancelled()

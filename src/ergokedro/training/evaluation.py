@@ -1,4 +1,4 @@
-"""Per-token negative log-likelihood of held-out windows."""
+"""Negative log-likelihood (NLL) per token of held-out windows."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ import pandas as pd
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ergokedro.design.records import RunSummary
-from ergokedro.errors import ErgokedroError
-from ergokedro.models.factory import weights_fingerprint
-from ergokedro.models.gpt_neox import GPTNeoX
+from ergokedro.models.causal_lm import CausalLM
 
 
-def token_nll(model: GPTNeoX, tokens: np.ndarray, batch_size: int) -> np.ndarray:
+def token_nll(model: CausalLM, tokens: np.ndarray, batch_size: int) -> np.ndarray:
     """NLL of tokens 2..W of every window given the tokens before.
 
     Parameters
     ----------
     tokens : integers (n, W).
-    batch_size : windows in a forward pass.
+    batch_size : windows per forward pass.
 
     Returns
     -------
@@ -31,8 +28,13 @@ def token_nll(model: GPTNeoX, tokens: np.ndarray, batch_size: int) -> np.ndarray
     return np.concatenate([_batch_nll(model, batch) for batch in batches])
 
 
-def _batch_nll(model: GPTNeoX, tokens: np.ndarray) -> np.ndarray:
-    # In float32 on every device: bfloat16 logits have three digits, too few to measure with.
+def mean_nll(model: CausalLM, tokens: np.ndarray, batch_size: int) -> float:
+    """Mean of :func:`token_nll` over all tokens, nats per token; summed in float64."""
+    return float(token_nll(model, tokens, batch_size).mean(dtype=np.float64))
+
+
+def _batch_nll(model: CausalLM, tokens: np.ndarray) -> np.ndarray:
+    # In float32 on every device: bfloat16 logits have three digits, too few for a measurement.
     device = next(model.parameters()).device
     with torch.inference_mode():
         batch = torch.from_numpy(tokens.astype(np.int64)).to(device)
@@ -40,20 +42,20 @@ def _batch_nll(model: GPTNeoX, tokens: np.ndarray) -> np.ndarray:
 
 
 def evaluate(
-    model: GPTNeoX,
+    model: CausalLM,
     tokens: np.ndarray,
     windows: pd.DataFrame,
     window_length: int,
     batch_size: int,
     on_windows: Callable[[int], None] = lambda n: None,
 ) -> dict[str, np.ndarray]:
-    """NLL of all evaluation windows, by split; holds one batch of tokens at a time.
+    """NLL of all evaluation windows, by split; holds one batch of tokens in memory at a time.
 
     Parameters
     ----------
     tokens : uint16 (n_tokens,), the store's tokens.
     windows : the evaluation windows; columns split and start.
-    on_windows : called with the number of windows done after each batch.
+    on_windows : called after each batch with its number of windows.
 
     Returns
     -------
@@ -72,9 +74,9 @@ def evaluate(
 
 
 def pick_windows(
-    tokens: np.ndarray, windows: pd.DataFrame, window_length: int, most: int
+    tokens: np.ndarray, windows: pd.DataFrame, window_length: int, limit: int
 ) -> dict[str, np.ndarray]:
-    """Up to `most` windows of every component, spread evenly over `windows`.
+    """Up to `limit` windows of every component, spread evenly over `windows`.
 
     Returns
     -------
@@ -83,22 +85,6 @@ def pick_windows(
     view = sliding_window_view(tokens, window_length)
     picked = {}
     for component, starts in windows.groupby("component", sort=False).start:
-        places = np.linspace(0, len(starts) - 1, min(most, len(starts))).round().astype(int)
-        picked[str(component)] = view[starts.to_numpy()[places]]
+        rows = np.linspace(0, len(starts) - 1, min(limit, len(starts))).round().astype(int)
+        picked[str(component)] = view[starts.to_numpy()[rows]]
     return picked
-
-
-def check_weights(model: torch.nn.Module, summary: RunSummary, manifest: str) -> None:
-    """Raise an error if `summary` describes another model, or one of another manifest.
-
-    Raises
-    ------
-    ErgokedroError
-        With the command that trains it anew.
-    """
-    same = weights_fingerprint(model) == summary.final_weights
-    if not same or summary.manifest != manifest:
-        raise ErgokedroError(
-            f"The saved model of {summary.run} was trained on another manifest or was changed. "
-            f"Run `kedro run --pipelines training --params k={summary.k}` to train it anew."
-        )

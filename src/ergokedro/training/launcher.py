@@ -1,131 +1,145 @@
 """Data-parallel training of one run by several processes of this machine.
 
-torch's elastic launcher starts them and ends all when one fails. They share the run's checkpoints:
-every process reads them, the first one writes them, and the finished run is read from the last one.
+torch's elastic launcher starts the processes and ends all of them when one fails. They share the
+run's checkpoints: every process reads them, the first one writes them, and the finished run is read
+from the last one.
 """
 
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import queue
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from logging.handlers import QueueHandler
-from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import torch
 import torch.distributed as dist
+from torch.distributed import elastic
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch.multiprocessing.spawn import ProcessContext
 
 from ergokedro.errors import ErgokedroError
-from ergokedro.parameters import CheckpointParameters
-from ergokedro.progress import Stopped, is_stopped, progress_bar
+from ergokedro.parameters import CheckpointParameters, TrainingParameters
+from ergokedro.progress import ProgressBar, Stopped, is_stopped, progress_bar
+from ergokedro.registry import load_plugins
 from ergokedro.training.checkpoint import Checkpoints
+from ergokedro.training.curves import Measurement, OnMetrics, ignore
 from ergokedro.training.device import choose_device
-from ergokedro.training.distributed import Message, Rank
-from ergokedro.training.trainer import Measurement, TrainingResult, train
+from ergokedro.training.distributed import Advanced, Began, ProcessGroup
+from ergokedro.training.job import TrainingJob
+from ergokedro.training.trainer import TrainingResult, train
 
 _POLL_SECONDS = 0.2
 _LOOPBACK = {"linux": "lo", "darwin": "lo0"}
+# What these log is told better by this module: failures at length, and that threads get no signals.
+_TALKATIVE = (elastic.__name__, ProcessContext.__module__)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Message of a process: new points of the training curves."""
+
+    measurements: list[Measurement]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Message of a process: why it ends."""
+
+    reason: str
+
+
+Message = Began | Advanced | Measured | Failed | logging.LogRecord
 
 
 def train_in_processes(
-    *arguments: Any,
-    name: str,
-    on_metrics: Callable[[list[Measurement]], None] = lambda measurements: None,
-    checkpoints: Checkpoints | None = None,
-    **settings: Any,
+    job: TrainingJob, *, checkpoints: Checkpoints | None = None, on_metrics: OnMetrics = ignore
 ) -> TrainingResult:
-    """As :func:`ergokedro.training.trainer.train`, by `params.processes` processes.
+    """As :func:`ergokedro.training.trainer.train`, by `job.params.processes` processes.
 
     Equal to one process up to the rounding of sums. A process holds its rows of every batch, the
-    model and the optimizers; CPU threads are shared out between them.
+    model and the optimizers; CPU threads are divided between them.
 
     Raises
     ------
     ErgokedroError
         If a process fails; the others are ended.
+    Stopped
+        If the run was cancelled.
     """
-    windows, params = arguments[1:3]
-    _check(params.processes, params.batch_size, params.device)
-    steps = params.epochs * windows.steps_per_epoch(params.batch_size)
+    _check(job.params)
     with ExitStack() as stack:
         if checkpoints is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            # Beyond its last step none is due.
-            schedule = CheckpointParameters(every=steps + 1)
-            checkpoints = Checkpoints(folder, name, {}, schedule)
-        checkpoints.start_over(steps)
-        job = partial(train, *arguments, name=name, checkpoints=checkpoints, **settings)
-        if checkpoints.finished(steps):
-            return job(on_metrics=on_metrics)
-        # They report failures at length, and that a thread gets no signals.
-        with _quiet("torch.distributed.elastic", "torch.multiprocessing.spawn"):
-            _Launch(name, params.processes, job, on_metrics).wait()
-        with _quiet("ergokedro.training.checkpoint"):  # not 'finished already'
-            return job()
+            only_the_last = CheckpointParameters(every=job.steps + 1)
+            checkpoints = Checkpoints(folder, job.name, {}, only_the_last)
+        checkpoints.start_over(job.steps)
+        if checkpoints.finished(job.steps):
+            return train(job, checkpoints=checkpoints, on_metrics=on_metrics)
+        with _silent(*_TALKATIVE):
+            _Launch(job, checkpoints, on_metrics).wait()
+        return train(job, checkpoints=checkpoints, announce=False)
 
 
-def _check(processes: int, batch_size: int, device: str) -> None:
+def _check(params: TrainingParameters) -> None:
     """Refuse what would leave a process without work, or without a GPU."""
-    if processes > batch_size:
+    if params.processes > params.batch_size:
         raise ErgokedroError(
-            f"training.processes = {processes} is more than the training.batch_size of "
-            f"{batch_size} windows; some would have nothing to do. Lower it."
+            f"training.processes = {params.processes} is more than the training.batch_size of "
+            f"{params.batch_size} windows; some would have nothing to do. Lower it."
         )
-    if choose_device(device).type == "cuda" and processes > torch.cuda.device_count():
+    on_gpus = choose_device(params.device).type == "cuda"
+    if on_gpus and params.processes > (gpus := torch.cuda.device_count()):
         raise ErgokedroError(
-            f"training.processes = {processes}, but there are {torch.cuda.device_count()} GPUs; "
-            "give each process one."
+            f"training.processes = {params.processes}, but there are {gpus} GPUs, and each "
+            "process needs one. Lower it."
         )
 
 
 class _Launch:
-    """Processes that train, and what this one does for them: show, record, stop."""
+    """Processes that train a job, and what this process does for them: show, record, cancel."""
 
-    def __init__(
-        self,
-        name: str,
-        processes: int,
-        job: Callable[..., TrainingResult],
-        on_metrics: Callable[[list[Measurement]], None],
-    ):
-        context = get_context("spawn")
-        self._messages: queue.Queue[Message] = context.Queue()  # type: ignore[assignment]
+    def __init__(self, job: TrainingJob, checkpoints: Checkpoints, on_metrics: OnMetrics):
+        context = multiprocessing.get_context("spawn")
+        self._messages: multiprocessing.Queue[Message] = context.Queue()
         self._stop = context.Event()
-        self._name, self._on_metrics = name, on_metrics
+        self._name, self._on_metrics = job.name, on_metrics
+        self._bar: ProgressBar | None = None
         self._errors: list[str] = []
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(processes, job), daemon=True)
+        start = partial(self._run, job, checkpoints)
+        self._thread = threading.Thread(target=start, daemon=True)
 
     def wait(self) -> None:
-        """Until all have ended.
+        """Until all processes have ended.
 
         Raises
         ------
         ErgokedroError
             If one has failed.
         Stopped
-            If :func:`ergokedro.progress.stop` was called, or the training stopped.
+            If the run was cancelled.
         """
-        with ExitStack() as shown:
+        with ExitStack() as stack:
             self._thread.start()
-            self._bar: Any = None
             while self._thread.is_alive() or not self._messages.empty():
                 if is_stopped():
                     self._stop.set()
                 try:
-                    self._take(*self._messages.get(timeout=_POLL_SECONDS), shown)
+                    self._receive(self._messages.get(timeout=_POLL_SECONDS), stack)
                 except queue.Empty:
                     continue
                 except Stopped:
@@ -135,24 +149,26 @@ class _Launch:
         if self._stop.is_set():
             raise Stopped
 
-    def _take(self, kind: str, content: Any, shown: ExitStack) -> None:
-        if kind == "begin":
-            self._bar = shown.enter_context(progress_bar(self._name, **content))
-        elif kind == "update":
-            amount, fields = content
-            self._bar.update(amount, **fields)
-        elif kind == "metrics":
-            self._on_metrics([Measurement(*point) for point in content])
-        elif kind == "log":
-            logging.getLogger(content.name).handle(content)
-        elif kind == "error":
-            self._errors.append(content)
+    def _receive(self, message: Message, stack: ExitStack) -> None:
+        match message:
+            case Began():
+                bar = progress_bar(self._name, message.total, message.unit, message.done)
+                self._bar = stack.enter_context(bar)
+            case Advanced() if self._bar is not None:
+                self._bar.update(message.amount, **message.fields)
+            case Measured():
+                self._on_metrics(message.measurements)
+            case Failed():
+                self._errors.append(message.reason)
+            case logging.LogRecord():
+                logging.getLogger(message.name).handle(message)
 
-    def _run(self, processes: int, job: Callable[..., TrainingResult]) -> None:
+    def _run(self, job: TrainingJob, checkpoints: Checkpoints) -> None:
+        """Start the processes and wait for them, in a thread of its own."""
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
-            nproc_per_node=processes,
+            nproc_per_node=job.params.processes,
             run_id=uuid4().hex,
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
@@ -162,13 +178,13 @@ class _Launch:
             start_method="spawn",
         )
         try:
-            elastic_launch(config, _work)(job, self._messages, self._stop)
+            elastic_launch(config, _work)(job, checkpoints, self._messages, self._stop)
         except BaseException as error:
             self._failure = error
 
 
 def _describe(failure: BaseException, errors: list[str]) -> str:
-    """The cause in one sentence: what ended first, and not what missed it then."""
+    """The cause in one sentence: that of the process that failed first."""
     if not isinstance(failure, ChildFailedError):
         return f"The processes of training.processes could not be started: {failure}"
     for rank, process in failure.failures.items():
@@ -176,53 +192,73 @@ def _describe(failure: BaseException, errors: list[str]) -> str:
             return (
                 f"Process {rank} of the training was ended by {process.signal_name()}. If memory "
                 "was short, lower training.processes or training.micro_batch. The same command "
-                "goes on from the last checkpoint."
+                "resumes from the last checkpoint."
             )
     return errors[0] if errors else f"A process of the training failed: {failure}"
 
 
-def _work(job: Callable[..., TrainingResult], messages: queue.Queue[Message], stop: Any) -> None:
+def _work(
+    job: TrainingJob,
+    checkpoints: Checkpoints,
+    messages: multiprocessing.Queue[Message],
+    stop: Event,
+) -> None:
     """What each process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the waiting process says when to stop
     rank = int(os.environ["LOCAL_RANK"])
+    _forward_logs(messages, rank)
+    threading.Thread(target=_stop_if_orphaned, args=(messages, stop), daemon=True).start()
+    try:
+        load_plugins(job.plugins)
+        _join_group(rank)
+        train(
+            job,
+            checkpoints=checkpoints,
+            on_metrics=lambda measurements: messages.put(Measured(measurements)),
+            workers=ProcessGroup(messages.put, stop.is_set),
+        )
+        dist.destroy_process_group()
+    except Stopped:
+        return
+    except Exception as error:
+        known = isinstance(error, ErgokedroError)
+        reason = str(error) if known else f"Process {rank} of the training failed: {error!r}"
+        messages.put(Failed(reason))
+        sys.exit(1)
+
+
+def _join_group(rank: int) -> None:
+    """Initialise torch's process group, over this machine's own network interface."""
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(rank)
     if sys.platform in _LOOPBACK:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", _LOOPBACK[sys.platform])
-    _forward_logs(messages, rank)
-    try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
-        job(
-            ranks=Rank(messages.put, stop),
-            on_metrics=lambda points: messages.put(("metrics", points)),
-        )
-        dist.destroy_process_group()
-    except Stopped:
-        return
-    except ErgokedroError as error:
-        messages.put(("error", str(error)))
-        sys.exit(1)
-    except Exception as error:
-        messages.put(("error", f"Process {rank} of the training failed: {error!r}"))
-        sys.exit(1)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
 
 
-def _forward_logs(messages: queue.Queue[Message], rank: int) -> None:
-    """What the first process logs is logged by the parent; the others say the same."""
+def _stop_if_orphaned(messages: multiprocessing.Queue[Message], stop: Event) -> None:
+    """Cancel the run when the waiting process has ended, however it did.
+
+    All processes then save a checkpoint and end, as after Ctrl-C.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        messages.cancel_join_thread()  # nobody reads them
+        stop.set()
+
+
+def _forward_logs(messages: multiprocessing.Queue[Message], rank: int) -> None:
+    """Let the waiting process log what the first process logs; the others log the same."""
     root = logging.getLogger("ergokedro")
     root.propagate = False
     root.setLevel(logging.INFO)
-    root.addHandler(_Forward(messages) if rank == 0 else logging.NullHandler())
-
-
-class _Forward(QueueHandler):
-    def enqueue(self, record: logging.LogRecord) -> None:
-        self.queue.put_nowait(("log", record))
+    root.addHandler(QueueHandler(messages) if rank == 0 else logging.NullHandler())
 
 
 @contextmanager
-def _quiet(*names: str) -> Iterator[None]:
+def _silent(*names: str) -> Iterator[None]:
     """Silence these loggers."""
     loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]

@@ -1,32 +1,60 @@
-"""What happens at which step: the learning rate, and when to log. Pure functions of the step."""
+"""What happens at which step: the learning rate, and when to log. Pure functions of the step.
+
+A schedule is one function in `SCHEDULES`; a plugin registers its own there.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from ergokedro.parameters import TrainingParameters
+from ergokedro.registry import Registry
+
+# (step, steps, params) -> the learning rate's height at `step` in 0..steps - 1, after the warm-up:
+# 1 is the peak, 0 is the final value that `min_learning_rate` gives.
+Schedule = Callable[[int, int, TrainingParameters], float]
+SCHEDULES: Registry[Schedule] = Registry("training.schedule")
 
 
 def learning_rate(step: int, steps: int, params: TrainingParameters) -> float:
     """The learning rate of one step, 0..steps - 1.
 
-    A linear warm-up to the peak, then either a cosine to `min_learning_rate` of the peak at the
-    last step ('cosine'), or the peak until the last `decay_fraction` of the steps, which fall to it
-    linearly ('wsd', warm-up, stable, decay: Hu et al. 2024, arXiv 2404.06395).
+    A linear warm-up to the peak, then what `SCHEDULES[params.schedule]` gives, scaled to lie
+    between the peak and the fraction `min_learning_rate` of it.
     """
-    warmup = round(params.warmup_fraction * steps)
+    warmup = warmup_steps(steps, params)
     if step < warmup:
         return params.learning_rate * (step + 1) / warmup
-    if params.schedule == "wsd":
-        begin = max(warmup, steps - 1 - round(params.decay_fraction * steps))
-        left = 1 - max(0.0, (step - begin) / max(1, steps - 1 - begin))
-    else:
-        progress = (step - warmup) / max(1, steps - 1 - warmup)
-        left = 0.5 * (1 + math.cos(math.pi * progress))
+    height = SCHEDULES[params.schedule](step, steps, params)
     floor = params.min_learning_rate
-    return params.learning_rate * (floor + (1 - floor) * left)
+    return params.learning_rate * (floor + (1 - floor) * height)
+
+
+def warmup_steps(steps: int, params: TrainingParameters) -> int:
+    """Number of steps with a rising learning rate."""
+    return round(params.warmup_fraction * steps)
+
+
+@SCHEDULES.add("cosine")
+def cosine(step: int, steps: int, params: TrainingParameters) -> float:
+    """A cosine that ends at the last step."""
+    warmup = warmup_steps(steps, params)
+    progress = (step - warmup) / max(1, steps - 1 - warmup)
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@SCHEDULES.add("wsd")
+def warmup_stable_decay(step: int, steps: int, params: TrainingParameters) -> float:
+    """The peak, then a linear fall over the last `decay_fraction` of the steps.
+
+    Warm-up, stable, decay: Hu et al. 2024, arXiv 2404.06395.
+    """
+    decay = steps - 1 - round(params.decay_fraction * steps)
+    begin = max(warmup_steps(steps, params), decay)
+    return 1 - max(0.0, (step - begin) / max(1, steps - 1 - begin))
 
 
 def points(steps: int, n: int) -> set[int]:

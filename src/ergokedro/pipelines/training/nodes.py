@@ -1,4 +1,4 @@
-"""Nodes that train and evaluate the model of one K.
+"""Nodes that train and evaluate the model of one run.
 
 torch is imported when they run. Kedro turns parameters into their models by the annotations, all
 of which must therefore be importable: a torch module is `Any` here.
@@ -6,8 +6,6 @@ of which must therefore be importable: a torch module is `Any` here.
 
 from __future__ import annotations
 
-import logging
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,10 @@ import pandas as pd
 from ergokedro.data.token_store import TokenStore
 from ergokedro.data.tokenizer import Tokenizer
 from ergokedro.design.mixture import Manifest, check_current
-from ergokedro.design.nll import NLLArrays, find_nll, save_nll
-from ergokedro.design.records import NLLFingerprints, NLLMeta, RunSummary
+from ergokedro.design.nll import NLLArrays
+from ergokedro.design.records import RunSummary
 from ergokedro.parameters import EvaluationParameters, ModelParameters, TrainingParameters
 from ergokedro.runtime import tracking
-
-log = logging.getLogger(__name__)
 
 
 def train_model(
@@ -34,60 +30,19 @@ def train_model(
     seed: int,
     checkpoints: Path,
 ) -> tuple[Any, pd.DataFrame, RunSummary]:
-    """Train a model from random weights on what the manifest says.
-
-    What an earlier call left in the folder `checkpoints` is gone on with.
-    """
-    from ergokedro.design.evaluation_windows import windows_fingerprint
-    from ergokedro.design.training_windows import TrainingWindows
-    from ergokedro.models.factory import model_config
-    from ergokedro.training.checkpoint import Checkpoints, run_identity
-    from ergokedro.training.evaluation import pick_windows
-    from ergokedro.training.launcher import train_in_processes
-    from ergokedro.training.trainer import train
+    """Train a model on what the manifest says, or resume it from the folder `checkpoints`."""
+    from ergokedro.training.run import RunSettings, train_run
 
     check_current(manifest, token_store, tokenizer)
-    seed += manifest.seed_offset
-    training = training.model_copy(update={"epochs": training.epochs * manifest.repeats})
-    validation = pick_windows(
-        token_store.tokens,
-        evaluation_windows[evaluation_windows.split == "validation"],
-        manifest.window_length,
-        training.validation_windows,
-    )
-    config = model_config(model, tokenizer.vocab_size)
-    identity = run_identity(
-        manifest.fingerprint,
-        seed,
-        asdict(config),
-        training,
-        windows_fingerprint(evaluation_windows),
-    )
-    result = (train_in_processes if training.processes > 1 else train)(
-        config,
-        TrainingWindows(token_store, manifest, seed, block_shuffle=training.shuffle == "block"),
-        training,
-        seed,
-        name=manifest.run,
-        validation=validation,
+    trained = train_run(
+        manifest,
+        token_store,
+        RunSettings(model, training, seed),
+        evaluation_windows,
+        checkpoints=checkpoints,
         on_metrics=tracking.log_measurements,
-        checkpoints=Checkpoints(
-            checkpoints, manifest.run, identity, training.checkpoints, training.repeat
-        ),
     )
-    summary = RunSummary(
-        run=manifest.run,
-        k=manifest.k,
-        components=manifest.labels,
-        manifest=manifest.fingerprint,
-        total_tokens=manifest.total_tokens,
-        settings={
-            "model": model.model_dump(),
-            "training": training.model_dump(exclude={"checkpoints", "parallel_runs", "repeat"}),
-        },
-        **result.summary,
-    )
-    return result.model, result.history, summary
+    return trained.model, trained.history, trained.summary
 
 
 def evaluate_model(
@@ -103,49 +58,21 @@ def evaluate_model(
 ) -> NLLArrays:
     """Measure the NLL of every evaluation window, on the device that training used.
 
-    Kept beside the checkpoints, too: the same code does not measure the same weights twice.
+    The arrays are also kept beside the checkpoints, where the same command finds them again.
     """
-    from ergokedro.design.evaluation_windows import windows_fingerprint
-    from ergokedro.progress import progress_bar
-    from ergokedro.training.checkpoint import versions
-    from ergokedro.training.device import choose_device, cpu_threads, keep_freed_memory
-    from ergokedro.training.evaluation import check_weights, evaluate
+    from ergokedro.training.run import evaluate_run
 
     check_current(manifest, token_store, tokenizer)
-    check_weights(trained, summary, manifest.fingerprint)
-    meta = NLLMeta(
-        run=manifest.run,
-        k=manifest.k,
-        seed=summary.seed,
-        components=manifest.labels,
-        fingerprints=NLLFingerprints(
-            manifest=manifest.fingerprint,
-            weights=summary.final_weights,
-            evaluation_windows=windows_fingerprint(evaluation_windows),
-            store=token_store.fingerprint,
-            tokenizer=tokenizer.fingerprint,
-        ),
-        versions=versions(),
-    )
     kept = checkpoints / "nll.npz"
-    if not training.repeat and (earlier := find_nll(kept, meta)):
-        log.info("%s is evaluated already and is not evaluated again", manifest.run)
-        return earlier
-    keep_freed_memory()
-    with (
-        cpu_threads(summary.threads),
-        progress_bar(
-            f"{manifest.run} evaluation", total=len(evaluation_windows), unit="windows"
-        ) as bar,
-    ):
-        nll = evaluate(
-            trained.to(choose_device(training.device)),
-            token_store.tokens,
-            evaluation_windows,
-            manifest.window_length,
-            params.batch_size,
-            bar.update,
-        )
-    arrays = NLLArrays(nll, meta)
-    save_nll(kept, arrays)
-    return arrays
+    if training.repeat:
+        kept.unlink(missing_ok=True)
+    return evaluate_run(
+        trained,
+        summary,
+        manifest,
+        token_store,
+        evaluation_windows,
+        batch_size=params.batch_size,
+        device=training.device,
+        kept=kept,
+    )

@@ -6,52 +6,35 @@ embedding that of Su et al. 2021 (arXiv 2104.09864). Names of weights are transf
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from ergokedro.models.causal_lm import CausalLM
 from ergokedro.models.cross_entropy import linear_cross_entropy, token_cross_entropy
+from ergokedro.models.gpt_neox.config import GPTNeoXConfig, from_transformers
 
 
-@dataclass(frozen=True)
-class GPTNeoXConfig:
-    """The shape of a model; field names are transformers'."""
+class GPTNeoX(CausalLM):
+    """A causal language model with untied embeddings.
 
-    vocab_size: int
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    rotary_pct: float
-    use_parallel_residual: bool
-    initializer_range: float
-    layer_norm_eps: float = 1e-5
-    max_position_embeddings: int = 2048
-    rotary_emb_base: float = 10_000.0
+    Parameters
+    ----------
+    config : content of transformers' config.json.
 
-    @property
-    def rotary_dimensions(self) -> int:
-        """Dimensions of a head that the rotary embedding turns."""
-        return int(self.hidden_size // self.num_attention_heads * self.rotary_pct)
+    Raises
+    ------
+    ValueError
+        If it describes a variant that is not implemented.
+    """
 
-    @property
-    def multiplied_weights(self) -> int:
-        """Weights of the matrix products: a training step takes six operations a token of each."""
-        width, inner = self.hidden_size, self.intermediate_size
-        layer = 4 * width**2 + 2 * width * inner
-        return self.num_hidden_layers * layer + self.vocab_size * width
-
-
-class GPTNeoX(nn.Module):
-    """A causal language model with untied embeddings."""
-
-    def __init__(self, config: GPTNeoXConfig):
-        super().__init__()
-        self.config = config
-        self.gpt_neox = _Decoder(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+    def __init__(self, config: dict[str, Any]):
+        super().__init__(config)
+        self.shape = from_transformers(config)
+        self.gpt_neox = _Decoder(self.shape)
+        self.lm_head = nn.Linear(self.shape.hidden_size, self.shape.vocab_size, bias=False)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits (b, t, vocab_size) of the token after each of int64 (b, t)."""
@@ -70,19 +53,36 @@ class GPTNeoX(nn.Module):
             nll = token_cross_entropy(hidden, self.lm_head.weight, targets)
             return nll.view(len(windows), -1)
 
-    def initialize(self, generator: torch.Generator) -> None:
-        """Normal weights of the configured width, zero biases, unit layer norms."""
-        self.gpt_neox.reset_rotary()
+    @property
+    def multiplied_weights(self) -> int:
+        """Weights in matrix products per token."""
+        return self.shape.multiplied_weights
+
+    def hidden_matrices(self) -> list[nn.Parameter]:
+        """The matrices of attention and MLP of all layers, by name."""
+        weights = sorted(self.gpt_neox.layers.named_parameters())
+        return [weight for _, weight in weights if weight.ndim == 2]
+
+    def initialize(self) -> None:
+        """Normal weights with the configured standard deviation, zero biases, unit layer norms.
+
+        Random numbers come from torch's default generator.
+        """
+        self.reset_rotary()
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 if parameter.ndim >= 2:
-                    parameter.normal_(std=self.config.initializer_range, generator=generator)
+                    parameter.normal_(std=self.shape.initializer_range)
                 else:
                     parameter.fill_(float("norm" in name and name.endswith("weight")))
 
+    def reset_rotary(self) -> None:
+        """Compute the rotary table, which is not a weight and is not saved."""
+        self.gpt_neox.reset_rotary()
+
 
 class _Decoder(nn.Module):
-    """Tokens to the last hidden states, normalised."""
+    """Tokens to normalised last hidden states."""
 
     def __init__(self, config: GPTNeoXConfig):
         super().__init__()
@@ -95,7 +95,7 @@ class _Decoder(nn.Module):
         self.reset_rotary()
 
     def reset_rotary(self) -> None:
-        """Make the rotary table anew, which is no weight and is not saved."""
+        """Compute cosines and sines of all positions."""
         self.cos, self.sin = rotary_table(self.config)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -119,8 +119,8 @@ class _Layer(nn.Module):
 
     def forward(self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
         attended = hidden + self.attention(self.input_layernorm(hidden), cos, sin)
-        seen = hidden if self.parallel else attended
-        return attended + self.mlp(self.post_attention_layernorm(seen))
+        mlp_input = hidden if self.parallel else attended
+        return attended + self.mlp(self.post_attention_layernorm(mlp_input))
 
 
 class _Attention(nn.Module):
@@ -134,17 +134,17 @@ class _Attention(nn.Module):
 
     def forward(self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
         b, t, width = hidden.shape
-        # A head's query, key and value lie beside each other: (b, t, heads, 3, width of a head).
-        # Split and unbind, whose gradients are put together in one copy; that of an index is zeros.
-        both, value = (
+        # A head's query, key and value are adjacent: (b, t, heads, 3, width of a head). Gradients
+        # of split and unbind are joined in one copy; those of indexing would start as zeros.
+        query_key, value = (
             self.query_key_value(hidden).view(b, t, self.heads, 3, -1).split((2, 1), dim=3)
         )
-        query, key = self._turn(both, cos, sin).transpose(1, 2).unbind(dim=3)
+        query, key = self._rotate(query_key, cos, sin).transpose(1, 2).unbind(dim=3)
         value = value.squeeze(dim=3).transpose(1, 2)
         out = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         return self.dense(out.transpose(1, 2).reshape(b, t, width))
 
-    def _turn(self, joint: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    def _rotate(self, joint: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
         """Rotate the first dimensions of queries and keys by their position."""
         first = joint[..., : self.rotary]
         low, high = first.chunk(2, dim=-1)

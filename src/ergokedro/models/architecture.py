@@ -1,0 +1,71 @@
+"""What an architecture is: how its models are configured, built, saved and loaded."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ergokedro.parameters import ModelParameters
+
+if TYPE_CHECKING:  # importing torch takes seconds, and settings are checked without it
+    from ergokedro.models.causal_lm import CausalLM
+
+WEIGHTS_FILE = "model.safetensors"
+
+
+class Architecture(ABC):
+    """One kind of model, registered in :data:`ergokedro.models.factory.MODELS`.
+
+    Only `config` and `build` must be written. The others have defaults that suit a model whose
+    state dictionary is what its files hold.
+    """
+
+    @abstractmethod
+    def config(self, params: ModelParameters, vocab_size: int) -> dict[str, Any]:
+        """The content of config.json, JSON-able; `model_type` is added to it.
+
+        Parameters
+        ----------
+        params : settings `model.*`, those of the preset filled in.
+        vocab_size : token ids that the model must know, a multiple of 128.
+
+        Raises
+        ------
+        ErgokedroError
+            If the settings do not fit together.
+        """
+
+    @abstractmethod
+    def build(self, config: dict[str, Any]) -> CausalLM:
+        """A model with random weights, float32 on the CPU.
+
+        torch's default generator was seeded before; random numbers come from nowhere else.
+        """
+
+    def skeleton(self, config: dict[str, Any]) -> CausalLM:
+        """A model whose weights are not needed, only its shape; cheaper than `build` if it can."""
+        return self.build(config)
+
+    def save_weights(self, directory: Path, model: CausalLM) -> None:
+        """Write the weights beside the config.json in `directory`."""
+        from safetensors.torch import save_file
+
+        from ergokedro.models.weights import file_tensors
+
+        weights = file_tensors(model.state_dict())
+        save_file(weights, directory / WEIGHTS_FILE, metadata={"format": "pt"})
+
+    def load(self, directory: Path, config: dict[str, Any]) -> CausalLM:
+        """Read the model of a directory whose config.json holds `config`.
+
+        Raises
+        ------
+        OSError, ValueError, KeyError, RuntimeError, SafetensorError
+            If the files are missing, damaged or of another kind of model.
+        """
+        from safetensors.torch import load_file
+
+        model = self.build(config)
+        model.load_state_dict(load_file(directory / WEIGHTS_FILE), strict=True)
+        return model

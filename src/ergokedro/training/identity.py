@@ -1,0 +1,106 @@
+"""The identity of a run: all that decides what it ends in.
+
+Code counts by its content, not by a version number: a code change invalidates cached results.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from ergokedro.models.factory import MODELS
+from ergokedro.parameters import MACHINE_SETTINGS, TrainingParameters
+from ergokedro.training.lr_schedule import SCHEDULES
+from ergokedro.training.optimizers import OPTIMIZERS
+
+PACKAGE = Path(__file__).parents[1]
+# The code that computes, relative to the package.
+_COMPUTES = ("models/**/*.py", "training/**/*.py", "design/training_windows.py")
+# Other versions of these libraries may compute other bits.
+_LIBRARIES = ("numpy", "torch")
+_HAVE_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def run_identity(
+    manifest: str, seed: int, model: dict[str, Any], training: TrainingParameters, validation: str
+) -> dict[str, Any]:
+    """All that decides the result of a run, JSON-able: runs of equal identity share checkpoints.
+
+    Parameters
+    ----------
+    manifest : fingerprint of the manifest, and so of store and tokenizer.
+    model : of :func:`ergokedro.models.factory.model_config`.
+    validation : fingerprint of the windows that the curves are measured on.
+    """
+    entries = (
+        MODELS[model["model_type"]],
+        OPTIMIZERS[training.optimizer],
+        SCHEDULES[training.schedule],
+    )
+    return {
+        "manifest": manifest,
+        "seed": seed,
+        "model": model,
+        "training": training.model_dump(mode="json", exclude=MACHINE_SETTINGS),
+        "validation": validation,
+        "versions": versions(*entries),
+    }
+
+
+def model_versions(model: dict[str, Any]) -> dict[str, str]:
+    """:func:`versions` of what a trained model computes with.
+
+    Parameters
+    ----------
+    model : its :attr:`ergokedro.models.causal_lm.CausalLM.config`.
+    """
+    return versions(MODELS[model["model_type"]])
+
+
+def versions(*entries: object) -> dict[str, str]:
+    """Versions of the libraries that compute, and a fingerprint of the code that computes.
+
+    Parameters
+    ----------
+    entries : of registries; the modules that define them count if they are not the package's own.
+    """
+    sources = package_sources(PACKAGE) | _plugin_sources(entries)
+    return {"code": code_fingerprint(sources), **{name: version(name) for name in _LIBRARIES}}
+
+
+def package_sources(package: Path) -> dict[str, str]:
+    """File name -> source of the modules of `package`, a folder, that computes results."""
+    files = sorted(file for pattern in _COMPUTES for file in package.glob(pattern))
+    return {file.relative_to(package).as_posix(): file.read_text("utf-8") for file in files}
+
+
+def _plugin_sources(entries: tuple[object, ...]) -> dict[str, str]:
+    """Module name -> source of the modules outside of the package that define `entries`."""
+    modules = {module.__name__: module for entry in entries if (module := inspect.getmodule(entry))}
+    return {
+        name: Path(file).read_text("utf-8")
+        for name, module in sorted(modules.items())
+        if not name.startswith("ergokedro.") and (file := getattr(module, "__file__", None))
+    }
+
+
+def code_fingerprint(sources: dict[str, str]) -> str:
+    """Hash of syntax trees without docstrings: neither they nor comments nor layout count.
+
+    Parameters
+    ----------
+    sources : name -> Python source.
+    """
+    digest = xxhash.xxh3_64()
+    for name, source in sources.items():
+        tree = ast.parse(source)
+        for node in ast.walk(tree):
+            if isinstance(node, _HAVE_DOCSTRINGS) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:]
+        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()

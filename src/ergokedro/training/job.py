@@ -1,0 +1,52 @@
+"""What a training run is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ergokedro.design.training_windows import TrainingWindows
+from ergokedro.parameters import TrainingParameters
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """All that decides the result of a training run; picklable, so that processes can share it.
+
+    Attributes
+    ----------
+    name : shown beside progress and messages.
+    model : of :func:`ergokedro.models.factory.model_config`.
+    windows : what to train on, in order.
+    params : the training protocol.
+    seed : of the initial weights.
+    validation : component -> integers (n, W), measured at intervals.
+    plugins : as the setting `plugins`: what other processes import first, since `model` and
+        `params` may name something that they register.
+    """
+
+    name: str
+    model: dict[str, Any]
+    windows: TrainingWindows
+    params: TrainingParameters
+    seed: int
+    validation: Mapping[str, np.ndarray] = field(default_factory=dict)
+    plugins: str = ""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps over all epochs."""
+        return self.params.epochs * self.windows.steps_per_epoch(self.params.batch_size)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens seen over all epochs."""
+        return self.params.epochs * self.windows.n_windows * self.windows.window_length
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens in a batch; the last one of an epoch may be smaller."""
+        return self.params.batch_size * self.windows.window_length

@@ -1,0 +1,248 @@
+"""One run of the experiment, without Kedro: trained on its manifest, then measured."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from ergokedro.data.token_store import TokenStore
+from ergokedro.design.evaluation_windows import windows_fingerprint
+from ergokedro.design.mixture import Manifest
+from ergokedro.design.nll import NLLArrays, find_nll, save_nll
+from ergokedro.design.records import NLLFingerprints, NLLMeta, RunSummary, TrainingSummary
+from ergokedro.design.training_windows import TrainingWindows
+from ergokedro.errors import ErgokedroError
+from ergokedro.models.causal_lm import CausalLM
+from ergokedro.models.factory import model_config
+from ergokedro.models.weights import weights_fingerprint
+from ergokedro.parameters import ModelParameters, TrainingParameters
+from ergokedro.progress import progress_bar
+from ergokedro.registry import loaded_plugins
+from ergokedro.training.checkpoint import Checkpoints
+from ergokedro.training.curves import OnMetrics, ignore
+from ergokedro.training.device import choose_device, cpu_threads, keep_freed_memory
+from ergokedro.training.evaluation import evaluate, pick_windows
+from ergokedro.training.identity import model_versions, run_identity
+from ergokedro.training.job import TrainingJob
+from ergokedro.training.launcher import train_in_processes
+from ergokedro.training.trainer import train
+
+log = logging.getLogger(__name__)
+# Settings that do not describe a finished run.
+_NOT_IN_SUMMARY = {"checkpoints", "parallel_runs", "repeat"}
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The settings that decide what a run does with its manifest.
+
+    Attributes
+    ----------
+    seed : of initial weights and data order.
+    """
+
+    model: ModelParameters = field(default_factory=ModelParameters)
+    training: TrainingParameters = field(default_factory=TrainingParameters)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What the training of a run gives.
+
+    Attributes
+    ----------
+    model : the trained model, on the CPU.
+    history : the curves, one row per :class:`ergokedro.training.curves.Measurement`.
+    summary : the run, its settings, sizes, fingerprints, stability and speed.
+    """
+
+    model: CausalLM
+    history: pd.DataFrame
+    summary: RunSummary
+
+
+def train_run(
+    manifest: Manifest,
+    store: TokenStore,
+    settings: RunSettings,
+    evaluation_windows: pd.DataFrame,
+    *,
+    checkpoints: Path | None = None,
+    on_metrics: OnMetrics = ignore,
+) -> TrainedRun:
+    """Train a model from random weights on what the manifest says.
+
+    Parameters
+    ----------
+    store : the token store that the manifest was made for.
+    evaluation_windows : the held-out windows; the curves are measured on some of split
+        `validation`. Columns split, component and start.
+    checkpoints : folder in which an interrupted run is resumed and a finished one is found, or None
+        to keep nothing.
+    on_metrics : receives the points of the curves as they come.
+
+    Raises
+    ------
+    ErgokedroError
+        If a setting names something that is not registered, settings do not fit together, or the
+        training diverges.
+    """
+    job = training_job(manifest, store, settings, evaluation_windows)
+    kept = _checkpoints(checkpoints, job, manifest, evaluation_windows) if checkpoints else None
+    start = train_in_processes if job.params.processes > 1 else train
+    result = start(job, checkpoints=kept, on_metrics=on_metrics)
+    summary = _run_summary(manifest, settings.model, job.params, result.summary)
+    return TrainedRun(result.model, result.history, summary)
+
+
+def training_job(
+    manifest: Manifest, store: TokenStore, settings: RunSettings, evaluation_windows: pd.DataFrame
+) -> TrainingJob:
+    """What :func:`train_run` trains: the settings with the epochs and the seed of the manifest."""
+    epochs = settings.training.epochs * manifest.repeats
+    training = settings.training.model_copy(update={"epochs": epochs})
+    seed = settings.seed + manifest.seed_offset
+    block_shuffle = training.shuffle == "block"
+    return TrainingJob(
+        name=manifest.run,
+        model=model_config(settings.model, store.vocab_size),
+        windows=TrainingWindows(store, manifest, seed, block_shuffle=block_shuffle),
+        params=training,
+        seed=seed,
+        validation=pick_windows(
+            store.tokens,
+            evaluation_windows[evaluation_windows.split == "validation"],
+            manifest.window_length,
+            training.validation_windows,
+        ),
+        plugins=loaded_plugins(),
+    )
+
+
+def _checkpoints(
+    folder: Path, job: TrainingJob, manifest: Manifest, evaluation_windows: pd.DataFrame
+) -> Checkpoints:
+    """The checkpoints of a job in `folder`."""
+    identity = run_identity(
+        manifest.fingerprint,
+        job.seed,
+        job.model,
+        job.params,
+        windows_fingerprint(evaluation_windows),
+    )
+    return Checkpoints(folder, job.name, identity, job.params.checkpoints, job.params.repeat)
+
+
+def _run_summary(
+    manifest: Manifest,
+    model: ModelParameters,
+    training: TrainingParameters,
+    summary: TrainingSummary,
+) -> RunSummary:
+    return RunSummary(
+        run=manifest.run,
+        k=manifest.k,
+        components=manifest.labels,
+        manifest=manifest.fingerprint,
+        total_tokens=manifest.total_tokens,
+        settings={
+            "model": model.model_dump(),
+            "training": training.model_dump(exclude=_NOT_IN_SUMMARY),
+        },
+        **summary.model_dump(),
+    )
+
+
+def evaluate_run(
+    model: CausalLM,
+    summary: RunSummary,
+    manifest: Manifest,
+    store: TokenStore,
+    evaluation_windows: pd.DataFrame,
+    *,
+    batch_size: int = 64,
+    device: str = "auto",
+    kept: Path | None = None,
+) -> NLLArrays:
+    """Measure the NLL of every evaluation window.
+
+    Parameters
+    ----------
+    model, summary, manifest : of the run. The model stays on the device.
+    store : the token store that the windows were chosen in.
+    evaluation_windows : columns split and start.
+    batch_size : windows per forward pass.
+    device : as the setting `training.device`.
+    kept : file in which equal code keeps its measurement of equal weights, or None to keep nothing.
+
+    Returns
+    -------
+    Per split float32 (windows of the split, window_length - 1), nats, in the order of
+    `evaluation_windows`.
+
+    Raises
+    ------
+    ErgokedroError
+        If the summary describes another model or another manifest, or the device is missing.
+    """
+    check_weights(model, summary, manifest.fingerprint)
+    meta = _nll_meta(model, summary, manifest, store, evaluation_windows)
+    if kept and (earlier := find_nll(kept, meta)):
+        log.info("%s is evaluated already and is not evaluated again", manifest.run)
+        return earlier
+    keep_freed_memory()
+    model = model.to(choose_device(device))
+    name, n, length = f"{manifest.run} evaluation", len(evaluation_windows), manifest.window_length
+    with cpu_threads(summary.threads), progress_bar(name, total=n, unit="windows") as bar:
+        nll = evaluate(model, store.tokens, evaluation_windows, length, batch_size, bar.update)
+    arrays = NLLArrays(nll, meta)
+    if kept:
+        save_nll(kept, arrays)
+    return arrays
+
+
+def check_weights(model: CausalLM, summary: RunSummary, manifest: str) -> None:
+    """Refuse a model that is not the one that `summary` describes, or is of another manifest.
+
+    Parameters
+    ----------
+    manifest : fingerprint of the run's manifest.
+
+    Raises
+    ------
+    ErgokedroError
+        With the command that trains the model again.
+    """
+    same = weights_fingerprint(model) == summary.final_weights
+    if not same or summary.manifest != manifest:
+        raise ErgokedroError(
+            f"The saved model of {summary.run} was trained on another manifest or was changed. "
+            f"Run `kedro run --pipelines training --params k={summary.k}` to train it again."
+        )
+
+
+def _nll_meta(
+    model: CausalLM,
+    summary: RunSummary,
+    manifest: Manifest,
+    store: TokenStore,
+    evaluation_windows: pd.DataFrame,
+) -> NLLMeta:
+    return NLLMeta(
+        run=manifest.run,
+        k=manifest.k,
+        seed=summary.seed,
+        components=manifest.labels,
+        fingerprints=NLLFingerprints(
+            manifest=manifest.fingerprint,
+            weights=summary.final_weights,
+            evaluation_windows=windows_fingerprint(evaluation_windows),
+            store=store.fingerprint,
+            tokenizer=manifest.tokenizer,
+        ),
+        versions=model_versions(model.config),
+    )

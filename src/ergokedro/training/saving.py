@@ -1,0 +1,113 @@
+"""The state of a run between two steps: when it is saved, and how it is restored."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from ergokedro.training.checkpoint import Checkpoint, Checkpoints, capture, restore
+from ergokedro.training.curves import Curves, Stopwatch
+from ergokedro.training.job import TrainingJob
+from ergokedro.training.step import Stepper
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class RunState:
+    """All that changes while a run is trained.
+
+    The schedule of the learning rate and the order of the data are functions of the step, and
+    nothing in the loop draws random numbers, so this is the whole state.
+
+    Attributes
+    ----------
+    setup : what the run is computed with: device, threads, processes.
+    """
+
+    stepper: Stepper
+    curves: Curves
+    watch: Stopwatch
+    setup: dict[str, Any]
+
+    def capture(self, *, resumable: bool) -> Checkpoint:
+        """The state as a checkpoint; without the optimizers if not `resumable`."""
+        optimizers = self.stepper.optimizers if resumable else []
+        tensors, numbers = capture(self.stepper.model, optimizers)
+        curve_tensors, curve_values = self.curves.state()
+        state = {
+            **curve_values,
+            "optimizers": numbers,
+            "seconds": self.watch.seconds,
+            "machine": self.setup,
+        }
+        return Checkpoint(self.curves.step, {**tensors, **curve_tensors}, state)
+
+    def restore(self, checkpoint: Checkpoint, *, resumable: bool) -> None:
+        """The inverse of :meth:`capture`; `setup` becomes the checkpoint's if not `resumable`."""
+        state = checkpoint.state
+        optimizers = self.stepper.optimizers if resumable else []
+        restore(checkpoint.tensors, state["optimizers"], self.stepper.model, optimizers)
+        self.curves.restore(checkpoint.tensors, state)
+        self.watch.seconds = state["seconds"]
+        if not resumable:
+            self.setup = state["machine"]
+
+
+class Saver:
+    """Saves a run's state when a checkpoint is due.
+
+    Parameters
+    ----------
+    checkpoints : of the run, or None to keep none.
+    writes : whether this process saves.
+    """
+
+    def __init__(
+        self, checkpoints: Checkpoints | None, job: TrainingJob, state: RunState, *, writes: bool
+    ):
+        self._checkpoints, self._writes = checkpoints, writes
+        self._job, self._state = job, state
+
+    def resume(self, *, announce: bool) -> None:
+        """Restore the latest checkpoint, if there is one, and log where the run starts."""
+        if self._checkpoints is None:
+            return
+        steps = self._job.steps
+        latest = self._checkpoints.latest(steps)
+        if announce:
+            self._checkpoints.announce(latest, steps)
+        if latest is None:
+            return
+        resumable = latest.step < steps
+        if resumable and latest.state["machine"] != self._state.setup:
+            log.warning(
+                "%s started with %s and resumes with %s: results differ by rounding",
+                self._job.name,
+                latest.state["machine"],
+                self._state.setup,
+            )
+        self._state.restore(latest, resumable=resumable)
+
+    def save_if_due(self) -> None:
+        """Save after the step that was just made, if its turn has come."""
+        if self._checkpoints is None or not self._writes:
+            return
+        if self._checkpoints.due(self._state.curves.step, self._job.steps):
+            with self._state.watch.paused():
+                self._save(self._checkpoints)
+
+    def save_now(self) -> None:
+        """Save, since the run was cancelled."""
+        if self._checkpoints is None or not self._writes:
+            return
+        self._save(self._checkpoints)
+        step, steps = self._state.curves.step, self._job.steps
+        log.info("%s: cancelled after step %d of %d, saved", self._job.name, step, steps)
+
+    def _save(self, checkpoints: Checkpoints) -> None:
+        steps = self._job.steps
+        # A finished run is not resumed: its optimizers are not kept.
+        resumable = self._state.curves.step < steps
+        checkpoints.save(self._state.capture(resumable=resumable), steps)
