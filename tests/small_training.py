@@ -1,14 +1,27 @@
-"""A model of a few thousand weights on random windows: what tests of training train."""
+"""What tests of training train: a model of some thousand weights on random windows; one run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from ergokedro.data.token_store import TokenStore
+from ergokedro.design.accounting import token_accounting
+from ergokedro.design.evaluation_windows import choose_evaluation_windows
+from ergokedro.design.mixture import Design, Manifest, design_mixtures, make_manifest
+from ergokedro.design.runs import chain
 from ergokedro.design.training_windows import TrainingWindows
 from ergokedro.models.factory import model_config
-from ergokedro.parameters import ModelParameters, TrainingParameters
+from ergokedro.parameters import (
+    EvaluationParameters,
+    MixtureParameters,
+    ModelParameters,
+    TrainingParameters,
+)
 from ergokedro.training.checkpoint import Checkpoints
 from ergokedro.training.curves import OnMetrics, ignore
 from ergokedro.training.job import TrainingJob
@@ -84,3 +97,29 @@ def run(
     """Train the small model on `windows`; `changes` are fields of the job."""
     job = make_job(windows, params, **changes)
     return train(job, on_metrics=on_metrics, checkpoints=checkpoints)
+
+
+@dataclass(frozen=True)
+class SmallRun:
+    """The run of K = 2 on a small store."""
+
+    store: TokenStore
+    design: Design
+    manifest: Manifest
+    windows: pd.DataFrame  # to evaluate on
+
+
+def small_run(make_store: Callable[[Any], TokenStore]) -> SmallRun:
+    """Two components, of about 2,300 and 2,900 tokens, and two evaluation windows per document."""
+    documents = {
+        ("train", "a"): [333, 512, 1500],
+        ("train", "b"): [701, 99, 2100],
+        ("validation", "a"): [320, 250],
+        ("validation", "b"): [300],
+        ("test", "a"): [310],
+        ("test", "b"): [420],
+    }
+    store = make_store(documents)
+    design = design_mixtures(store, token_accounting(store), MixtureParameters(top_n=2))
+    windows = choose_evaluation_windows(store, design, EvaluationParameters(windows_per_document=2))
+    return SmallRun(store, design, make_manifest(store, design, chain(2)), windows)

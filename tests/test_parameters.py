@@ -23,7 +23,6 @@ def test_defaults_are_valid() -> None:
         ({"trainin": {}}, ["trainin: unknown key", "training"]),
         ({"training": {"epoch": 4}}, ["training.epoch: unknown key", "epochs"]),
         ({"corpus": {"synthetic": {"stats": 3}}}, ["corpus.synthetic.stats", "states"]),
-        ({"model": {"preset": "gpt2"}}, ["model.preset = 'gpt2'", "'pythia-70m'"]),
         ({"tokenizer": {"vocab_size": 70_000}}, ["tokenizer.vocab_size = 70000", "65535"]),
         ({"k": True}, ["k", "True"]),
         ({"k": 9}, ["9", "corpus.synthetic.components"]),

@@ -1,4 +1,4 @@
-"""Cross entropy of a linear output layer, without ever holding all of the logits."""
+"""Cross entropy of a linear output layer, without holding the logits of all rows at once."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from typing import Any
 
 import torch
 
-# Rows of logits that are made at a time: at least so many, since narrower products are slow, and
-# with small vocabularies as many as have so many bytes in float32.
+# Rows per chunk: 512, since products of fewer are slow, or 8 MiB of float32 logits if that is more.
 _CHUNK_ROWS, _CHUNK_BYTES = 512, 2**23
-# Logits of an evaluation on a CPU, at a time: few enough to stay in its cache. A GPU takes all
-# classes at once, since it pays for each kernel.
+# Logits per tile of an evaluation on a CPU: few enough to stay in its cache. A GPU takes all
+# classes at once, since every kernel launch takes time.
 _TILE_ROWS, _TILE_CLASSES = 2048, 512
-_LEAST = torch.finfo(torch.float32).tiny
+_SMALLEST = torch.finfo(torch.float32).tiny
 
 
 def linear_cross_entropy(
     hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
 ) -> torch.Tensor:
-    """Mean cross entropy of `hidden @ weight.T`, without ever holding all of the logits.
+    """Mean cross entropy of `hidden @ weight.T`, without holding the logits of all rows at once.
 
-    Gradients are made with the loss, a chunk of rows at a time, so that logits are computed once
-    and forgotten: three matrix products, as in the plain way, at a fraction of its memory.
+    Gradients are computed with the loss, a chunk of rows at a time, so that logits are computed
+    once and freed: three matrix products, as in the plain way, with a fraction of its memory.
 
     Parameters
     ----------
@@ -29,8 +28,8 @@ def linear_cross_entropy(
 
     Returns
     -------
-    float32 scalar, nats. One token counts at most 87 nats, the last that a float32 probability
-    tells; its gradient goes on.
+    float32 scalar, nats. The loss of a token is clamped at 87 nats, the logarithm of the smallest
+    float32 probability; its gradient is not.
     """
     loss: torch.Tensor = _LinearCrossEntropy.apply(hidden, weight, targets)  # type: ignore[no-untyped-call]
     return loss
@@ -51,12 +50,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
         first = 0
         for part, target in _chunks(hidden, targets, len(weight)):
             rows = part.to(dtype)
-            place = target[:, None]
-            # Softmax is one pass over the logits, and all that the gradient needs: it is softmax
+            column = target[:, None]
+            # Softmax is one pass over the logits, and all that the gradient needs, which is softmax
             # less one at the target. A logsumexp and its exponentials would be eight passes.
             grad = (rows @ low_weight.T).float().softmax(dim=-1)
-            total -= grad.gather(1, place).clamp_min_(_LEAST).log_().sum()
-            grad.scatter_add_(1, place, grad.new_full((1, 1), -1.0).expand(len(grad), 1))
+            total -= grad.gather(1, column).clamp_min_(_SMALLEST).log_().sum()
+            grad.scatter_add_(1, column, grad.new_full((1, 1), -1.0).expand(len(grad), 1))
             grad = grad.to(dtype)
             grad_hidden[first : first + len(rows)] = grad @ low_weight
             grad_weight.addmm_(grad.T, rows) if precise else grad_weight.add_(grad.T @ rows)
@@ -80,28 +79,30 @@ def token_cross_entropy(
     hidden : (n, width). weight : (classes, width). targets : int64 (n,).
     """
     chunks = zip(hidden.split(_TILE_ROWS), targets.split(_TILE_ROWS), strict=True)
-    return torch.cat([_surprise(rows, weight, target) for rows, target in chunks])
+    return torch.cat([_row_cross_entropy(rows, weight, target) for rows, target in chunks])
 
 
-def _surprise(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def _row_cross_entropy(
+    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
     """Cross entropy of each row of `hidden @ weight.T`, over tiles of the vocabulary."""
     width = len(weight) if hidden.is_cuda else _TILE_CLASSES
-    # The largest logit so far, and the sum of exponentials of what lies below it: each tile is
-    # passed over while it lies in the cache, and nothing is written but the exponentials.
+    # The largest logit so far, and the sum of exponentials relative to it: each tile is read while
+    # it is in the cache, and only the exponentials are written.
     top = torch.full((len(hidden), 1), -torch.inf, device=hidden.device)
     total = torch.zeros_like(top)
-    right = torch.empty(len(hidden), device=hidden.device)
+    correct = torch.empty(len(hidden), device=hidden.device)
     tiles = weight.split(width)
     rows = torch.bincount(targets // width, minlength=len(tiles)).tolist()
-    rows_of = targets.argsort().split(rows)  # those whose target lies in a tile
-    for tile, here, first in zip(tiles, rows_of, range(0, len(weight), width), strict=True):
+    rows_by_tile = targets.argsort().split(rows)  # by the tile that their target lies in
+    for tile, subset, first in zip(tiles, rows_by_tile, range(0, len(weight), width), strict=True):
         logits = (hidden @ tile.T).float()
-        right[here] = logits[here, targets[here] - first]
+        correct[subset] = logits[subset, targets[subset] - first]
         higher = torch.maximum(top, logits.amax(dim=-1, keepdim=True))
         below = logits.sub_(higher).exp_().sum(dim=-1, keepdim=True)
         total.mul_((top - higher).exp_()).add_(below)
         top = higher
-    return (top + total.log_())[:, 0] - right
+    return (top + total.log_())[:, 0] - correct
 
 
 def _chunks(

@@ -1,4 +1,4 @@
-"""The training windows as tensors: on a GPU, and for people who use PyTorch's own loaders."""
+"""The training windows as tensors: on a device, and for PyTorch's own loaders."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def batches_on(
 
 
 class DeviceWindows:
-    """The batches of a run, gathered on the device, where the tokens are copied once.
+    """The batches of a run, gathered on the device, to which the tokens are copied once.
 
     A step then sends nothing to the device and waits for nothing; an epoch sends its order.
 
     Parameters
     ----------
     windows : the run's windows.
-    device : where to keep their tokens, two bytes each.
+    device : holds their tokens, two bytes each.
     """
 
     def __init__(self, windows: TrainingWindows, device: torch.device):
@@ -49,25 +49,25 @@ class DeviceWindows:
         rings = windows.rings()
         self._starts = np.array(sorted(rings))
         tokens = [rings[start] for start in self._starts]
-        # What leads from an offset in the store to the place in the joint copy of all rings.
+        # Added to an offset in the store, it gives the offset in the concatenation of all rings.
         lengths = np.array([len(part) for part in tokens])
         self._shift = np.cumsum(lengths) - lengths - self._starts
         joint = np.concatenate(tokens)
-        # PyTorch has few operations on uint16: the same bytes as int16, masked after the gather.
+        # PyTorch has few operations on uint16: the bytes are int16, masked after the gather.
         self._tokens = torch.from_numpy(joint.view(np.int16)).to(device)
         self._epoch: tuple[int, torch.Tensor] | None = None
 
     def batch(self, step: int, batch_size: int) -> torch.Tensor:
         """As :meth:`TrainingWindows.batch`, on the device."""
-        epoch, place = divmod(step, self._windows.steps_per_epoch(batch_size))
+        epoch, index = divmod(step, self._windows.steps_per_epoch(batch_size))
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = epoch, self._order(epoch)
-        starts = self._epoch[1][place * batch_size : (place + 1) * batch_size]
+        starts = self._epoch[1][index * batch_size : (index + 1) * batch_size]
         view = self._tokens.unfold(0, self._windows.window_length, 1)
         return view[starts].long() & 0xFFFF
 
     def _order(self, epoch: int) -> torch.Tensor:
-        """Places of the epoch's windows in the joint copy."""
+        """Offsets of the epoch's windows in the concatenation of all rings."""
         starts = self._windows.epoch(epoch)
         span = np.searchsorted(self._starts, starts, side="right") - 1
         return torch.from_numpy(starts + self._shift[span]).to(self._tokens.device)
@@ -92,10 +92,10 @@ class WindowDataset(Dataset[torch.Tensor]):
 
 
 class WindowBatches(IterableDataset[torch.Tensor]):
-    """Iterable view of a run: batches int64 (b, W) in training order, from any step on.
+    """Iterable view of a run: batches int64 (b, W) in training order, from `first_step` on.
 
-    Use it with ``DataLoader(..., batch_size=None)``. Each rank gets its rows of every global
-    batch; workers take turns by step, so their number does not change the order.
+    Use it with ``DataLoader(..., batch_size=None)``. Each rank gets its rows of every batch;
+    workers take turns by step, so their number does not change the order.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the machine offers, and how to use it well."""
+"""Device, precision and threads: what the machine has, and the best use of it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ergokedro.parameters import TrainingParameters
 
 log = logging.getLogger(__name__)
 
-# A training step of fewer float32 operations gains little from further cores, on which other runs
-# can be trained meanwhile: see docs/performance.md.
+# A training step of fewer float32 operations gains little from more cores, on which other runs can
+# be trained at the same time: see docs/performance.md.
 _SMALL_STEP = 1e10
-_CORES = torch.get_num_threads()  # torch's choice, before anything else is asked for
+_CORES = torch.get_num_threads()  # torch's choice, before it is changed
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -26,12 +26,12 @@ _KEEP_BYTES = 2**30
 
 
 def choose_device(setting: str) -> torch.device:
-    """'auto' is a CUDA device where there is one, else the CPU.
+    """The device of `training.device`; 'auto' is a CUDA device if there is one, else the CPU.
 
     Raises
     ------
     ErgokedroError
-        If the device that is asked for is not there.
+        If the machine has no such device.
     """
     available = {
         "cpu": True,
@@ -49,7 +49,7 @@ def choose_device(setting: str) -> torch.device:
 def autocast(device: torch.device) -> AbstractContextManager[object]:
     """bfloat16 arithmetic over float32 weights on CUDA; plain float32 elsewhere.
 
-    On CPUs without native bfloat16 its matrix products are a hundred times slower.
+    On CPUs without native bfloat16, its matrix products are a hundred times slower.
     """
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
@@ -61,10 +61,10 @@ class Machine:
     Attributes
     ----------
     device : of models and windows.
-    threads : torch threads of one run.
-    slots : runs that can be computed at a time without sharing a core.
-    parallel_runs : runs that are trained at a time.
-    operations : float32 operations of one training step.
+    threads : torch threads per run and process.
+    slots : runs that can be computed at the same time without sharing a core.
+    parallel_runs : runs that are trained at the same time.
+    operations : float32 operations per training step.
     """
 
     device: torch.device
@@ -79,12 +79,11 @@ class Machine:
             return (
                 f"Training on {self.device}, one run at a time, in {_PRECISION[self.device.type]}"
             )
-        step = f"a step is {self.operations / 1e9:,.1f} G operations"
         size = "small" if self.operations < _SMALL_STEP else "large"
         return (
-            f"Training on the CPU in float32, whose matrix products are the fastest there: "
-            f"{self.threads} of {_CORES} threads a run ({step}: {size}), runs at a time: "
-            f"{self.parallel_runs}"
+            f"Training on the CPU in float32: {self.parallel_runs} runs at the same time, "
+            f"{self.threads} of {_CORES} threads per run (a step is "
+            f"{self.operations / 1e9:,.1f} G operations: {size})"
         )
 
 
@@ -94,38 +93,39 @@ _PRECISION = {"cuda": "bfloat16 over float32 weights", "mps": "float32"}
 def choose_machine(
     params: TrainingParameters, multiplied_weights: int, tokens: int, runs: int = 1
 ) -> Machine:
-    """What `params` ask for, and where they leave it open the best of what is there.
+    """What `params` ask for, and the fastest choice where they leave it open.
 
-    A run gets one thread where its step is small, else all cores; as many runs as there are cores
-    for are trained at a time, and one on a GPU. The threads depend on the run alone and never on
+    A run gets one thread if its step is small, else all cores. As many runs as there are cores for
+    are trained at the same time; one on a GPU. The threads depend on the run alone and never on
     what runs beside it, since sums in another order differ in their last bits.
 
     Parameters
     ----------
-    multiplied_weights : of the model's matrix products.
-    tokens : of one training step.
+    multiplied_weights : weights in the model's matrix products per token.
+    tokens : per training step.
     runs : in the sweep.
 
     Raises
     ------
     ErgokedroError
-        If the device that is asked for is not there.
+        If the machine has no such device.
     """
     device = choose_device(params.device)
-    operations = 6.0 * multiplied_weights * tokens  # forward 2, backward 4 a weight and token
+    operations = 6.0 * multiplied_weights * tokens  # per weight and token: forward 2, backward 4
     threads = params.threads or (1 if operations < _SMALL_STEP else _CORES)
     threads = max(1, threads // params.processes)
     used = threads * params.processes
     slots = max(1, _CORES // used) if device.type == "cpu" else 1
-    return Machine(
-        device, threads, slots, params.parallel_runs or _at_once(runs, slots), operations
-    )
+    parallel_runs = params.parallel_runs or _parallel_runs(runs, slots)
+    return Machine(device, threads, slots, parallel_runs, operations)
 
 
-def _at_once(runs: int, slots: int) -> int:
-    """The least number of equally long runs at a time, `slots` or more, of which the last round
-    too fills all slots: three of five on two cores, since the fifth alone would leave one idle.
-    After many rounds the last hardly matters."""
+def _parallel_runs(runs: int, slots: int) -> int:
+    """The smallest number of equally long runs at the same time that leaves no slot idle.
+
+    On two cores three of five, since the fifth run alone would leave a core idle. After many rounds
+    the last one hardly matters.
+    """
     if runs > 4 * slots:
         return slots
     filled = (n for n in range(slots, runs + 1) if runs % n == 0 or runs % n >= slots)
@@ -134,7 +134,7 @@ def _at_once(runs: int, slots: int) -> int:
 
 @contextmanager
 def cpu_threads(threads: int) -> Iterator[None]:
-    """Run the block with so many torch threads."""
+    """Run the block with this number of torch threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -144,10 +144,10 @@ def cpu_threads(threads: int) -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Let malloc keep large freed blocks for reuse, where the C library is glibc.
+    """Let malloc keep large freed blocks for reuse, if the C library is glibc.
 
-    By default glibc hands each large tensor back to the system as soon as it is freed, and the
-    next step pays for mapping and clearing the same pages again.
+    By default glibc returns each large tensor to the system as soon as it is freed, and the next
+    step takes time for mapping and clearing the same pages again.
     """
     try:
         libc = ctypes.CDLL(None)

@@ -5,20 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-# A loss spike: above the running median by so many median absolute deviations.
+# A loss spike lies above the running median by this number of median absolute deviations.
 _SPIKE_MADS = 6
 _SPIKE_WINDOW = 100
 
 
 def stability(losses: np.ndarray, norms: np.ndarray) -> dict[str, float | int]:
-    """How smoothly a run went, from the loss and gradient norm of every step, float64 (steps,).
+    """How smoothly a run went: fields of :class:`ergokedro.design.records.TrainingSummary`.
 
-    A spike is a step whose loss lies above the median of the 100 steps before it (early on, of at
-    least 50) by more than six of their median absolute deviations. The final loss is the mean over
-    the last 2 % of steps.
+    A spike is a step whose loss lies above the median of the 100 steps before it (of at least 50
+    near the start) by more than six of their median absolute deviations. The final loss is the mean
+    over the last 2 % of steps, nats per token.
+
+    Parameters
+    ----------
+    losses, norms : loss and gradient norm of every step, float64 (steps,).
     """
     recent = pd.Series(losses).rolling(_SPIKE_WINDOW, min_periods=_SPIKE_WINDOW // 2)
-    # Shifted after rolling: a step is judged by those before it alone.
+    # Shifted after rolling: a step is compared with the steps before it only.
     median = recent.median().shift(1).to_numpy()
     deviation = recent.apply(_median_deviation, raw=True).shift(1).to_numpy()
     tail = losses[-max(1, len(losses) // 50) :]
