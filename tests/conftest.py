@@ -41,8 +41,8 @@ Lengths = dict[tuple[str, str], list[int]]
 StoreMaker = Callable[[Lengths], TokenStore]
 
 
-def write_range_store(path: Path, lengths: Lengths) -> TokenStore:
-    """A store whose token i is i modulo 65,000, with documents of the given lengths.
+def write_range_store(path: Path, lengths: Lengths, vocab_size: int = 65_000) -> TokenStore:
+    """A store whose token i is i modulo `vocab_size`, with documents of the given lengths.
 
     Keys are (split, label) in the store's order; lengths count the end-of-text token.
     """
@@ -54,7 +54,7 @@ def write_range_store(path: Path, lengths: Lengths) -> TokenStore:
     index.insert(0, "document", np.arange(len(index)))
     index["offset"] = index.length.cumsum() - index.length
     index["content_hash"] = [f"{i:032x}" for i in range(len(index))]
-    tokens = (np.arange(index.length.sum()) % 65_000).astype(TOKEN_DTYPE)
+    tokens = (np.arange(index.length.sum()) % vocab_size).astype(TOKEN_DTYPE)
     tokens.tofile(path / TOKENS)
     counts = index.groupby(["split", "label"], sort=False).length.agg(["count", "sum"])
     seal_store(
@@ -62,7 +62,7 @@ def write_range_store(path: Path, lengths: Lengths) -> TokenStore:
         index,
         {
             "labels": list(dict.fromkeys(label for _, label in lengths)),
-            "vocab_size": 65_000,
+            "vocab_size": vocab_size,
             "end_of_text": 0,
             "inputs": {"tokenizer": "tokenizer", "corpus": "corpus"},
             "corpus": {},

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from conftest import write_range_store
 from ergokedro.data.token_store import TokenStore
 from ergokedro.design.accounting import token_accounting
 from ergokedro.design.evaluation_windows import choose_evaluation_windows
@@ -109,8 +110,12 @@ class SmallRun:
     windows: pd.DataFrame  # to evaluate on
 
 
-def small_run(make_store: Callable[[Any], TokenStore]) -> SmallRun:
-    """Two components, of about 2,300 and 2,900 tokens, and two evaluation windows per document."""
+def small_run(path: Path) -> SmallRun:
+    """A store in `path` of two components, with 2,345 and 2,900 tokens to train on.
+
+    Tokens count from 0 to 99 again and again. Windows have 20 of them; two per document are
+    measured.
+    """
     documents = {
         ("train", "a"): [333, 512, 1500],
         ("train", "b"): [701, 99, 2100],
@@ -119,7 +124,8 @@ def small_run(make_store: Callable[[Any], TokenStore]) -> SmallRun:
         ("test", "a"): [310],
         ("test", "b"): [420],
     }
-    store = make_store(documents)
-    design = design_mixtures(store, token_accounting(store), MixtureParameters(top_n=2))
+    store = write_range_store(path, documents, vocab_size=100)
+    mixture = MixtureParameters(top_n=2, window_length=20)
+    design = design_mixtures(store, token_accounting(store), mixture)
     windows = choose_evaluation_windows(store, design, EvaluationParameters(windows_per_document=2))
     return SmallRun(store, design, make_manifest(store, design, chain(2)), windows)

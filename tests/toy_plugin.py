@@ -13,7 +13,7 @@ from ergokedro.models.causal_lm import CausalLM
 from ergokedro.models.factory import MODELS
 from ergokedro.parameters import ModelParameters, TrainingParameters
 from ergokedro.training.lr_schedule import SCHEDULES
-from ergokedro.training.optimizers import OPTIMIZERS
+from ergokedro.training.optimizers import OPTIMIZERS, muon
 
 
 class Bigram(CausalLM):
@@ -90,3 +90,4 @@ def linear(step: int, steps: int, params: TrainingParameters) -> float:
 
 
 MODELS.register("bigram", BigramArchitecture())
+OPTIMIZERS.register("same_as_muon", muon)

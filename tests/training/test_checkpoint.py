@@ -31,11 +31,11 @@ VALIDATION = {"a": random_windows(3, seed=5), "b": random_windows(3, seed=6)}
 
 
 class InterruptionError(Exception):
-    """What stands for a kill, in a process that lives on."""
+    """Stands for a kill, in a process that continues."""
 
 
 class FailingWindows(ArrayWindows):
-    """Windows of which only so many batches can be had."""
+    """Windows that fail after some batches."""
 
     def __init__(self, batches: int):
         super().__init__(random_windows())
@@ -125,7 +125,7 @@ def test_interrupted_at_every_step_in_turn(tmp_path: Path) -> None:
     assert_same_end(run(tmp_path, 1), run(None))
 
 
-def test_a_run_that_goes_on_reports_the_whole_curve(tmp_path: Path) -> None:
+def test_a_resumed_run_reports_the_whole_curve(tmp_path: Path) -> None:
     interrupt(tmp_path, 5)
     seen: list[Any] = []
     history = run(tmp_path, on_metrics=seen.extend).history
@@ -148,11 +148,11 @@ def test_a_finished_run_is_given_without_a_step(
     ]
 
 
-def test_repeating_starts_anew_once(tmp_path: Path) -> None:
+def test_repeating_starts_over_once(tmp_path: Path) -> None:
     first = run(tmp_path)
     with pytest.raises(InterruptionError):
         run(tmp_path, 8, repeat=True)
-    assert_same_end(run(tmp_path, 1, repeat=True), first)  # that command goes on, too
+    assert_same_end(run(tmp_path, 1, repeat=True), first)  # that command is resumed, too
 
 
 @pytest.mark.parametrize(
@@ -173,9 +173,18 @@ def test_a_checkpoint_of_another_run_is_not_used(
         interrupt(tmp_path, 4, **change)
     (line,) = [m for m in caplog.messages if m.startswith("k1 starts from step 0")]
     assert f" belongs to another run ({named}). " in line
-    assert saved_steps(tmp_path) == [4, 6]  # each can go on until one is finished
+    assert saved_steps(tmp_path) == [4, 6]  # both can be resumed until one is finished
     assert_same_end(run(tmp_path, 5, **change), run(None, **change))
     assert saved_steps(tmp_path) == [9]
+
+
+def test_only_checkpoints_are_deleted(tmp_path: Path) -> None:
+    """Also when the folder holds something else."""
+    (tmp_path / "results").mkdir()
+    interrupt(tmp_path, 6)
+    run(tmp_path, seed=1)
+    assert saved_steps(tmp_path) == [9]
+    assert (tmp_path / "results").is_dir()
 
 
 def test_a_checkpoint_moved_between_runs_is_refused(
@@ -190,28 +199,18 @@ def test_a_checkpoint_moved_between_runs_is_refused(
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "header"])
-def test_a_damaged_checkpoint_is_passed_over(
+def test_a_damaged_checkpoint_is_ignored(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     params = CheckpointParameters(every=2, keep_last=2)
     interrupt(tmp_path, 7, params=params)
     latest = max(tmp_path.rglob("*.safetensors"))
     content = bytearray(latest.read_bytes())
-    place = len(content) // 2 if damage == "flip" else content.index(b"tokens")
-    content[place] ^= 1
+    position = len(content) // 2 if damage == "flip" else content.index(b"tokens")
+    content[position] ^= 1
     latest.write_bytes({"cut": content[:-5], "empty": bytearray()}.get(damage, content))
     assert_same_end(run(tmp_path, 5, params=params), run(None))
     assert f"ignored {latest}, which is not a readable checkpoint" in caplog.text
-
-
-def test_what_decides_a_run_and_what_does_not() -> None:
-    def identity(**changes: Any) -> dict[str, Any]:
-        return run_identity("m", 0, MODEL, PARAMS.model_copy(update=changes), "w")
-
-    assert identity(epochs=2) != identity()
-    assert identity(validation_points=3) != identity()  # the curves are results
-    for same in ({"device": "cuda"}, {"threads": 4}, {"checkpoints": EACH_STEP}, {"repeat": True}):
-        assert identity(**same) == identity()
 
 
 def test_a_code_change_invalidates_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +220,7 @@ def test_a_code_change_invalidates_results(tmp_path: Path, monkeypatch: pytest.M
         run(tmp_path, batches=0)
 
 
-def test_going_on_with_other_threads_is_said(
+def test_resuming_with_other_threads_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     interrupt(tmp_path, 5)

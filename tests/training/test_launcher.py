@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +20,7 @@ import torch
 from ergokedro import progress
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CheckpointParameters, TrainingParameters
+from ergokedro.registry import load_plugins
 from ergokedro.training import launcher
 from ergokedro.training.checkpoint import Checkpoints, read_checkpoint
 from ergokedro.training.curves import Measurement
@@ -26,9 +31,53 @@ from small_training import PARAMS, ArrayWindows, make_job, random_windows
 VALIDATION = {"a": random_windows(3, seed=5)}
 # Batches of 5, 5 and 1 windows of 11: rows are uneven, and in the last one process has none.
 WINDOWS = random_windows(11)
+# The optimizer, which is of a plugin, is Muon.
+PLUGIN = "toy_plugin"
+load_plugins(PLUGIN)
 TWO = PARAMS.model_copy(
-    update={"processes": 2, "batch_size": 5, "optimizer": "muon", "log_points": 9}
+    update={"processes": 2, "batch_size": 5, "optimizer": "same_as_muon", "log_points": 9}
 )
+
+
+class LockingWindows(ArrayWindows):
+    """Windows whose readers lock a file in a folder until they end."""
+
+    def __init__(self, folder: Path):
+        super().__init__(WINDOWS)
+        self.folder = folder
+        self.lock: IO[str] | None = None
+
+    def gather(self, starts: np.ndarray) -> np.ndarray:
+        """Rows."""
+        if self.lock is None:
+            self.lock = (self.folder / os.environ["LOCAL_RANK"]).open("w")
+            fcntl.flock(self.lock, fcntl.LOCK_EX)
+            print("locked", file=self.lock, flush=True)
+        return super().gather(starts)
+
+
+def train_endlessly(folder: Path) -> None:
+    """What the process does that is killed."""
+    checkpoints = Checkpoints(folder, "k1", {}, CheckpointParameters(every=3_000_000))
+    params = TWO.model_copy(update={"epochs": 1_000_000})
+    run(params, LockingWindows(folder), checkpoints=checkpoints)
+
+
+def test_processes_whose_parent_is_killed_save_and_end(tmp_path: Path) -> None:
+    code = "import sys, pathlib, test_launcher as t; t.train_endlessly(pathlib.Path(sys.argv[1]))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=environment)
+    locked = [tmp_path / "0", tmp_path / "1"]
+    while not all(file.exists() and file.read_text() for file in locked):
+        assert parent.poll() is None
+        time.sleep(0.1)
+    parent.kill()
+    parent.wait()
+    for file in locked:
+        with file.open() as opened:
+            fcntl.flock(opened, fcntl.LOCK_EX)  # waits until the process has ended
+    (saved,) = tmp_path.rglob("*.safetensors")
+    assert 0 < read_checkpoint(saved).step < 3_000_000
 
 
 class SabotagedWindows(ArrayWindows):
@@ -52,7 +101,8 @@ def run(
     params: TrainingParameters = TWO, windows: ArrayWindows | None = None, **settings: Any
 ) -> TrainingResult:
     function = train if params.processes == 1 else train_in_processes
-    return function(make_job(windows or WINDOWS, params, validation=VALIDATION), **settings)
+    job = make_job(windows or WINDOWS, params, validation=VALIDATION, plugins=PLUGIN)
+    return function(job, **settings)
 
 
 def assert_close(result: TrainingResult, expected: TrainingResult) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.optim import AdamW
+from torch.optim import SGD, AdamW, Optimizer
 
 from ergokedro.models.factory import build_model, model_config
 from ergokedro.parameters import ModelParameters, TrainingParameters
@@ -94,3 +94,15 @@ def test_update_clips_steps_and_forgets_the_gradients() -> None:
     assert sizes[-1] < 1e-3
     assert sizes[-2] > 0.5
     assert sizes[0] < 1.25
+
+
+def test_a_parameter_group_has_a_learning_rate_of_its_own() -> None:
+    weights = [torch.nn.Parameter(torch.zeros(2)) for _ in range(3)]
+    groups: list[dict[str, Any]] = [{"params": [weight]} for weight in weights]
+    groups[1]["lr_scale"] = 0.25
+    optimizers: list[Optimizer] = [SGD(groups[:2]), SGD(groups[2:])]
+    module = torch.nn.ParameterList(weights)
+    for weight in weights:
+        weight.grad = torch.ones(2)
+    update(module, optimizers, 0.5, clip=100.0)
+    assert [weight[0].item() for weight in weights] == [-0.5, -0.125, -0.5]

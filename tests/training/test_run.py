@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import StoreMaker
 from ergokedro.errors import ErgokedroError
 from ergokedro.models.factory import load_model, save_model
 from ergokedro.models.weights import weights_fingerprint
@@ -37,8 +36,8 @@ SETTINGS = RunSettings(ModelParameters(hidden_size=8), TRAINING, seed=3)
 
 
 @pytest.fixture
-def small(make_store: StoreMaker) -> SmallRun:
-    return small_run(make_store)
+def small(tmp_path: Path) -> SmallRun:
+    return small_run(tmp_path / "store")
 
 
 def train_small(small: SmallRun, settings: RunSettings = SETTINGS, **others: Any) -> TrainedRun:
@@ -66,7 +65,7 @@ def test_a_run_is_trained_and_measured(small: SmallRun) -> None:
     arrays = evaluate_run(trained.model, summary, small.manifest, small.store, small.windows)
     assert arrays.meta.fingerprints.weights == summary.final_weights
     for split, rows in small.windows.groupby("split"):
-        tokens = np.stack([small.store.tokens[start : start + 100] for start in rows.start])
+        tokens = np.stack([small.store.tokens[start : start + 20] for start in rows.start])
         expected = token_nll(trained.model, tokens, 9)
         np.testing.assert_allclose(arrays.nll[str(split)], expected, atol=1e-5)
 
@@ -93,11 +92,11 @@ def test_a_finished_run_is_found_again(
         )
 
     kept = tmp_path / "nll.npz"
-    trained = train_small(small, checkpoints=tmp_path)
+    trained = train_small(small, checkpoints=tmp_path / "checkpoints")
     arrays = measure(trained, kept)
     monkeypatch.setattr("ergokedro.training.step.Stepper.step", forbidden)
     monkeypatch.setattr("ergokedro.training.run.evaluate", forbidden)
-    assert train_small(small, checkpoints=tmp_path).summary == trained.summary
+    assert train_small(small, checkpoints=tmp_path / "checkpoints").summary == trained.summary
     again = measure(trained, kept)
     assert again.meta == arrays.meta
     np.testing.assert_array_equal(again.nll["test"], arrays.nll["test"])
@@ -139,7 +138,7 @@ def test_a_plugin_adds_a_model_an_optimizer_and_a_schedule(small: SmallRun, tmp_
     training = {"optimizer": "averaging", "schedule": "linear", "learning_rate": 2.0}
     settings = changed({"architecture": "bigram"}, {**training, "epochs": 3})
     trained = train_small(small, settings)
-    assert trained.model.config == {"model_type": "bigram", "vocab_size": 65_024, "width": 8}
+    assert trained.model.config == {"model_type": "bigram", "vocab_size": 128, "width": 8}
     assert losses(trained)[-1] < losses(trained)[0] - 0.5
     history, steps = trained.history, trained.summary.steps
     rates = history[history.metric == "learning_rate"].set_index("step").value
@@ -175,8 +174,8 @@ def test_a_plugin_resumes_to_the_same_bits(
     with monkeypatch.context() as patch:
         patch.setattr(Stepper, "step", failing)
         with pytest.raises(KeyboardInterrupt):
-            train_small(small, settings, checkpoints=tmp_path)
-    resumed = train_small(small, settings, checkpoints=tmp_path)
+            train_small(small, settings, checkpoints=tmp_path / "checkpoints")
+    resumed = train_small(small, settings, checkpoints=tmp_path / "checkpoints")
     assert resumed.summary.final_weights == expected.summary.final_weights
     np.testing.assert_array_equal(losses(resumed), losses(expected))
 
@@ -190,7 +189,7 @@ def test_the_model_of_the_how_to_page(small: SmallRun, tmp_path: Path) -> None:
     arrays = evaluate_run(
         trained.model, trained.summary, small.manifest, small.store, small.windows
     )
-    assert arrays.nll["test"].shape == (4, 99)
+    assert arrays.nll["test"].shape == (4, 19)
 
 
 def test_the_optimizer_and_the_schedule_of_the_how_to_page(small: SmallRun) -> None:

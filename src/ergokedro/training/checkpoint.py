@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import time
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 # By default: at least 10 s apart, and at most 2 % of the time.
 _PAUSE, _SHARE = 10.0, 0.02
+_DIGITS = 16  # of an identity's fingerprint, in the name of its folder
+_IDENTITY = re.compile(f"[0-9a-f]{{{_DIGITS}}}")
 _HEADER = "ergokedro"  # the only metadata key: safetensors writes several in a varying order
 
 
@@ -77,7 +80,7 @@ class Checkpoints:
         self._identity = json.loads(canonical_json(identity))  # as it is read back
         self._params = params
         self._repeat = repeat
-        self._own = Path(folder) / fingerprint(identity)[:16]
+        self._own = Path(folder) / fingerprint(identity)[:_DIGITS]
         self._saved, self._pause = time.monotonic(), _PAUSE
 
     def due(self, step: int, steps: int) -> bool:
@@ -150,7 +153,9 @@ class Checkpoints:
         return checkpoint
 
     def _others(self) -> list[Path]:
-        return [path for path in self._own.parent.glob("*/") if path != self._own]
+        """Folders of other identities; whatever else stands in the folder is left alone."""
+        folders = self._own.parent.glob("*/")
+        return [path for path in folders if path != self._own and _IDENTITY.fullmatch(path.name)]
 
     def _report_others(self) -> None:
         """Log one line about checkpoints of other identities, if there are any."""

@@ -207,7 +207,9 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the waiting process says when to stop
     rank = int(os.environ["LOCAL_RANK"])
     _forward_logs(messages, rank)
-    threading.Thread(target=_stop_if_orphaned, args=(messages, stop), daemon=True).start()
+    finished = threading.Event()
+    watch = (messages, stop, finished)
+    threading.Thread(target=_end_if_orphaned, args=watch, daemon=True).start()
     try:
         load_plugins(job.plugins)
         _join_group(rank)
@@ -225,6 +227,8 @@ def _work(
         reason = str(error) if known else f"Process {rank} of the training failed: {error!r}"
         messages.put(Failed(reason))
         sys.exit(1)
+    finally:
+        finished.set()
 
 
 def _join_group(rank: int) -> None:
@@ -237,16 +241,21 @@ def _join_group(rank: int) -> None:
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
 
 
-def _stop_if_orphaned(messages: multiprocessing.Queue[Message], stop: Event) -> None:
-    """Cancel the run when the waiting process has ended, however it did.
+def _end_if_orphaned(
+    messages: multiprocessing.Queue[Message], stop: Event, finished: threading.Event
+) -> None:
+    """Cancel the run when the waiting process has ended, however it did, and end this process.
 
-    All processes then save a checkpoint and end, as after Ctrl-C.
+    As after Ctrl-C, all processes make the same last step, and the first one saves a checkpoint.
     """
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        messages.cancel_join_thread()  # nobody reads them
-        stop.set()
+    if (parent := multiprocessing.parent_process()) is None:
+        return
+    parent.join()
+    messages.cancel_join_thread()  # nobody reads them
+    stop.set()
+    finished.wait()
+    # By a signal: torch's launcher would wait for ever until somebody reads the result.
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _forward_logs(messages: multiprocessing.Queue[Message], rank: int) -> None:
