@@ -137,7 +137,7 @@ def test_the_examples_run_without_kedro(tmp_path: Path, monkeypatch: pytest.Monk
     project.run("--params", "controls.specialists=true")
     monkeypatch.chdir(project.root)
     examples = [code for page, _, code in blocks("python") if page == "api.md"]
-    assert len(examples) == 5
+    assert len(examples) == 6
     names: dict[str, Any] = {}
     for code in examples:
         exec(compile(code, "api.md", "exec"), names)

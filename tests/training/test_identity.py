@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,14 @@ def mine(model, params):
     assert identity(optimizer="mine") != used
     assert identity() == unused
     del sys.modules["some_plugin"]
+
+
+def test_threads_may_ask_at_the_same_time() -> None:
+    """As runs do that are trained side by side; each number makes other sources to parse."""
+    sources = package_sources(PACKAGE)
+
+    def fingerprint(number: int) -> str:
+        return code_fingerprint({name: f"{text}\n# {number}" for name, text in sources.items()})
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(fingerprint, range(8))) == {code_fingerprint(sources)}

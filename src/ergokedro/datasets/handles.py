@@ -118,7 +118,7 @@ class TokenStoreDataset(HandleDataset):
 
 
 class ModelDataset(HandleDataset):
-    """A GPT-NeoX model as a directory that `transformers` loads too."""
+    """A model as a directory of config.json and weights, in the form of its architecture."""
 
     def write(self, path: Path, data: Any) -> None:
         """Write config.json and safetensors."""

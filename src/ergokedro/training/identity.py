@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import threading
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ PACKAGE = Path(__file__).parents[1]
 _COMPUTES = ("models/**/*.py", "training/**/*.py", "design/training_windows.py")
 # Other versions of these libraries may compute other bits.
 _LIBRARIES = ("numpy", "torch")
+# Runs are trained in threads, and Python 3.11 fails when two of them parse at the same time.
+_parsing = threading.Lock()
 _HAVE_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -97,10 +101,17 @@ def code_fingerprint(sources: dict[str, str]) -> str:
     sources : name -> Python source.
     """
     digest = xxhash.xxh3_64()
-    for name, source in sources.items():
-        tree = ast.parse(source)
-        for node in ast.walk(tree):
-            if isinstance(node, _HAVE_DOCSTRINGS) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
+    with _parsing:
+        for name, source in sources.items():
+            digest.update(f"{name}\n{_syntax(source)}\n".encode())
     return digest.hexdigest()
+
+
+@cache
+def _syntax(source: str) -> str:
+    """The syntax tree of Python source, without docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, _HAVE_DOCSTRINGS) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)
