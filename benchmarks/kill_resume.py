@@ -92,7 +92,7 @@ class Job:
         model, history, summary = nodes.train_model(*shared, _MODEL, _TRAINING, 0, checkpoints)
         save_model(folder / "model", model)
         history.to_csv(folder / "history.csv", index=False)
-        (folder / "summary.json").write_text(json.dumps(summary))
+        (folder / "summary.json").write_text(summary.model_dump_json())
         arrays = nodes.evaluate_model(
             model, summary, *shared, EvaluationParameters(), _TRAINING, checkpoints
         )

@@ -75,7 +75,7 @@ class Averaging(torch.optim.Optimizer):
                 weight -= group["lr"] * state["total"] / state["count"]
 
 
-@OPTIMIZERS.add("averaging")
+@OPTIMIZERS.add("toy_averaging")
 def averaging(model: CausalLM, params: TrainingParameters) -> list[torch.optim.Optimizer]:
     """Hidden matrices step at half the rate of the other weights."""
     matrices = model.hidden_matrices()
@@ -84,10 +84,10 @@ def averaging(model: CausalLM, params: TrainingParameters) -> list[torch.optim.O
     return [Averaging([{"params": matrices, "lr_scale": 0.5}, {"params": others}])]
 
 
-@SCHEDULES.add("linear")
+@SCHEDULES.add("toy_linear")
 def linear(step: int, steps: int, params: TrainingParameters) -> float:
     return 1 - step / steps
 
 
-MODELS.register("bigram", BigramArchitecture())
-OPTIMIZERS.register("same_as_muon", muon)
+MODELS.register("toy_bigram", BigramArchitecture())
+OPTIMIZERS.register("toy_muon", muon)

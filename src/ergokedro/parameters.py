@@ -178,13 +178,23 @@ class ModelParameters(_Model):
             "single values of it."
         ),
     )
-    hidden_size: int | None = Field(None, ge=8)
-    num_layers: int | None = Field(None, ge=1)
-    num_heads: int | None = Field(None, ge=1)
-    intermediate_size: int | None = Field(None, ge=8)
-    rotary_pct: Fraction | None = Field(None)
-    parallel_residual: bool | None = Field(None)
-    initializer_range: float | None = Field(None, gt=0)
+    hidden_size: int | None = Field(None, ge=8, description="Width of the hidden states.")
+    num_layers: int | None = Field(None, ge=1, description="Number of layers.")
+    num_heads: int | None = Field(
+        None, ge=1, description="Attention heads per layer; they divide the width."
+    )
+    intermediate_size: int | None = Field(
+        None, ge=8, description="Width inside the MLP; default: four times `hidden_size`."
+    )
+    rotary_pct: Fraction | None = Field(
+        None, description="Share of a head's dimensions that the rotary embedding rotates."
+    )
+    parallel_residual: bool | None = Field(
+        None, description="Attention and MLP of a layer read the same input."
+    )
+    initializer_range: float | None = Field(
+        None, gt=0, description="Standard deviation of the initial matrices."
+    )
 
 
 class CheckpointParameters(_Model):

@@ -21,7 +21,7 @@ from ergokedro.data.sources import corpus_stream
 from ergokedro.errors import ErgokedroError
 from ergokedro.models.factory import model_config
 from ergokedro.parameters import CorpusParameters, validate_parameters
-from ergokedro.runtime.config_loader import ConfigLoader
+from ergokedro.runtime.config_loader import ConfigLoader, check_parameters
 from project import ROOT, Project
 
 # What was set -> what the message must hold: the setting, the value, and what is allowed.
@@ -56,7 +56,7 @@ PARAMETERS: list[tuple[dict[str, Any], list[str]]] = [
 @pytest.mark.parametrize(("given", "expected"), PARAMETERS, ids=[str(g) for g, _ in PARAMETERS])
 def test_a_wrong_parameter(given: dict[str, Any], expected: list[str]) -> None:
     with pytest.raises(ErgokedroError) as error:
-        validate_parameters(given)
+        check_parameters(given)
     for part in expected:
         assert part in error.value.message
     assert len(error.value.message.splitlines()) <= 2

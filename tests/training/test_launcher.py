@@ -35,7 +35,7 @@ WINDOWS = random_windows(11)
 PLUGIN = "toy_plugin"
 load_plugins(PLUGIN)
 TWO = PARAMS.model_copy(
-    update={"processes": 2, "batch_size": 5, "optimizer": "same_as_muon", "log_points": 9}
+    update={"processes": 2, "batch_size": 5, "optimizer": "toy_muon", "log_points": 9}
 )
 
 

@@ -135,10 +135,10 @@ def losses(trained: TrainedRun) -> np.ndarray:
 
 def test_a_plugin_adds_a_model_an_optimizer_and_a_schedule(small: SmallRun, tmp_path: Path) -> None:
     load_plugins("toy_plugin")
-    training = {"optimizer": "averaging", "schedule": "linear", "learning_rate": 2.0}
-    settings = changed({"architecture": "bigram"}, {**training, "epochs": 3})
+    training = {"optimizer": "toy_averaging", "schedule": "toy_linear", "learning_rate": 2.0}
+    settings = changed({"architecture": "toy_bigram"}, {**training, "epochs": 3})
     trained = train_small(small, settings)
-    assert trained.model.config == {"model_type": "bigram", "vocab_size": 128, "width": 8}
+    assert trained.model.config == {"model_type": "toy_bigram", "vocab_size": 128, "width": 8}
     assert losses(trained)[-1] < losses(trained)[0] - 0.5
     history, steps = trained.history, trained.summary.steps
     rates = history[history.metric == "learning_rate"].set_index("step").value
@@ -152,14 +152,14 @@ def test_a_plugin_adds_a_model_an_optimizer_and_a_schedule(small: SmallRun, tmp_
     assert np.isfinite(arrays.nll["test"]).all()
 
 
-@pytest.mark.parametrize("optimizer", ["averaging", "muon"])
+@pytest.mark.parametrize("optimizer", ["toy_averaging", "muon"])
 def test_a_plugin_resumes_to_the_same_bits(
     small: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
     """Also with an optimizer that keeps counts, and a model with tied weights."""
     load_plugins("toy_plugin")
     training = {"optimizer": optimizer, "checkpoints": CheckpointParameters(every=1)}
-    settings = changed({"architecture": "bigram"}, training)
+    settings = changed({"architecture": "toy_bigram"}, training)
     expected = train_small(small, settings)
 
     from ergokedro.training.step import Stepper
