@@ -81,7 +81,7 @@ class Machine:
             )
         size = "small" if self.operations < _SMALL_STEP else "large"
         return (
-            f"Training on the CPU in float32: {self.parallel_runs} runs at the same time, "
+            f"Training on the CPU in float32; runs at a time: {self.parallel_runs}; "
             f"{self.threads} of {_CORES} threads per run (a step is "
             f"{self.operations / 1e9:,.1f} G operations: {size})"
         )
