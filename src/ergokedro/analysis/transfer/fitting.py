@@ -219,23 +219,22 @@ def _fit_part(runs: MixtureRuns, law: Law, columns: np.ndarray, scale: np.ndarra
 
 
 def _profile_intervals(part: FittedProblem, confidence: float) -> list[Interval]:
-    """Profile intervals by Student's t, and standard errors by the Jacobian; else NaN."""
+    """Profile intervals by Student's t, and their half widths over t; else NaN."""
     from scipy.stats import t
 
     freedom = part.degrees_of_freedom
     if freedom < 1:
         return [_UNKNOWN._replace(value=float(value)) for value in part.parameters]
     quantile = t.ppf((1 + confidence) / 2, freedom)
-    limits = profile_limits(
+    low, high = profile_limits(
         part.problem.evaluate,
         part.parameters,
         part.target,
         part.weight,
         part.problem.bounds,
         1 + quantile**2 / freedom,
-    )
-    covariance = np.linalg.pinv(part.jacobian.T @ part.jacobian) * part.cost / freedom
-    columns = (part.parameters, *limits.T, np.sqrt(np.diag(covariance)))
+    ).T
+    columns = (part.parameters, low, high, (high - low) / (2 * quantile))
     return [Interval(*map(float, row)) for row in zip(*columns, strict=True)]
 
 

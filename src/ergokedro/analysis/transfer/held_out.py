@@ -238,7 +238,8 @@ def _interval(values: pd.Series, sets: pd.Series, confidence: float) -> tuple[fl
 def best_law(predictions: pd.DataFrame, held_out: str = "set") -> str:
     """The law of the least mean error on what was held out.
 
-    Laws that could not predict all observations are compared on those that all could predict.
+    Laws are compared on the observations that all of them predict. Those that predict fewer than
+    half of all observations are not considered: the runs are too few for them.
 
     Raises
     ------
@@ -247,10 +248,11 @@ def best_law(predictions: pd.DataFrame, held_out: str = "set") -> str:
     """
     chosen = predictions[predictions.held_out == held_out]
     table = chosen.assign(size=(chosen.predicted - chosen.xe).abs())
-    errors = table.pivot(index=["value", "run", "component"], columns="law", values="size").dropna()
+    errors = table.pivot(index=["value", "run", "component"], columns="law", values="size")
+    errors = errors.loc[:, errors.notna().mean() >= 0.5].dropna()
     if errors.empty:
         raise ErgokedroError(
-            f"No law can be chosen by errors on a held-out {held_out}: there is no observation "
-            "that all laws predict. Train more sets of components, sizes K or budgets."
+            f"No law can be chosen by errors on a held-out {held_out}: no law predicts enough of "
+            "them. Train more sets of components, numbers of components or budgets."
         )
     return str(errors.mean().idxmin())

@@ -24,7 +24,7 @@ _RANK_TOLERANCE = 1e-8
 _BLOCK = 2**22
 # A profile starts at this part of the way to a limit and doubles it, then bisects.
 _FIRST_FRACTION = 2.0**-12
-_PROFILE_STEPS = 24
+_PROFILE_STEPS = 20
 # Residuals of this part of the target count as none: rounding of an exact fit.
 _EXACT = 1e-8
 

@@ -188,6 +188,8 @@ def _falling(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Points of a strictly decreasing curve: the means of x and y where y does not fall."""
     from scipy.optimize import isotonic_regression
 
+    if (np.diff(y) < 0).all():
+        return x, y
     fitted = isotonic_regression(y, increasing=False)
     groups = np.repeat(np.arange(len(fitted.blocks) - 1), np.diff(fitted.blocks))
     counts = np.bincount(groups)

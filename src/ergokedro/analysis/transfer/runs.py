@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -130,9 +130,16 @@ class MixtureRuns:
             )
         return self.components.index(component)
 
-    def without_replicates(self) -> MixtureRuns:
-        """The same runs without bootstrap replicates."""
-        return replace(self, replicates=None)
+    def select(self, rows: np.ndarray) -> MixtureRuns:
+        """Some of the runs, such as those of one budget.
+
+        Parameters
+        ----------
+        rows : bool (R,) or int, as numpy takes rows.
+        """
+        errors = None if self.standard_error is None else self.standard_error[rows]
+        replicates = None if self.replicates is None else self.replicates[:, rows]
+        return MixtureRuns(self.components, self.tokens[rows], self.xe[rows], errors, replicates)
 
 
 @dataclass(frozen=True)
