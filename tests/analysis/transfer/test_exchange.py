@@ -42,12 +42,12 @@ def test_direct_rates_are_those_of_the_law() -> None:
 
 def test_both_estimates_agree_where_the_law_holds_and_not_where_it_fails() -> None:
     runs = known_runs(noise=0.002)
-    errors = 0.002 * np.random.default_rng(1).normal(size=(200, *runs.xe.shape))
-    runs = replace(runs, replicates=runs.xe + errors)
+    replicates = runs.xe + 0.002 * np.random.default_rng(1).normal(size=(200, *runs.xe.shape))
+    runs = replace(runs, replicates=replicates)
     direct = direct_exchange(runs, own_text_equivalents(runs, specialist_curve(0, noise=0.002)))
     checks = check_exchange(fit_law(runs), direct)
     assert [check.agree for check in checks].count(True) >= len(checks) - 1
-    worse = replace(runs, xe=runs.xe + 0.1, replicates=runs.replicates + 0.1)
+    worse = replace(runs, xe=runs.xe + 0.1, replicates=replicates + 0.1)
     direct = direct_exchange(worse, own_text_equivalents(worse, specialist_curve(0, noise=0.002)))
     assert not any(check.agree for check in check_exchange(fit_law(runs), direct))
 

@@ -83,7 +83,7 @@ def test_shared_parameters_are_fitted_over_all_components() -> None:
     np.testing.assert_allclose(exchange_matrix(shared), TAU[:3, :3], atol=1e-4)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(factor=st.floats(1e-3, 1e3), seed=st.integers(0, 99))
 def test_the_unit_of_tokens_does_not_matter(factor: float, seed: int) -> None:
     runs = known_runs(noise=0.01, seed=seed, m=2)

@@ -104,10 +104,10 @@ def test_intervals_cover_the_truth() -> None:
     rng = np.random.default_rng(0)
     true = 5e5
     hits = []
-    for seed in range(80):
+    for seed in range(50):
         curve = specialist_xe(SIZES) + 0.01 * rng.normal(size=6)
         xe = specialist_xe(np.array([true])) + 0.01 * rng.normal(size=1)
-        replicates = normal_replicates([*curve, *xe], [0.01] * 7, 200, seed)
+        replicates = normal_replicates([*curve, *xe], [0.01] * 7, 120, seed)
         runs = mixtures(xe, replicates[:, 6:])
         noisy = SpecialistCurve("a", SIZES, curve, replicates[:, :6])
         (interval,) = [e.tokens for e in own_text_equivalents(runs, noisy)]

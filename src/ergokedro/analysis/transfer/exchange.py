@@ -45,17 +45,13 @@ class ExchangeCheck:
 
     Attributes
     ----------
-    law : of the fit to all runs.
     direct : of one run.
+    law : of the fit to all runs.
     agree : their intervals overlap; None where one of them is not known.
     """
 
-    component: str
-    source: str
-    run: int
+    direct: DirectExchange
     law: Interval
-    direct: Interval
-    bound: str
     agree: bool | None
 
 
@@ -98,15 +94,17 @@ def direct_exchange(
     runs: MixtureRuns, equivalents: Iterable[OwnTextEquivalent]
 ) -> list[DirectExchange]:
     """τ from the own-text equivalents of the runs on two components; others are passed over."""
-    found = []
-    for one in equivalents:
-        if runs.sizes[one.run] == 2:
-            row, c = runs.tokens[one.run], runs.column(one.component)
-            j = next(j for j in np.flatnonzero(row) if j != c)
-            value, low, high = ((end - row[c]) / row[j] for end in one.tokens[:3])
-            tau = Interval(value, low, high, one.tokens.standard_error / row[j])
-            found.append(DirectExchange(one.component, runs.components[j], one.run, tau, one.bound))
-    return found
+    rates = []
+    for equivalent in equivalents:
+        row, component = runs.tokens[equivalent.run], runs.column(equivalent.component)
+        if runs.sizes[equivalent.run] == 2:
+            source = next(j for j in np.flatnonzero(row) if j != component)
+            own, other = row[component], row[source]
+            value, low, high = ((end - own) / other for end in equivalent.tokens[:3])
+            tau = Interval(value, low, high, equivalent.tokens.standard_error / other)
+            names = equivalent.component, runs.components[source]
+            rates.append(DirectExchange(*names, equivalent.run, tau, equivalent.bound))
+    return rates
 
 
 def check_exchange(fit: LawFit, direct: list[DirectExchange]) -> list[ExchangeCheck]:
@@ -118,12 +116,9 @@ def check_exchange(fit: LawFit, direct: list[DirectExchange]) -> list[ExchangeCh
         If the law has no τ.
     """
     checks = []
-    for one in direct:
-        law = fit.estimate("tau", one.component, one.source).interval
-        ends = np.array([law.low, law.high, one.tau.low, one.tau.high])
-        known = not np.isnan(ends).any()
-        agree = bool(law.low <= one.tau.high and one.tau.low <= law.high) if known else None
-        checks.append(
-            ExchangeCheck(one.component, one.source, one.run, law, one.tau, one.bound, agree)
-        )
+    for rate in direct:
+        law = fit.estimate("tau", rate.component, rate.source).interval
+        ends = law.low, law.high, rate.tau.low, rate.tau.high
+        overlap = bool(law.low <= rate.tau.high and rate.tau.low <= law.high)
+        checks.append(ExchangeCheck(rate, law, None if np.isnan(ends).any() else overlap))
     return checks

@@ -11,7 +11,7 @@ from ergokedro.analysis.bootstrap import Interval, intervals
 from ergokedro.analysis.transfer.laws import LAWS, Law, Parameter, Problem
 from ergokedro.analysis.transfer.least_squares import (
     best_of_starts,
-    cost_at,
+    jacobian_rank,
     profile_limits,
     solve,
     undetermined,
@@ -66,13 +66,14 @@ class FittedProblem:
 
     @property
     def degrees_of_freedom(self) -> int:
-        """Observations less parameters."""
-        return len(self.target) - len(self.parameters)
+        """Observations less the parameters, or combinations of them, that they determine."""
+        return len(self.target) - jacobian_rank(self.jacobian)
 
     @property
-    def cost(self) -> float:
-        """Weighted sum of squared residuals."""
-        return cost_at(self.problem.evaluate, self.parameters, self.target, self.weight)
+    def rmse(self) -> float:
+        """Root of the mean squared residual, nats per token."""
+        prediction = self.problem.evaluate(self.parameters[None])[0][0]
+        return float(np.sqrt(((self.target - prediction) ** 2).mean()))
 
 
 @dataclass(frozen=True)
@@ -171,10 +172,10 @@ def fit_law(
         part = _fit_part(runs, entry, columns, scale)
         parts.append(part)
         if replicates:
-            found = _replicate_intervals(runs, part, confidence)
+            fitted = _replicate_intervals(runs, part, confidence)
         else:
-            found = _profile_intervals(part, confidence)
-        estimates += _estimates(part, found)
+            fitted = _profile_intervals(part, confidence)
+        estimates += _estimates(part, fitted)
     return LawFit(law, runs.components, tuple(parts), tuple(estimates), scale)
 
 
@@ -253,12 +254,12 @@ def _replicate_intervals(
     return intervals(np.vstack([part.parameters, refits.parameters]), confidence)
 
 
-def _estimates(part: FittedProblem, found: list[Interval]) -> Iterator[Estimate]:
+def _estimates(part: FittedProblem, fitted: list[Interval]) -> Iterator[Estimate]:
     """The parameters of a part, each with the reason why it is not determined."""
-    unknown = undetermined(part.jacobian, np.eye(len(found)))
+    unknown = undetermined(part.jacobian, np.eye(len(fitted)))
     parameters = part.problem.parameters
     reasons: dict[tuple[str, str], str] = {}
-    for i, (parameter, interval) in enumerate(zip(parameters, found, strict=True)):
+    for i, (parameter, interval) in enumerate(zip(parameters, fitted, strict=True)):
         if unknown[i]:
             reason = _missing_runs(part, i)
         elif not np.isfinite(interval.low):

@@ -203,22 +203,12 @@ def compare_errors(
     rows = []
     for kind, group in errors.groupby("held_out", sort=False):
         for other in group.columns.drop(law):
-            difference = (group[other] - group[law]).dropna()
-            sets = difference.index.get_level_values("set")
-            mean, low, high = _interval(difference, pd.Series(sets, difference.index), confidence)
-            rows.append(
-                {
-                    "law": other,
-                    "against": law,
-                    "held_out": kind,
-                    "difference": mean,
-                    "low": low,
-                    "high": high,
-                    "predictions": len(difference),
-                    "sets": sets.nunique(),
-                }
-            )
-    return pd.DataFrame(rows)
+            difference = (group[other] - group[law]).dropna().reset_index("set", name="size")
+            mean, low, high = _interval(difference["size"], difference.set, confidence)
+            counts = len(difference), difference.set.nunique()
+            rows.append((other, law, kind, mean, low, high, *counts))
+    columns = ["law", "against", "held_out", "difference", "low", "high", "predictions", "sets"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _interval(values: pd.Series, sets: pd.Series, confidence: float) -> tuple[float, float, float]:

@@ -7,7 +7,7 @@ parameters, as arrays with a leading axis B.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,8 @@ import numpy as np
 Evaluate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 _ITERATIONS = 200
+# Iterations after which the best of several starts is known.
+_SCREENING = 100
 _TOLERANCE = 1e-10
 _MAX_DAMPING = 1e12
 # Columns of a scaled Jacobian are dependent below this ratio of singular values.
@@ -55,6 +57,7 @@ def solve(
     weight: np.ndarray,
     lower: np.ndarray,
     upper: np.ndarray,
+    iterations: int = _ITERATIONS,
 ) -> Solution:
     """Minimise sum (weight (target - prediction))^2 of every problem within its bounds.
 
@@ -69,6 +72,7 @@ def solve(
     start : float64 (B, p), or (p,) for all.
     target, weight : float64 (B, N), or (N,); weight 0 leaves an observation out.
     lower, upper : float64 (B, p), or (p,).
+    iterations : at most so many.
     """
     batch = np.broadcast_shapes(*(np.shape(a)[:-1] for a in (start, target, weight, lower, upper)))
     n, p = np.shape(target)[-1], np.shape(start)[-1]
@@ -81,18 +85,21 @@ def solve(
     step = max(1, _BLOCK // max(1, n * p))
     for first in range(0, count, step):
         rows = np.arange(first, min(first + step, count))
-        theta[rows], cost[rows] = _solve_block(evaluate, theta[rows], problems.subset(rows))
+        part = problems.subset(rows)
+        theta[rows], cost[rows] = _solve_block(evaluate, theta[rows], part, iterations)
     return Solution(theta, cost)
 
 
-def _solve_block(evaluate: Evaluate, start: np.ndarray, problems: _Problems) -> Solution:
+def _solve_block(
+    evaluate: Evaluate, start: np.ndarray, problems: _Problems, iterations: int
+) -> Solution:
     """:func:`solve` for as many problems as fit into memory; solved ones drop out."""
     theta = np.clip(start, problems.lower, problems.upper)
     prediction, jacobian = evaluate(theta)
     cost = _cost(prediction, problems)
     damping = np.full(len(theta), 1e-3)
     active = np.arange(len(theta))
-    for _ in range(_ITERATIONS):
+    for _ in range(iterations):
         part = problems.subset(active)
         trial = _step(theta[active], prediction, jacobian, damping[active], part)
         new_prediction, new_jacobian = evaluate(trial)
@@ -153,25 +160,21 @@ def best_of_starts(
     lower: np.ndarray,
     upper: np.ndarray,
 ) -> Solution:
-    """The solution of least cost of every problem over several starts (S, p).
+    """The solution of every problem from the best of several starts (S, p).
+
+    The best is the one of least cost after a few iterations.
 
     Parameters
     ----------
     target, weight : float64 (B, N); bounds (p,) for all. See :func:`solve`.
     """
     count, batch = len(starts), len(target)
-    solved = solve(
-        evaluate,
-        np.repeat(starts, batch, axis=0),
-        np.tile(target, (count, 1)),
-        np.tile(weight, (count, 1)),
-        lower,
-        upper,
-    )
-    cost = solved.cost.reshape(count, batch)
-    parameters = solved.parameters.reshape(count, batch, -1)
-    best = cost.argmin(axis=0)
-    return Solution(parameters[best, np.arange(batch)], cost.min(axis=0))
+    repeated = np.repeat(starts, batch, axis=0)
+    data = np.tile(target, (count, 1)), np.tile(weight, (count, 1))
+    screened = solve(evaluate, repeated, *data, lower, upper, _SCREENING)
+    best = screened.cost.reshape(count, batch).argmin(axis=0)
+    chosen = screened.parameters.reshape(count, batch, -1)[best, np.arange(batch)]
+    return solve(evaluate, chosen, target, weight, lower, upper)
 
 
 def profile_limits(
@@ -182,7 +185,7 @@ def profile_limits(
     bounds: tuple[np.ndarray, np.ndarray],
     factor: float,
 ) -> np.ndarray:
-    """Ends of the profile intervals of all parameters.
+    """Ends of the profile intervals of all parameters: float64 (p, 2).
 
     The interval of a parameter holds every value at which the cost, minimised over all others, is
     at most `factor` times its minimum (Bates and Watts 1988, Nonlinear regression analysis and its
@@ -195,15 +198,11 @@ def profile_limits(
     estimate : float64 (p,), the parameters of least cost.
     target, weight : float64 (N,).
     bounds : lower and upper, float64 (p,), finite.
-
-    Returns
-    -------
-    float64 (p, 2).
     """
     index = np.tile(np.arange(len(estimate)), 2)
     origin, limit = estimate[index], np.concatenate(bounds)
     threshold = max(
-        factor * cost_at(evaluate, estimate, target, weight),
+        factor * ((weight * (target - evaluate(estimate[None])[0][0])) ** 2).sum(),
         ((_EXACT * weight * target) ** 2).sum(),
     )
     # How far towards its limit a parameter is known to stay below the threshold, and to exceed it.
@@ -220,20 +219,19 @@ def profile_limits(
     return (origin + inside * (limit - origin)).reshape(2, -1).T
 
 
-def cost_at(evaluate: Evaluate, theta: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
-    """The weighted sum of squared residuals of one problem."""
-    prediction = evaluate(theta[None])[0][0]
-    return float(((weight * (target - prediction)) ** 2).sum())
-
-
 def _fixed(
     bounds: tuple[np.ndarray, np.ndarray], index: np.ndarray, values: np.ndarray
-) -> Iterator[np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """The bounds of as many problems as values, in each of which one parameter is fixed."""
-    for bound in bounds:
-        rows = np.tile(bound, (len(index), 1))
-        rows[np.arange(len(index)), index] = values
-        yield rows
+    lower, upper = (np.tile(bound, (len(index), 1)) for bound in bounds)
+    rows = np.arange(len(index))
+    lower[rows, index] = upper[rows, index] = values
+    return lower, upper
+
+
+def jacobian_rank(jacobian: np.ndarray) -> int:
+    """How many combinations of the parameters the observations (N, p) determine."""
+    return _directions(jacobian)[2]
 
 
 def undetermined(jacobian: np.ndarray, gradients: np.ndarray) -> np.ndarray:
@@ -249,11 +247,21 @@ def undetermined(jacobian: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     -------
     bool (M,): the function changes along a direction that changes no observation.
     """
-    norms = np.linalg.norm(jacobian, axis=0)
-    scale = np.where(norms > 0, norms, 1.0)
-    _, singular, directions = np.linalg.svd(jacobian / scale, full_matrices=True)
-    rank = int((singular > _RANK_TOLERANCE * singular.max(initial=0)).sum())
+    scale, directions, rank = _directions(jacobian)
     scaled = gradients / scale
     size = np.linalg.norm(scaled, axis=1)
     open_part = np.linalg.norm(scaled @ directions[rank:].T, axis=1)
     return np.asarray(open_part > 1e-6 * np.maximum(size, np.finfo(float).tiny))
+
+
+def _directions(jacobian: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Scales of the columns (p,), directions of scaled parameters (p, p), and the rank.
+
+    Directions are in rows; those from the rank on change no observation.
+    """
+    norms = np.linalg.norm(jacobian, axis=0)
+    scale = np.where(norms > 0, norms, 1.0)
+    triangle = np.linalg.qr(jacobian / scale, mode="r")  # as many rows as columns at most
+    _, singular, directions = np.linalg.svd(triangle, full_matrices=True)
+    rank = int((singular > _RANK_TOLERANCE * singular.max(initial=0)).sum())
+    return scale, directions, rank

@@ -112,13 +112,13 @@ def own_text_equivalents(
     rows = np.flatnonzero(runs.observed[:, column])
     brackets = _brackets(curve.tokens, curve.xe, runs.xe[rows, column])
     ends = _ends(curve, runs, rows, confidence)
-    found = []
+    equivalents = []
     for row, bracket, interval in zip(rows, brackets, ends, strict=True):
         value, bound = _value_and_bound(*bracket)
         tokens = Interval(value, *map(float, interval))
         share = Interval(*(part / float(runs.totals[row]) for part in tokens))
-        found.append(OwnTextEquivalent(curve.component, int(row), tokens, share, bound))
-    return found
+        equivalents.append(OwnTextEquivalent(curve.component, int(row), tokens, share, bound))
+    return equivalents
 
 
 def _value_and_bound(low: float, high: float) -> tuple[float, str]:
