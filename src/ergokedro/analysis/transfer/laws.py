@@ -13,8 +13,8 @@ and differs in z. With n_j tokens of component j, r_j = n_j / D and D their sum:
 
 The first takes a token of j for τ_cj tokens of c's own; that data from elsewhere are worth a
 number of own tokens is of Hernandez et al. 2021 (arXiv 2102.01293), where that number is a power
-law rather than a linear function. The second is the mixing law of Ye et al. 2024 (arXiv 2403.16952,
-equation 1), which is of one budget. Since proportions sum to 1, one of its coefficients is
+law rather than a linear function. The second is the mixing law of Ye et al. 2024 (arXiv
+2403.16952), which is of one budget. Since proportions sum to 1, one of its coefficients is
 redundant: here t_cc = 0, and A_c is the reducible part of a specialist. The third gives it a power
 of D, since it would otherwise predict one XE for all budgets.
 
