@@ -13,10 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -369,26 +372,34 @@ def two_at_a_time(scale: Scale, preset: str) -> dict[str, float]:
     return together
 
 
-def measure(scale: Scale) -> dict[str, Any]:
-    """All measurements; each is printed when it is made."""
+def measure(scale: Scale, record: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """All measurements, each printed and recorded when it is made.
+
+    What fails is recorded as such and does not cost the others, since a GPU's time is short.
+    """
     middle = scale.presets[len(scale.presets) // 2]
     parts: dict[str, Callable[[], Any]] = {
         "parity": lambda: parity(scale),
         "device windows": lambda: device_windows(scale),
         "resume": lambda: resume(scale),
         "out of memory": lambda: out_of_memory(scale),
-        **{f"training {p}": lambda p=p: training_speeds(scale, p) for p in scale.presets},  # type: ignore[misc]
+        **{f"training {name}": partial(training_speeds, scale, name) for name in scale.presets},
         f"evaluation {middle}": lambda: evaluation_speeds(scale, middle),
         f"two runs {scale.presets[0]}": lambda: two_at_a_time(scale, scale.presets[0]),
     }
     results: dict[str, Any] = {}
     for name, part in parts.items():
         start = time.perf_counter()
-        results[name] = part()
+        try:
+            results[name] = part()
+        except Exception as error:
+            traceback.print_exc()
+            results[name] = {"failed": repr(error)[:200]}
         if scale.device.type == "cuda":
             torch.cuda.empty_cache()
         seconds = time.perf_counter() - start
         print(f"{name} ({seconds:.0f} s): {json.dumps(results[name])}", flush=True)
+        record(results)
     return results
 
 
@@ -398,10 +409,16 @@ def markdown(results: dict[str, Any], machine: str) -> str:
     for name, values in results.items():
         lines += [f"| {name} | |", "|---|---|"]
         for key, value in values.items():
-            text = str(value) if isinstance(value, bool) else f"{value:,.3g}"
-            lines.append(f"| {key} | {f'{value:,.0f}' if value > 1000 else text} |")
+            lines.append(f"| {key} | {_cell(value)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    """A number with three digits, or thousands with separators."""
+    if isinstance(value, (bool, str)):
+        return str(value)
+    return f"{value:,.0f}" if value > 1000 else f"{value:,.3g}"
 
 
 def describe(device: torch.device) -> str:
@@ -419,14 +436,18 @@ def main() -> None:
     args = parser.parse_args()
     device = torch.device(args.device)
     presets = ("pythia-14m", "pythia-70m", "pythia-160m")
-    scale = Scale(device, presets, 50_304, batch=256, seconds=4, repeats=3)
+    scale = Scale(device, presets, 50_304, batch=256, seconds=3, repeats=3)
     if args.small:
         scale = Scale(device, ("micro",), 512, batch=4, seconds=0.1, repeats=1)
-    results = measure(scale)
     args.out.mkdir(parents=True, exist_ok=True)
-    record = {"machine": describe(device), **results}
-    (args.out / "gpu.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
-    (args.out / "gpu.md").write_text(markdown(results, describe(device)), encoding="utf-8")
+
+    def record(results: dict[str, Any]) -> None:
+        content = json.dumps({"machine": describe(device), **results}, indent=2)
+        (args.out / "gpu.json").write_text(content, encoding="utf-8")
+        (args.out / "gpu.md").write_text(markdown(results, describe(device)), encoding="utf-8")
+
+    results = measure(scale, record)
+    sys.exit(any("failed" in values for values in results.values()))
 
 
 if __name__ == "__main__":

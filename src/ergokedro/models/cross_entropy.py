@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.nn.functional import cross_entropy
 
-# Rows per chunk: 512, since products of fewer are slow, or 8 MiB of float32 logits if that is more.
-_CHUNK_ROWS, _CHUNK_BYTES = 512, 2**23
-# Logits per tile of an evaluation on a CPU: few enough to stay in its cache. A GPU takes all
-# classes at once, since every kernel launch takes time.
+# Rows per chunk: 512, since products of fewer are slow, or more if their float32 logits fit in so
+# many bytes. On a GPU every chunk reads and writes the gradient of the whole weight, and launches
+# kernels, so chunks are large there.
+_CHUNK_ROWS, _CHUNK_BYTES, _GPU_CHUNK_BYTES = 512, 2**23, 2**30
+# Logits per tile of an evaluation on a CPU: few enough to stay in its cache.
 _TILE_ROWS, _TILE_CLASSES = 2048, 512
 _SMALLEST = torch.finfo(torch.float32).tiny
 
@@ -50,12 +52,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         first = 0
         for part, target in _chunks(hidden, targets, len(weight)):
             rows = part.to(dtype)
-            column = target[:, None]
-            # Softmax is one pass over the logits, and all that the gradient needs, which is softmax
-            # less one at the target. A logsumexp and its exponentials would be eight passes.
-            grad = (rows @ low_weight.T).float().softmax(dim=-1)
-            total -= grad.gather(1, column).clamp_min_(_SMALLEST).log_().sum()
-            grad.scatter_add_(1, column, grad.new_full((1, 1), -1.0).expand(len(grad), 1))
+            nll, grad = _softmax_gradient((rows @ low_weight.T).float(), target)
+            total += nll
             grad = grad.to(dtype)
             grad_hidden[first : first + len(rows)] = grad @ low_weight
             grad_weight.addmm_(grad.T, rows) if precise else grad_weight.add_(grad.T @ rows)
@@ -67,6 +65,22 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
         grad_hidden, grad_weight = ctx.saved_tensors
         return grad_hidden * grads[0], grad_weight * grads[0], None
+
+
+def _softmax_gradient(
+    logits: torch.Tensor, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Summed cross entropy, and its gradient by the logits: softmax less one at the target.
+
+    Softmax is one pass over the logits. A logsumexp and its exponentials would be eight passes.
+    """
+    column = targets[:, None]
+    grad = logits.softmax(dim=-1)
+    nll = -grad.gather(1, column).clamp_min(_SMALLEST).log().sum()
+    if logits.is_cuda:  # the compiler fuses a comparison with the softmax, but not a scatter
+        classes = torch.arange(logits.shape[1], device=logits.device)
+        return nll, grad - (classes == column).to(grad.dtype)
+    return nll, grad.scatter_add_(1, column, grad.new_full((1, 1), -1.0).expand(len(grad), 1))
 
 
 def token_cross_entropy(
@@ -85,8 +99,10 @@ def token_cross_entropy(
 def _row_cross_entropy(
     hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
 ) -> torch.Tensor:
-    """Cross entropy of each row of `hidden @ weight.T`, over tiles of the vocabulary."""
-    width = len(weight) if hidden.is_cuda else _TILE_CLASSES
+    """Cross entropy of each row of `hidden @ weight.T`, on a CPU over tiles of the vocabulary."""
+    if hidden.is_cuda:  # all classes at once: every kernel launch takes time
+        return cross_entropy((hidden @ weight.T).float(), targets, reduction="none")
+    width = _TILE_CLASSES
     # The largest logit so far, and the sum of exponentials relative to it: each tile is read while
     # it is in the cache, and only the exponentials are written.
     top = torch.full((len(hidden), 1), -torch.inf, device=hidden.device)
@@ -108,5 +124,6 @@ def _row_cross_entropy(
 def _chunks(
     hidden: torch.Tensor, targets: torch.Tensor, classes: int
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    rows = max(_CHUNK_ROWS, _CHUNK_BYTES // (4 * classes))
+    size = _GPU_CHUNK_BYTES if hidden.is_cuda else _CHUNK_BYTES
+    rows = max(_CHUNK_ROWS, size // (4 * classes))
     return list(zip(hidden.split(rows), targets.split(rows), strict=True))
