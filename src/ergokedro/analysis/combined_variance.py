@@ -11,12 +11,14 @@ variance (Searle, Casella and McCulloch 1992, Variance components, chapter 4).
 
 Degrees of freedom are Satterthwaite's (1946, An approximate distribution of estimates of variance
 components): variance^2 / sum_k part_k^2 / df_k. Where two or three draws or seeds matter, this
-covers too seldom (91 % for 95 % in simulations), because the variance is then often
-underestimated by far, and with it the share of the part that has one or two degrees of freedom.
-So such parts enter Student's quantile by their share: the quantile is the mean of the parts'
-quantiles, weighted by the parts (Cochran 1964, Approximate significance levels of the
-Behrens-Fisher test), if this is larger. It covers 94 % or more, and where no part dominates up to
-99 %: with two or three draws or seeds, intervals err on the wide side.
+covers too seldom (down to 88 % for 95 % in simulations): a part with one or two degrees of freedom
+is often far too small by chance, and then counts little. So Student's quantile is, if this is
+larger, the mean of the parts' quantiles, weighted by the parts (Cochran 1964, Approximate
+significance levels of the Behrens-Fisher test): each part with one or two degrees of freedom by
+itself, and the rest with Satterthwaite's. Of a part with two, what documents crossed with runs
+account for belongs to the rest, as their variance is known with more degrees of freedom; with one
+it does not, since that covers too seldom again (90 %). Where several parts matter alike, this errs
+on the wide side.
 """
 
 from __future__ import annotations

@@ -6,6 +6,9 @@ every mean square at its expectation. Power is then that of Student's t test, by
 distribution with the noncentrality effect / standard error (Westfall, Kenny and Judd 2014,
 Statistical power and optimal design in experiments in which samples of participants respond to
 samples of stimuli: here draws and seeds are the participants and documents the stimuli).
+
+Seeds are crossed with draws. For a seed of its own in every run, its variance is that of
+`draws_seeds`, and that of `seeds` is zero.
 """
 
 from __future__ import annotations

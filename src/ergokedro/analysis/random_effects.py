@@ -30,8 +30,16 @@ and seeds. **Together.** See :mod:`ergokedro.analysis.combined_variance`.
 With one draw, or one seed, its variance cannot be estimated, and the interval is conditional on
 it: it speaks of models that are trained on this draw. The result says so.
 
-Simulated coverage of 95 % intervals (tests/analysis/test_random_effects.py): 93 to 97 % with 4 to
-20 documents per component of unequal length; with 2 or 3 draws or seeds up to 99 % (the wide side).
+Coverage of 95 % intervals in simulations (tests/analysis/test_random_effects.py; 4 to 60 documents
+per component, 1 or 3 components, documents of 1 to 20 tokens): 94 to 97 % where documents, draws or
+seeds dominate. Where several matter alike, 94 to 98 % with five draws, and 94 to 99 % with two or
+three. Up to 99.8 % where all chance is that of single documents under single runs: it is then
+counted as the runs' and as the documents', and few runs cannot tell that it is the same.
+Skewed documents (exponential) cost 2 to 4 points with 4 to 20 documents, as with any Student's t.
+
+Two draws or seeds give wide intervals where they matter: Student's quantile with one degree of
+freedom is 12.7. A seed of its own for every run, rather than the same few in every draw, avoids
+this for seeds: then the spread over draws holds the chance of seeds, too.
 """
 
 from __future__ import annotations
@@ -54,6 +62,8 @@ from ergokedro.analysis.run_layout import (
 )
 
 _NAN = float("nan")
+# Values of runs and documents that are reduced at a time: bounds the memory for many quantities.
+_BLOCK = 2**22
 
 
 @dataclass(frozen=True)
@@ -144,7 +154,7 @@ class Estimate:
     value, low, high, standard_error : nats; NaN but for the value where there is no interval.
     degrees_of_freedom : effective, of Student's t.
     components : where the variance comes from. Contributions add up to the squared standard error
-        where none of them is negative.
+        where no factor is negligible and no contribution negative.
     size : how much was observed; documents are the mean over the components.
     """
 
@@ -193,8 +203,14 @@ def estimate_means(observations: Observations, confidence: float = 0.95) -> list
 
     A stratum with a single document says nothing of its spread: then there is no interval.
     """
-    moments = _moments(observations)
-    return [_estimate(moments, index).at(confidence) for index in range(len(moments.means))]
+    layout, bases = run_layout(observations.draws, observations.seeds)
+    step = max(1, _BLOCK // observations.sums[0].size)
+    estimates = []
+    for start in range(0, len(observations.sums), step):
+        block = replace(observations, sums=observations.sums[start : start + step])
+        moments = _moments(block, layout, bases)
+        estimates += [_estimate(moments, index) for index in range(len(moments.means))]
+    return [estimate.at(confidence) for estimate in estimates]
 
 
 @dataclass(frozen=True)
@@ -225,9 +241,8 @@ class _Moments:
     strata: np.ndarray
 
 
-def _moments(observations: Observations) -> _Moments:
+def _moments(observations: Observations, layout: RunLayout, bases: list[np.ndarray]) -> _Moments:
     """Reduce the observations to sums of squares."""
-    layout, bases = run_layout(observations.draws, observations.seeds)
     strata, stratum = np.unique(observations.strata, return_inverse=True)
     members = (stratum[:, None] == np.arange(len(strata))).astype(np.float64)
     shares = observations.counts / (members.T @ observations.counts)[stratum]
