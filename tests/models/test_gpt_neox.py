@@ -46,7 +46,7 @@ def make_model(**settings: Any) -> tuple[GPTNeoX, torch.Tensor]:
 
 
 CASES = [
-    *[{"preset": preset} for preset in PRESETS],
+    *[{"preset": preset, "num_layers": 2} for preset in PRESETS],
     {"rotary_pct": 0.5, "parallel_residual": True},
     {"rotary_pct": 0.25, "parallel_residual": False, "hidden_size": 48, "num_heads": 3},
 ]
