@@ -58,8 +58,11 @@ def mean_on(arrays: NLLArrays, windows: pd.DataFrame, name: str) -> float:
 def test_control_series(nll: dict[Run, NLLArrays], windows: pd.DataFrame) -> None:
     table = results_table(control_rows(make_experiment(nll, windows, **SETTINGS)))
     by_name = {run.name: arrays for run, arrays in nll.items()}
-    plain = {run.components: a for run, a in nll.items() if run.divisor == len(run.components)}
-    plain |= {run.components: a for run, a in nll.items() if run.in_chain}
+    plain = {
+        run.components: arrays
+        for run, arrays in nll.items()
+        if run.recipe == Run("", run.components, len(run.components))
+    }
     balanced = series(table, "balanced")
     for k in range(1, 6):
         expected = np.mean(

@@ -138,7 +138,7 @@ def _place_windows(documents: pd.DataFrame, most: int, seed: int) -> pd.DataFram
     room = documents.room.to_numpy()
     n = np.minimum(documents.windows.to_numpy(), most)
     phase = [
-        xxhash.xxh3_64_intdigest(content, seed) % possible
+        xxhash.xxh3_64_intdigest(content.encode(), seed) % possible
         for content, possible in zip(documents.content_hash, room.tolist(), strict=True)
     ]
     row = np.repeat(np.arange(len(n)), n)

@@ -274,11 +274,9 @@ def _split(store: TokenStore, design: Design, run: Run) -> list[Component]:
             f"controls.pseudo: {label} has {design.tokens[label]:,} training tokens, fewer than "
             f"D = {design.total_tokens:,}; lower mixture.total_tokens."
         ) from None
-    starts = text.draw_starts(run.draws, min(design.total_windows, text.windows))
-    # The draws' beginnings in a part are those in the whole text, K times as close.
+    starts = text.draw_starts(run.draws, max(shares), room)
     draws = [
-        [text.spans(part * room + start // run.k, n) for part, n in enumerate(shares)]
-        for start in starts
+        [text.spans(part * room + start, n) for part, n in enumerate(shares)] for start in starts
     ]
     others = [sum(draw, ()) for number, draw in enumerate(draws) if number != run.draw]
     return [
