@@ -58,8 +58,8 @@ def test_draws_are_disjoint_where_the_text_allows_it_and_nested(
             assert found == n
         for one, other in combinations(range(draws), 2):
             common = tokens[n, one] & tokens[n, other]
-            spans = text.spans(starts[one], n), text.spans(starts[other], n)
-            assert common_tokens(*spans) == len(common)
+            both = text.spans(starts[one], n), text.spans(starts[other], n)
+            assert common_tokens(*both) == len(common)
             assert not (common and draws * n <= text.windows)
     for small, large in pairwise(windows):
         assert all(tokens[small, draw] <= tokens[large, draw] for draw in range(draws))

@@ -17,13 +17,11 @@ from conftest import StoreMaker, write_range_store
 from ergokedro.data.cleaning import REASONS
 from ergokedro.data.token_store import TokenStore
 from ergokedro.design.accounting import token_accounting
-from ergokedro.design.budget import tabulate_budgets
+from ergokedro.design.descriptions import describe, describe_texts, tabulate_budgets
 from ergokedro.design.mixture import (
     Component,
     Design,
     check_current,
-    describe,
-    describe_texts,
     design_mixtures,
     make_manifest,
 )

@@ -111,7 +111,7 @@ def test_windows_follow_the_text_through_any_spans(
             raise
         windows = TrainingWindows(store, manifest, seed, block_shuffle=block_shuffle)
         batches = list(windows.batches(16, 2))
-        following = {}
+        following: dict[int, int] = {}
         for component in manifest.components:
             text = np.concatenate([np.arange(*span) for span in component.spans])
             following |= dict(zip(text.tolist(), np.roll(text, -1).tolist(), strict=True))

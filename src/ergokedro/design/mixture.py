@@ -11,13 +11,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 from ergokedro.data.token_store import TokenStore
 from ergokedro.data.tokenizer import Tokenizer
 from ergokedro.design.accounting import choose_components, explain_choice, rank_categories
-from ergokedro.design.budget import (
-    choose_total,
-    is_adjusted,
-    run_windows,
-    share_budget,
-    water_fill,
-)
+from ergokedro.design.budget import choose_total, is_adjusted, water_fill
 from ergokedro.design.component_text import (
     ComponentText,
     Span,
@@ -197,21 +191,35 @@ def _text(store: TokenStore, label: str, source: MixtureParameters | Design) -> 
     return component_text(store, label, source.window_length, source.within_documents)
 
 
-def describe(design: Design) -> str:
-    """One line: the components with their training tokens, and what decides D."""
-    tokens = design.tokens
-    listed = ", ".join(f"{label} {tokens[label]:,}" for label in design.components)
-    line = f"Components by training tokens: {listed}. D = {design.total_tokens:,} for every K"
-    uneven = [str(k) for k in range(1, len(tokens) + 1) if design.total_windows % k]
-    if uneven:
-        line += f"; for K = {', '.join(uneven)} the components' shares differ by one window"
-    smallest, second = [*tokens.values(), max(tokens.values())][:2]
-    if smallest * 5 < second and design.total_tokens <= smallest:
-        line += (
-            f"; all that {design.components[0]} has: without it (mixture.components or "
-            "mixture.top_n) D would be several times as large"
+def share_budget(design: Design, run: Run) -> dict[str, int]:
+    """Windows per epoch of each component of a run; equal where their text allows it.
+
+    Raises
+    ------
+    ErgokedroError
+        If the design has fewer components, or they cannot give the tokens together.
+    """
+    if max(run.components) > len(design.components):
+        raise ErgokedroError(
+            f"k = {max(run.components)}: the design has {len(design.components)} components."
         )
-    return line
+    labels = [design.components[position - 1] for position in run.components]
+    capacities = [design.available_windows[label] for label in labels]
+    total = _run_windows(design, run)
+    try:
+        return dict(zip(labels, water_fill(total, capacities), strict=True))
+    except ValueError:
+        raise ErgokedroError(
+            f"mixture.total_tokens = {design.total_tokens:,}: {run.name} needs "
+            f"{total * design.window_length:,} tokens, more than the "
+            f"{sum(capacities) * design.window_length:,} of {', '.join(labels)} together; lower "
+            f"it, or leave {run.name} out."
+        ) from None
+
+
+def _run_windows(design: Design, run: Run) -> int:
+    """Windows per epoch of the whole run."""
+    return design.total_windows * run.k // run.divisor
 
 
 def make_manifest(store: TokenStore, design: Design, run: Run) -> Manifest:
@@ -268,7 +276,7 @@ def _split(store: TokenStore, design: Design, run: Run) -> list[Component]:
     text = _text(store, label, design)
     room = text.size // run.k
     try:
-        shares = water_fill(run_windows(design, run), [room // text.window_size] * run.k)
+        shares = water_fill(_run_windows(design, run), [room // text.window_size] * run.k)
     except ValueError:
         raise ErgokedroError(
             f"controls.pseudo: {label} has {design.tokens[label]:,} training tokens, fewer than "
@@ -318,36 +326,6 @@ def _overlap(spans: tuple[Span, ...], others: list[tuple[Span, ...]]) -> float:
         return 0.0
     common = [common_tokens(spans, other) for other in others]
     return float(np.mean(common)) / count_tokens(spans)
-
-
-def describe_texts(manifests: list[Manifest]) -> list[str]:
-    """A line if windows leave out text, and one if draws have text in common."""
-    lines = []
-    chain = [m for m in manifests if "." not in m.run]
-    left_out = [_left_out(manifest) for manifest in chain if manifest.within_documents]
-    if left_out:
-        lines.append(
-            "mixture.within_documents = true leaves tokens out of every epoch, at random places "
-            f"in documents, and always documents shorter than a window: {'; '.join(left_out)}"
-        )
-    overlaps: dict[int, float] = {}
-    for manifest in manifests:
-        shares = [c.overlap * c.windows / manifest.total_windows for c in manifest.components]
-        overlaps[manifest.k] = max(overlaps.get(manifest.k, 0.0), sum(shares))
-    common = [f"{share:.0%} at K = {k}" for k, share in overlaps.items() if share]
-    if common:
-        lines.append(
-            "Components are too short for as many draws without common text. Two draws of a run "
-            f"share up to {', '.join(common)}; a lower mixture.total_tokens makes them disjoint"
-        )
-    return lines
-
-
-def _left_out(manifest: Manifest) -> str:
-    left_out = sum(c.left_out for c in manifest.components)
-    too_short = sum(c.too_short for c in manifest.components)
-    total = sum(count_tokens(c.spans) for c in manifest.components)
-    return f"{manifest.run} {left_out:,} of {total:,} tokens, {too_short:,} of them always"
 
 
 def check_tokenizer(store: TokenStore, tokenizer: Tokenizer) -> None:

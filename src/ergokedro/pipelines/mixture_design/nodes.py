@@ -13,7 +13,7 @@ import pandas as pd
 from ergokedro.analysis.controls import plan_experiment
 from ergokedro.data.token_store import TokenStore
 from ergokedro.data.tokenizer import Tokenizer
-from ergokedro.design import budget, evaluation_windows, mixture
+from ergokedro.design import descriptions, evaluation_windows, mixture
 from ergokedro.design.accounting import token_accounting
 from ergokedro.design.mixture import Design, Manifest
 from ergokedro.design.token_bytes import predicted_bytes
@@ -41,13 +41,13 @@ def design_mixtures(
     """Choose the components, their order and the budget that every K shares."""
     mixture.check_tokenizer(token_store, tokenizer)
     design = mixture.design_mixtures(token_store, accounting, params)
-    log.info(mixture.describe(design))
+    log.info(descriptions.describe(design))
     return design
 
 
 def tabulate_budgets(design: Design) -> pd.DataFrame:
     """What every K up to the number of components would train on."""
-    return budget.tabulate_budgets(design)
+    return descriptions.tabulate_budgets(design)
 
 
 def make_manifests(
@@ -57,7 +57,7 @@ def make_manifests(
     n_components = len(design.components)
     runs = plan_experiment(parse_k(k, n_components), n_components, controls)
     manifests = [mixture.make_manifest(token_store, design, run) for run in runs]
-    for line in mixture.describe_texts(manifests):
+    for line in descriptions.describe_texts(manifests):
         log.info(line)
     return manifests
 
