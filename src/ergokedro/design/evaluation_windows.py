@@ -1,7 +1,8 @@
-"""The held-out windows on which every model is measured.
+"""The held-out windows on which every model is measured, the same for all runs of a design.
 
-They depend on the held-out text, the components and `evaluation` alone, never on K, draw or seed of
-a run.
+A window's position in its document is random, so that position in the window and position in the
+document are not confounded. Where windows are limited by the cost of training, D and the epochs
+decide how many there are; otherwise they depend on the held-out text alone.
 """
 
 from __future__ import annotations
@@ -37,20 +38,19 @@ def choose_evaluation_windows(
 ) -> pd.DataFrame:
     """The fixed held-out windows on which every run is measured.
 
-    Windows lie inside one document, without its end-of-text token, and do not overlap. They are a
-    systematic sample of the document: evenly spaced, from a random phase on, so that every
-    possible start of a window is equally likely. The phase depends on the document's content and
-    `params.seed`.
+    Windows lie inside one document, without its end-of-text token, and do not overlap. They are
+    evenly spaced from a random phase on, so that every possible start of a window is equally
+    likely. The phase depends on the document's content and `params.seed`.
 
     Parameters
     ----------
-    training_tokens : what one run of the chain trains on over all epochs. Where
-        `params.max_documents` is None, it limits the windows; see :func:`affordable_windows`.
+    training_tokens : what one run of the chain trains on over all epochs; it limits the windows if
+        `params.max_documents` is None, see :func:`affordable_windows`.
 
     Returns
     -------
-    One row per window: split, component, document, start (of its first token in the store) and
-    document_offset (of its first token from the document's first).
+    One row per window: split, component, document, start (its first token in the store) and
+    document_offset (its first token, counted from the document's first).
 
     Raises
     ------
@@ -63,14 +63,12 @@ def choose_evaluation_windows(
         for split in SPLITS[1:]
         for label in design.components
     }
-    per_document, documents = params.windows_per_document, params.max_documents
-    if documents is None and training_tokens is not None:
+    per_document, most = params.windows_per_document, params.max_documents
+    if most is None and training_tokens is not None:
         counts = [cell.windows.to_numpy() for cell in cells.values()]
-        per_document, documents = affordable_windows(
-            counts, per_document, training_tokens // length
-        )
+        per_document, most = affordable_windows(counts, per_document, training_tokens // length)
     frames = [
-        _place_windows(cell.iloc[:documents], per_document, params.seed).assign(
+        _place_windows(cell.iloc[:most], per_document, params.seed).assign(
             split=split, component=label
         )
         for (split, label), cell in cells.items()
