@@ -154,14 +154,19 @@ class MixtureParameters(_Model):
         None,
         ge=100,
         description=(
-            "D, the training tokens of every K, rounded down to whole windows for all K. Default: "
-            "all of the smallest component. Smaller: a cap for small machines. Larger: components "
-            "that are too small give all they have and the others share the rest."
+            "D, the training tokens of every K, rounded down by at most 1 % so that as many K as "
+            "possible divide it into whole windows; for other K shares differ by one window. "
+            "Default: all of the smallest component. Smaller: a cap for small machines. Larger: "
+            "components that are too small give all they have and the others share the rest."
         ),
     )
     window_length: int = Field(100, ge=2, le=2048, description="Tokens in a window.")
     within_documents: bool = Field(
-        False, description="Keep training windows inside documents instead of crossing borders."
+        False,
+        description=(
+            "Keep training windows inside documents instead of crossing borders. A document then "
+            "leaves out, in every epoch, the tokens that do not fill a window, at random places."
+        ),
     )
 
 
@@ -305,11 +310,20 @@ class EvaluationParameters(_Model):
     """The fixed held-out windows on which every model is measured."""
 
     windows_per_document: int = Field(
-        20, ge=1, description="At most this many, evenly spread, not overlapping."
+        20,
+        ge=1,
+        description="At most this many, evenly spaced from a random phase on, not overlapping.",
     )
     max_documents: int | None = Field(
-        None, ge=1, description="At most this many documents per component and split."
+        None,
+        ge=1,
+        description=(
+            "At most this many documents per component and split. Default: all, if evaluation then "
+            "costs at most a tenth of a run's training; else fewer windows per document, down to "
+            "one, and then fewer documents, but at least 60."
+        ),
     )
+    seed: int = Field(0, ge=0, description="Seed of the windows' random phases in documents.")
     batch_size: int = Field(64, ge=1, description="Windows per forward pass.")
 
 

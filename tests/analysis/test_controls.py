@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from ergokedro.analysis.controls import CONTROLS, control_rows, plan_experiment, read_settings
+from ergokedro.analysis.controls.subsets import balanced_nll
 from ergokedro.analysis.series import results_table
 from ergokedro.design.nll import NLLArrays
 from ergokedro.design.runs import Run
@@ -17,7 +19,9 @@ from ergokedro.errors import ErgokedroError
 from how_to import run_page
 from synthetic_results import NAMES, make_experiment, make_meta, make_windows
 
-SETTINGS: dict[str, Any] = {"subsets": True, "growing": True, "pseudo": True, "seeds": 3}
+SETTINGS: dict[str, Any] = {
+    "subsets": True, "growing": True, "pseudo": True, "draws": 2, "seeds": 3,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +62,11 @@ def mean_on(arrays: NLLArrays, windows: pd.DataFrame, name: str) -> float:
 def test_control_series(nll: dict[Run, NLLArrays], windows: pd.DataFrame) -> None:
     table = results_table(control_rows(make_experiment(nll, windows, **SETTINGS)))
     by_name = {run.name: arrays for run, arrays in nll.items()}
-    plain = {run.components: a for run, a in nll.items() if run.divisor == len(run.components)}
-    plain |= {run.components: a for run, a in nll.items() if run.in_chain}
+    plain = {
+        run.components: arrays
+        for run, arrays in nll.items()
+        if run.recipe == Run("", run.components, len(run.components))
+    }
     balanced = series(table, "balanced")
     for k in range(1, 6):
         expected = np.mean(
@@ -86,6 +93,54 @@ def test_control_series(nll: dict[Run, NLLArrays], windows: pd.DataFrame) -> Non
     spread = seeds[seeds.quantity == "seed_spread"]
     assert spread.value.item() == pytest.approx(xe.value.std(ddof=1))
     assert (spread.seeds.item(), set(xe.seeds)) == (3, {1})
+
+    draws = table[(table.series == "draws") & (table.k == 2) & (table.split == "test")]
+    xe = draws[draws.quantity == "xe"]
+    assert xe.run.to_list() == ["k2", "draws.k2_draw1"]
+    assert xe.seed.to_list() == [0, 0]
+    spread = draws[draws.quantity == "draw_spread"].value.item()
+    assert spread == pytest.approx(xe.value.std(ddof=1))
+
+
+def balanced_by_hand(runs: dict[tuple[int, ...], NLLArrays], windows: pd.DataFrame) -> float:
+    """Mean over components of the mean over the sets that hold it."""
+    means = [
+        np.mean([mean_on(arrays, windows, name) for s, arrays in runs.items() if position in s])
+        for position, name in enumerate(NAMES, start=1)
+    ]
+    return float(np.mean(means))
+
+
+@pytest.mark.parametrize(("draw", "seed"), [(0, 0), (1, 2)])
+@pytest.mark.parametrize("subsets", [True, "cyclic"])
+def test_balanced_designs(
+    nll: dict[Run, NLLArrays], windows: pd.DataFrame, subsets: bool | str, draw: int, seed: int
+) -> None:
+    settings: dict[str, Any] = {"subsets": subsets, "draws": 2, "seeds": 3}
+    planned = {run.recipe for run in plan_experiment([1, 2, 3, 4, 5], 5, settings)}
+    made = {run: arrays for run, arrays in nll.items() if run.recipe in planned}
+    by_k = balanced_nll(make_experiment(made, windows, **settings), "test", draw, seed)
+    assert sorted(by_k) == [1, 2, 3, 4, 5]
+    for k, values in by_k.items():
+        sets = {
+            run.components: arrays
+            for run, arrays in made.items()
+            if (run.draw, run.seed_offset, run.k) == (draw, seed, k)
+        }
+        assert len(sets) == (comb(5, k) if subsets is True else 5 if k < 5 else 1)
+        expected = balanced_by_hand(sets, windows)
+        assert values.mean() == pytest.approx(expected, rel=1e-6)
+
+
+def test_sets_that_are_not_balanced_are_left_out(
+    nll: dict[Run, NLLArrays], windows: pd.DataFrame
+) -> None:
+    lost = Run("", (2, 4), 2)
+    made = {run: arrays for run, arrays in nll.items() if run.recipe != lost}
+    by_k = balanced_nll(make_experiment(made, windows, **SETTINGS), "test")
+    assert sorted(by_k) == [1, 3, 4, 5]
+    chain_only = {run: arrays for run, arrays in nll.items() if run.in_chain}
+    assert not balanced_nll(make_experiment(chain_only, windows), "test")
 
 
 def test_without_controls_there_is_nothing(

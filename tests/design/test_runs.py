@@ -1,9 +1,17 @@
-"""The `k` setting."""
+"""The `k` setting, and the runs that settings ask for."""
+
+import os
+import subprocess
+import sys
+from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ergokedro.analysis.controls import plan_experiment
-from ergokedro.design.runs import Run, chain, find_run, run_name
+from ergokedro.analysis.controls import plan_experiment, read_settings
+from ergokedro.analysis.controls.subsets import all_sets, cyclic_sets, is_balanced
+from ergokedro.design.runs import Run, chain, find_run, repeat_run, run_name
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import parse_k
 
@@ -80,3 +88,116 @@ def test_all_subsets_are_there() -> None:
     assert len(runs) == 31
     assert len({run.components for run in runs}) == 31
     assert all(run.divisor == len(run.components) for run in runs)
+
+
+@given(n=st.integers(1, 20))
+def test_cyclic_sets_are_balanced(n: int) -> None:
+    sets = cyclic_sets(n)
+    assert len(set(sets)) == len(sets) == n * (n - 1) + 1
+    for size in range(1, n + 1):
+        of_size = [members for members in sets if len(members) == size]
+        assert len(of_size) == (n if size < n else 1)
+        assert is_balanced(of_size, n)
+        assert all(set(members) <= set(range(1, n + 1)) for members in of_size)
+        assert tuple(range(1, size + 1)) in of_size  # the chain's
+        assert not is_balanced(of_size[1:], n)
+        assert n < 2 or not is_balanced([*of_size, of_size[0]], n) or size == n
+
+
+@given(n=st.integers(1, 9))
+def test_all_sets_are_balanced(n: int) -> None:
+    sets = all_sets(n)
+    assert len(set(sets)) == len(sets) == 2**n - 1
+    assert set(cyclic_sets(n)) <= set(sets)
+    for size in range(1, n + 1):
+        assert is_balanced([members for members in sets if len(members) == size], n)
+
+
+def test_cyclic_subsets_are_planned() -> None:
+    runs = plan_experiment([1, 2, 3, 4], 4, {"subsets": "cyclic"})
+    assert len(runs) == 4 * 3 + 1
+    assert {run.components for run in runs} == set(cyclic_sets(4))
+    assert all(run.divisor == len(run.components) for run in runs)
+    eleven = plan_experiment(list(range(1, 12)), 11, {"subsets": "cyclic"})
+    assert len(eleven) == 111
+
+
+def test_subsets_are_true_false_or_cyclic() -> None:
+    assert read_settings({"subsets": "cyclic"})["subsets"] == "cyclic"
+    assert read_settings({"subsets": True})["subsets"] is True
+    assert read_settings({})["subsets"] is False
+    with pytest.raises(ErgokedroError) as error:
+        read_settings({"subsets": "some"})
+    (line,) = error.value.message.splitlines()[1:]
+    assert line.startswith("  controls.subsets = 'some': ")
+    assert "'cyclic'" in line
+
+
+def test_draws_and_seeds_are_crossed() -> None:
+    runs = plan_experiment([1, 3], 3, {"draws": 3, "seeds": 2})
+    combinations = [(run.base, run.draw, run.seed_offset) for run in runs]
+    assert set(combinations) == set(product([chain(k).recipe for k in (1, 3)], range(3), range(2)))
+    assert len(runs) == 12
+    assert [run.name for run in runs[:7]] == [
+        "k1", "k3", "seeds.k1_seed1", "seeds.k3_seed1",
+        "draws.k1_draw1", "draws.k3_draw1", "draws.k1_draw1_seed1",
+    ]  # fmt: skip
+    assert {run.draws for run in runs if run.draw} == {3}
+    assert {run.draws for run in runs if not run.draw} == {1}
+
+
+@pytest.mark.parametrize("subsets", [True, "cyclic"])
+def test_what_is_repeated(subsets: bool | str) -> None:
+    """Chain, sets and pseudo-components by draws and seeds; specialists by draws; growing not."""
+    once = {"specialists": True, "subsets": subsets, "growing": True, "pseudo": True}
+    ks, n = [1, 2, 3, 4], 4
+    base = plan_experiment(ks, n, once)
+    runs = plan_experiment(ks, n, {**once, "draws": 2, "seeds": 3})
+    assert runs[: len(base)] == base
+    assert len({run.recipe for run in runs}) == len({run.name for run in runs}) == len(runs)
+    crossed = {run.recipe for run in base if run.divisor == run.k}
+    drawn = {run.recipe for run in base if run.control == "specialists"} - crossed
+    repeats = [(run.base, run.draw, run.seed_offset) for run in runs[len(base) :]]
+    expected = {
+        (recipe, draw, seed)
+        for recipe in crossed | drawn
+        for draw, seed in product(range(2), range(3))
+        if (draw or seed) and (recipe in crossed or not seed)
+    }
+    assert set(repeats) == expected
+    names = {run.name for run in runs}
+    assert {
+        "draws.k2_draw1",
+        "draws.k2_draw1_seed2",
+        "seeds.k2_seed2",
+        "subsets.c2_c3_draw1_seed1",
+        "specialists.c3_of4_draw1",
+        "specialists.c2_of1_seed1",  # it is a set, too
+        "pseudo.k3_seed1",
+    } <= names
+    assert not {"subsets.c1_c2_draw1", "specialists.c3_of4_seed1", "growing.k2_draw1"} & names
+
+
+def test_a_repeat_is_the_same_run_by_chance_alone() -> None:
+    run = Run("c1_c3", (1, 3), 2, control="subsets")
+    assert repeat_run(run, 0, 4, 0) == run
+    repeat = repeat_run(run, 2, 4, 1)
+    assert (repeat.name, repeat.draw, repeat.draws, repeat.seed_offset) == (
+        "subsets.c1_c3_draw2_seed1", 2, 4, 1,
+    )  # fmt: skip
+    assert repeat.base == run.base == run.recipe
+    assert repeat.recipe != run.recipe
+    assert (repeat.k, repeat.in_chain) == (2, False)
+    # A seed alone leaves the text as it is, whatever the number of draws.
+    assert repeat_run(run, 0, 4, 1).recipe == repeat_run(run, 0, 2, 1).recipe
+
+
+def test_the_plan_is_the_same_in_every_process() -> None:
+    code = (
+        "from ergokedro.analysis.controls import plan_experiment; "
+        "print(plan_experiment([1, 2, 3], 4, {'subsets': 'cyclic', 'draws': 2, 'seeds': 2}))"
+    )
+    settings = {"subsets": "cyclic", "draws": 2, "seeds": 2}
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    printed = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+    assert printed.strip() == str(plan_experiment([1, 2, 3], 4, settings))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from conftest import StoreMaker, write_range_store
 from ergokedro.data.token_store import TokenStore
 from ergokedro.design import training_windows as windows_module
 from ergokedro.design.accounting import token_accounting
-from ergokedro.design.mixture import Manifest, design_mixtures, make_manifest
-from ergokedro.design.runs import chain
+from ergokedro.design.mixture import Component, Manifest, design_mixtures, make_manifest
+from ergokedro.design.runs import Run, chain, repeat_run
 from ergokedro.design.training_windows import TrainingWindows, shuffle_blocks
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import MixtureParameters
@@ -35,21 +36,90 @@ LENGTHS = {
 }
 
 
-def manifest_of(store: TokenStore, k: int, **params: object) -> Manifest:
+def manifest_of(store: TokenStore, run: Run | int, **params: object) -> Manifest:
+    """The manifest of a run, or of one of the chain."""
     mixture = MixtureParameters(top_n=len(store.labels), **params)
-    return make_manifest(store, design_mixtures(store, token_accounting(store), mixture), chain(k))
+    design = design_mixtures(store, token_accounting(store), mixture)
+    return make_manifest(store, design, chain(run) if isinstance(run, int) else run)
 
 
-def test_every_token_of_every_span_is_seen_once_an_epoch(make_store: StoreMaker) -> None:
+def many_spans(store: TokenStore, seed: int, length: int = 100) -> Manifest:
+    """Random stretches of each component's text in random order, as whole windows."""
+    rng = np.random.default_rng(seed)
+    components = []
+    for label in store.labels:
+        first, stop = store.span("train", label)
+        used = (stop - first) // length * length
+        cuts = np.unique([0, used, *rng.integers(used, size=40)]) + first
+        spans = list(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True))
+        order = rng.permutation(len(spans))
+        (start, end), *more = (spans[i] for i in order)
+        windows = used // length
+        components.append(
+            Component(
+                label=label,
+                start=start,
+                stop=end,
+                windows=windows,
+                available_windows=windows,
+                adjusted=False,
+                more_spans=tuple(more),
+            )
+        )
+    manifest = manifest_of(store, len(store.labels))
+    return manifest.model_copy(update={"components": components, "window_length": length})
+
+
+def text_of(manifest: Manifest) -> np.ndarray:
+    """All tokens of the components' text, one component after another, in its order."""
+    spans = [span for component in manifest.components for span in component.spans]
+    return np.concatenate([np.arange(*span) for span in spans])
+
+
+# Draw 1 of two begins in the middle of each text, and its first component passes the end.
+@pytest.mark.parametrize("draws", [1, 2])
+def test_every_token_of_the_text_is_seen_once_an_epoch(make_store: StoreMaker, draws: int) -> None:
     store = make_store(LENGTHS)
-    manifest = manifest_of(store, 2)
+    manifest = manifest_of(store, repeat_run(chain(1), draws - 1, draws, 0))
+    assert len(manifest.components[0].more_spans) == draws - 1
     windows = TrainingWindows(store, manifest, seed=1)
-    expected = np.sort(np.concatenate([np.arange(c.start, c.stop) for c in manifest.components]))
+    expected = np.sort(text_of(manifest))
     for epoch in range(4):
         batch = windows.gather(windows.epoch(epoch))
         assert batch.dtype == np.int64
         assert batch.shape == (manifest.total_windows, 100)
         np.testing.assert_array_equal(np.sort(batch.ravel()), expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    sizes=st.lists(st.integers(60, 500), min_size=1, max_size=4),
+    length=st.integers(2, 50),
+    seed=st.integers(0, 2**32),
+    block_shuffle=st.booleans(),
+)
+def test_windows_follow_the_text_through_any_spans(
+    sizes: list[int], length: int, seed: int, block_shuffle: bool
+) -> None:
+    lengths = {(s, f"c{i}"): [n] for s in SPLITS for i, n in enumerate(sizes)}
+    with tempfile.TemporaryDirectory() as directory:
+        store = write_range_store(Path(directory) / "store", lengths)
+        try:
+            manifest = many_spans(store, seed, length)
+        except ErgokedroError as error:
+            assume("D would be" not in error.message)
+            raise
+        windows = TrainingWindows(store, manifest, seed, block_shuffle=block_shuffle)
+        batches = list(windows.batches(16, 2))
+        following: dict[int, int] = {}
+        for component in manifest.components:
+            text = np.concatenate([np.arange(*span) for span in component.spans])
+            following |= dict(zip(text.tolist(), np.roll(text, -1).tolist(), strict=True))
+        for epoch in range(2):
+            seen = np.concatenate(batches[epoch * len(batches) // 2 :][: len(batches) // 2])
+            assert (np.sort(seen.ravel()) == np.sort(text_of(manifest))).all()
+            assert all(following[a] == b for row in seen.tolist() for a, b in pairwise(row))
+            np.testing.assert_array_equal(windows.gather(windows.epoch(epoch)), seen)
 
 
 def test_windows_are_contiguous_but_for_one_wrap_a_component(make_store: StoreMaker) -> None:
@@ -75,7 +145,7 @@ def test_coverage_for_any_corpus(
         try:
             manifest = manifest_of(store, len(sizes), window_length=length, within_documents=within)
         except ErgokedroError as error:
-            assume("D would be zero" not in error.message)
+            assume("D would be" not in error.message)
             raise
         windows = TrainingWindows(store, manifest, seed)
         batch = windows.gather(windows.epoch(0))
@@ -85,16 +155,48 @@ def test_coverage_for_any_corpus(
         for component in manifest.components:
             inside = (seen >= component.start) & (seen < component.stop)
             assert inside.sum() == component.windows * length
+            assert component.stop - component.start == inside.sum() + component.left_out
         if within:
             offsets = store.index["offset"].to_numpy()
             document = np.searchsorted(offsets, batch, side="right")
             assert (document == document[:, :1]).all()
 
 
-@pytest.mark.parametrize("within", [False, True])
-def test_windows_gathered_on_a_device_are_the_same(make_store: StoreMaker, within: bool) -> None:
+@pytest.mark.parametrize("draws", [1, 2])
+def test_documents_leave_out_tokens_at_random_places(make_store: StoreMaker, draws: int) -> None:
+    """Every token of a document of n windows is seen in at least (n / (n + 1))^2 of the epochs."""
+    store = make_store({("train", "a"): [7, 13, 3, 25], **{(s, "a"): [40] for s in SPLITS[1:]}})
+    run = repeat_run(chain(1), draws - 1, draws, 0)
+    manifest = manifest_of(store, run, window_length=5, within_documents=True)
+    (component,) = manifest.components
+    assert component.windows == 1 + 2 + 0 + 5
+    windows = TrainingWindows(store, manifest, seed=2)
+    epochs = 2000
+    seen = np.zeros(48)
+    for epoch in range(epochs):
+        batch = windows.gather(windows.epoch(epoch))
+        assert (np.diff(batch, axis=1) == 1).all()
+        counts = np.bincount(batch.ravel(), minlength=48)
+        assert counts.max() == 1
+        seen += counts
+    seen /= epochs
+    noise = 4 * np.sqrt(0.25 / epochs)
+    assert seen[:7].min() > 1 / 4 - noise
+    assert seen[7:20].min() > 4 / 9 - noise
+    assert (seen[20:23] == 0).all()  # shorter than a window
+    assert (seen[23:48] == 1).all()  # five windows and nothing more
+    assert component.too_short == 3
+    assert component.left_out == 2 + 3 + 3
+
+
+@pytest.mark.parametrize("kind", ["whole", "within", "draw", "within draw", "many spans"])
+def test_windows_gathered_on_a_device_are_the_same(make_store: StoreMaker, kind: str) -> None:
     store = make_store(LENGTHS)
-    windows = TrainingWindows(store, manifest_of(store, 2, within_documents=within), seed=3)
+    run = repeat_run(chain(2), 1, 3, 0) if "draw" in kind else chain(2)
+    manifest = manifest_of(store, run, within_documents="within" in kind)
+    if kind == "many spans":
+        manifest = many_spans(store, 5)
+    windows = TrainingWindows(store, manifest, seed=3)
     device = DeviceWindows(windows, torch.device("cpu"))
     for step in range(3 * windows.steps_per_epoch(7)):
         expected = torch.from_numpy(windows.batch(step, 7))
@@ -267,7 +369,7 @@ def test_map_style_view(make_store: StoreMaker) -> None:
 def test_order_is_golden(make_store: StoreMaker) -> None:
     """The order is part of the result: a change of it makes runs incomparable."""
     store = make_store(LENGTHS)
-    manifest = manifest_of(store, 2)
+    manifest = manifest_of(store, 2, total_tokens=2200)
     starts = TrainingWindows(store, manifest, seed=0).epoch(0)[:6].tolist()
     assert starts == GOLDEN, manifest.fingerprint
 

@@ -1,8 +1,7 @@
-"""Who trains on what: the budget, one manifest per K, and the windows that measure them all."""
+"""Which tokens every run trains on: the design that all runs share, and one manifest per run."""
 
 from __future__ import annotations
 
-from math import lcm
 from typing import Literal
 
 import numpy as np
@@ -12,7 +11,16 @@ from pydantic import BaseModel, ConfigDict, computed_field
 from ergokedro.data.token_store import TokenStore
 from ergokedro.data.tokenizer import Tokenizer
 from ergokedro.design.accounting import choose_components, explain_choice, rank_categories
-from ergokedro.design.runs import Run, chain
+from ergokedro.design.budget import choose_total, is_adjusted, water_fill
+from ergokedro.design.component_text import (
+    ComponentText,
+    Span,
+    common_tokens,
+    component_text,
+    count_tokens,
+    document_pieces,
+)
+from ergokedro.design.runs import Run
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import fingerprint
 from ergokedro.parameters import MixtureParameters
@@ -25,9 +33,19 @@ class _Frozen(BaseModel):
 class Component(_Frozen):
     """One component's part of a manifest.
 
-    `start` and `stop` bound its tokens in the store (int64 offsets, exclusive end); `windows` is
-    what it gives an epoch; `available_windows` what it could give; `adjusted` says that it was too
-    small for an equal share, or gives more because another was.
+    Attributes
+    ----------
+    label : name of the component.
+    start, stop : first token and end (exclusive) of its text in the store.
+    windows : what it gives per epoch.
+    available_windows : what it could give.
+    adjusted : it was too small for an equal share, or gives more because another was.
+    more_spans : further stretches of the store, in which the text continues after `stop`.
+    left_out : tokens of the text that are in no window of an epoch. 0 unless windows stay inside
+        documents.
+    too_short : those of them in documents shorter than a window, which are in no epoch's windows.
+    overlap : share of the text that another draw of the same run has, too; mean over the other
+        draws. 0 in draw 0, which does not know of the others.
     """
 
     label: str
@@ -36,12 +54,25 @@ class Component(_Frozen):
     windows: int
     available_windows: int
     adjusted: bool
+    more_spans: tuple[Span, ...] = ()
+    left_out: int = 0
+    too_short: int = 0
+    overlap: float = 0.0
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """All of its text, in order."""
+        return ((self.start, self.stop), *self.more_spans)
 
 
 class Manifest(_Frozen):
     """What one run trains on. Fingerprints tie it to one store and one tokenizer.
 
-    `repeats` multiplies the epochs, `seed_offset` is added to the seed: 1 and 0 but for controls.
+    Attributes
+    ----------
+    repeats, seed_offset : multiplies the epochs, is added to the seed: 1 and 0 but for controls.
+    draw : number of the sample of every component's text.
+    uneven : K does not divide the windows of an epoch, so that equal shares differ by one window.
     """
 
     run: str
@@ -54,6 +85,8 @@ class Manifest(_Frozen):
     tokenizer: str
     repeats: int = 1
     seed_offset: int = 0
+    draw: int = 0
+    uneven: bool = False
 
     @property
     def total_windows(self) -> int:
@@ -74,8 +107,11 @@ class Manifest(_Frozen):
     def order_key(self) -> int:
         """Seed material of the window order: the token ranges alone, so that a store written by
         another version of a library gives the same order."""
-        not_ranges = {"store", "tokenizer", "repeats", "seed_offset"}
-        return int(fingerprint(self.model_dump(mode="json", exclude=not_ranges)), 16)
+        not_ranges = {"store", "tokenizer", "repeats", "seed_offset", "draw", "uneven"}
+        notes = {"components": {"__all__": {"left_out", "too_short", "overlap"}}}
+        exclude = dict.fromkeys(not_ranges, True) | notes
+        content = self.model_dump(mode="json", exclude=exclude, exclude_defaults=True)
+        return int(fingerprint(content), 16)
 
 
 class Design(_Frozen):
@@ -97,6 +133,11 @@ class Design(_Frozen):
     store: str
     tokenizer: str
 
+    @property
+    def total_windows(self) -> int:
+        """Windows per epoch of every K."""
+        return self.total_tokens // self.window_length
+
     @computed_field  # type: ignore[prop-decorator]
     @property
     def fingerprint(self) -> str:
@@ -109,40 +150,34 @@ def design_mixtures(
 ) -> Design:
     """Choose the components and the budget D.
 
-    D is the tokens of the smallest component (or `params.total_tokens`), rounded down so that
-    every K up to the number of components divides it into whole windows.
+    D is the tokens of the smallest component (or `params.total_tokens`), in whole windows, rounded
+    down by at most 1 % so that as many K as possible divide it; see :func:`choose_total`. It
+    depends on the number of components, not on the K that are run: runs made by several commands
+    are comparable.
 
     Raises
     ------
     ErgokedroError
-        If D comes out as zero, or the components together cannot give it.
+        If D has fewer windows than there are components.
     """
     components = choose_components(accounting, params)
-    n = len(components)
-    tokens = {c: store.span("train", c)[1] - store.span("train", c)[0] for c in components}
-    windows = {c: _available_windows(store, c, params) for c in components}
-    unit = lcm(*range(1, n + 1))
-    wanted = (
-        windows[components[0]]
-        if params.total_tokens is None
-        else params.total_tokens // params.window_length
-    )
-    total = wanted // unit * unit
-    if total == 0:
+    texts = {c: _text(store, c, params) for c in components}
+    length = params.window_length
+    smallest = texts[components[0]].windows
+    wanted = smallest if params.total_tokens is None else params.total_tokens // length
+    if wanted < len(components):
         raise ErgokedroError(
-            f"D would be zero: {n} components need a budget of at least "
-            f"{unit * params.window_length:,} tokens, so that every K divides it into whole "
-            f"windows, but it is {wanted * params.window_length:,} ({components[0]} is the "
-            "smallest). Lower mixture.top_n, pin larger mixture.components, or raise "
-            "mixture.total_tokens."
+            f"D would be {wanted * length:,} tokens, fewer than one window of {length} tokens for "
+            f"each of {len(components)} components ({components[0]} is the smallest). Lower "
+            "mixture.top_n, pin larger mixture.components, or raise mixture.total_tokens."
         )
     rankings = rank_categories(accounting)
     return Design(
         components=components,
-        tokens=tokens,
-        available_windows=windows,
-        total_tokens=total * params.window_length,
-        window_length=params.window_length,
+        tokens={c: int(text.lengths.sum()) for c, text in texts.items()},
+        available_windows={c: text.windows for c, text in texts.items()},
+        total_tokens=choose_total(wanted, len(components)) * length,
+        window_length=length,
         within_documents=params.within_documents,
         chosen_by=params.rank_by if params.components is None else "pinned",
         rankings=rankings,
@@ -152,52 +187,12 @@ def design_mixtures(
     )
 
 
-def _available_windows(store: TokenStore, label: str, params: MixtureParameters) -> int:
-    """Whole windows that a component's training text can give an epoch."""
-    if params.within_documents:
-        lengths = store.documents("train", label)["length"].to_numpy()
-        return int((lengths // params.window_length).sum())
-    start, stop = store.span("train", label)
-    return (stop - start) // params.window_length
-
-
-def water_fill(total: int, capacities: list[int]) -> list[int]:
-    """Share `total` equally among parties of limited capacity.
-
-    A party that is too small gives all it has, and the others share the rest equally; units that
-    do not divide go to the larger ones. The shares sum to `total` exactly.
-
-    Raises
-    ------
-    ValueError
-        If the capacities together are smaller than `total`.
-    """
-    if sum(capacities) < total:
-        raise ValueError("the capacities are too small")
-    shares = [0] * len(capacities)
-    rest = total
-    for place, i in enumerate(sorted(range(len(capacities)), key=lambda i: (capacities[i], -i))):
-        shares[i] = min(capacities[i], rest // (len(capacities) - place))
-        rest -= shares[i]
-    return shares
-
-
-def describe(design: Design) -> str:
-    """One line: the components with their training tokens, and what decides D."""
-    tokens = design.tokens
-    each = ", ".join(f"{label} {tokens[label]:,}" for label in design.components)
-    line = f"Components by training tokens: {each}. D = {design.total_tokens:,} for every K"
-    smallest, second = [*tokens.values(), max(tokens.values())][:2]
-    if smallest * 5 < second and design.total_tokens <= smallest:
-        line += (
-            f", all that {design.components[0]} has: without it (mixture.components or "
-            "mixture.top_n) D would be several times as large"
-        )
-    return line
+def _text(store: TokenStore, label: str, source: MixtureParameters | Design) -> ComponentText:
+    return component_text(store, label, source.window_length, source.within_documents)
 
 
 def share_budget(design: Design, run: Run) -> dict[str, int]:
-    """Windows an epoch of each component of a run; equal where their text allows it.
+    """Windows per epoch of each component of a run; equal where their text allows it.
 
     Raises
     ------
@@ -208,9 +203,9 @@ def share_budget(design: Design, run: Run) -> dict[str, int]:
         raise ErgokedroError(
             f"k = {max(run.components)}: the design has {len(design.components)} components."
         )
-    labels = [design.components[place - 1] for place in run.components]
+    labels = [design.components[position - 1] for position in run.components]
     capacities = [design.available_windows[label] for label in labels]
-    total = _total_windows(design, run)
+    total = _run_windows(design, run)
     try:
         return dict(zip(labels, water_fill(total, capacities), strict=True))
     except ValueError:
@@ -222,33 +217,9 @@ def share_budget(design: Design, run: Run) -> dict[str, int]:
         ) from None
 
 
-def _total_windows(design: Design, run: Run) -> int:
-    """Windows an epoch of the whole run."""
-    return design.total_tokens // design.window_length // run.divisor * run.k
-
-
-def tabulate_budgets(design: Design) -> pd.DataFrame:
-    """What every K of the design would train on, whether it is run or not.
-
-    Returns
-    -------
-    One row per K and component: k, component, windows (an epoch), tokens, share (of D) and
-    adjusted (not an equal share, see :class:`Component`). A K whose components cannot give D
-    together has one row, '(too small for D)', with nothing.
-    """
-    total = design.total_tokens // design.window_length
-    rows = []
-    for k in range(1, len(design.components) + 1):
-        try:
-            shares = share_budget(design, chain(k))
-        except ErgokedroError:
-            rows.append((k, "(too small for D)", 0, True))
-            continue
-        rows.extend((k, label, n, n * k != total) for label, n in shares.items())
-    table = pd.DataFrame(rows, columns=["k", "component", "windows", "adjusted"])
-    table.insert(3, "tokens", table.windows * design.window_length)
-    table.insert(4, "share", table.windows / total)
-    return table
+def _run_windows(design: Design, run: Run) -> int:
+    """Windows per epoch of the whole run."""
+    return design.total_windows * run.k // run.divisor
 
 
 def make_manifest(store: TokenStore, design: Design, run: Run) -> Manifest:
@@ -260,77 +231,101 @@ def make_manifest(store: TokenStore, design: Design, run: Run) -> Manifest:
         As :func:`share_budget`.
     """
     components = _split(store, design, run) if run.pseudo else _share(store, design, run)
+    total = sum(component.windows for component in components)
     return Manifest(
         run=run.name,
         k=run.k,
         window_length=design.window_length,
         within_documents=design.within_documents,
-        total_tokens=_total_windows(design, run) * design.window_length,
+        total_tokens=total * design.window_length,
         components=components,
         store=store.fingerprint,
         tokenizer=design.tokenizer,
         repeats=run.repeats,
         seed_offset=run.seed_offset,
+        draw=run.draw,
+        uneven=total % run.k != 0,
     )
 
 
 def _share(store: TokenStore, design: Design, run: Run) -> list[Component]:
-    """The beginnings of the run's components."""
+    """The run's components, each with the beginning of its draw."""
     shares = share_budget(design, run)
-    return [
-        Component(
-            label=label,
-            start=store.span("train", label)[0],
-            stop=_stop(store, design, label, windows),
-            windows=windows,
-            available_windows=design.available_windows[label],
-            adjusted=windows * len(shares) != sum(shares.values()),
-        )
-        for label, windows in shares.items()
-    ]
+    total = sum(shares.values())
+    components = []
+    for label, windows in shares.items():
+        text = _text(store, label, design)
+        starts = text.draw_starts(run.draws, min(design.total_windows, text.windows))
+        spans = [text.spans(start, windows) for start in starts]
+        own = _component(store, design, label, spans[run.draw], windows)
+        changes = {
+            "adjusted": is_adjusted(windows, len(shares), total),
+            "overlap": _overlap(own.spans, spans[: run.draw] + spans[run.draw + 1 :]),
+        }
+        components.append(own.model_copy(update=changes))
+    return components
 
 
 def _split(store: TokenStore, design: Design, run: Run) -> list[Component]:
-    """K equal stretches of one component, spread over its text, as if each were one.
+    """K equal stretches of one component, spread over its text, as if each were a component.
 
-    Documents stand in random order, so every stretch is a random sample of them.
+    Documents stand in random order, so every stretch is a random sample of them. Each of the K
+    parts of the text has a stretch of every draw.
     """
-    if design.within_documents:
-        raise ErgokedroError(
-            "controls.pseudo splits a component anywhere; it does not go together with "
-            "mixture.within_documents = true. Switch one of them off."
-        )
     label = design.components[run.components[0] - 1]
-    start, stop = store.span("train", label)
-    length, each = design.window_length, _total_windows(design, run) // run.k
-    room = (stop - start) // run.k
-    if each * length > room:
+    text = _text(store, label, design)
+    room = text.size // run.k
+    try:
+        shares = water_fill(_run_windows(design, run), [room // text.window_size] * run.k)
+    except ValueError:
         raise ErgokedroError(
-            f"controls.pseudo: {label} has {stop - start:,} training tokens, fewer than D = "
-            f"{design.total_tokens:,}; lower mixture.total_tokens."
-        )
+            f"controls.pseudo: {label} has {design.tokens[label]:,} training tokens, fewer than "
+            f"D = {design.total_tokens:,}; lower mixture.total_tokens."
+        ) from None
+    starts = text.draw_starts(run.draws, max(shares), room)
+    draws = [
+        [text.spans(part * room + start, n) for part, n in enumerate(shares)] for start in starts
+    ]
+    others = [sum(draw, ()) for number, draw in enumerate(draws) if number != run.draw]
     return [
-        Component(
-            label=label,
-            start=start + part * room,
-            stop=start + part * room + each * length,
-            windows=each,
-            available_windows=room // length,
-            adjusted=False,
+        _component(store, design, label, spans, n).model_copy(
+            update={
+                "available_windows": room // text.window_size,
+                "overlap": _overlap(spans, others),
+            }
         )
-        for part in range(run.k)
+        for spans, n in zip(draws[run.draw], shares, strict=True)
     ]
 
 
-def _stop(store: TokenStore, design: Design, label: str, windows: int) -> int:
-    """End of the first tokens of a component that give so many windows."""
-    start, _ = store.span("train", label)
-    if not design.within_documents:
-        return start + windows * design.window_length
-    documents = store.documents("train", label)
-    lengths = documents["length"].to_numpy()
-    last = int(np.searchsorted(np.cumsum(lengths // design.window_length), windows))
-    return int(documents["offset"][last].as_py() + lengths[last])
+def _component(
+    store: TokenStore, design: Design, label: str, spans: tuple[Span, ...], windows: int
+) -> Component:
+    """A component with an equal share, and what its windows leave out of its text."""
+    length, too_short = design.window_length, 0
+    if design.within_documents:
+        sizes = document_pieces(store.documents("train", label), spans)[1]
+        too_short = int(sizes[sizes < length].sum())
+    (start, stop), *more = spans
+    return Component(
+        label=label,
+        start=start,
+        stop=stop,
+        windows=windows,
+        available_windows=design.available_windows[label],
+        adjusted=False,
+        more_spans=tuple(more),
+        left_out=count_tokens(spans) - windows * length,
+        too_short=too_short,
+    )
+
+
+def _overlap(spans: tuple[Span, ...], others: list[tuple[Span, ...]]) -> float:
+    """Share of `spans` that one of `others` has, too, on average."""
+    if not others:
+        return 0.0
+    common = [common_tokens(spans, other) for other in others]
+    return float(np.mean(common)) / count_tokens(spans)
 
 
 def check_tokenizer(store: TokenStore, tokenizer: Tokenizer) -> None:

@@ -19,6 +19,8 @@ class Run:
     repeats : the run makes this many times the epochs.
     seed_offset : added to the seed.
     control : name of the control that asks for it; empty for the chain K = 1, 2, ...
+    draw : number of the sample of every component's training documents.
+    draws : how many such samples are made; 1 in draw 0, whose text does not depend on it.
     """
 
     label: str
@@ -28,6 +30,8 @@ class Run:
     repeats: int = 1
     seed_offset: int = 0
     control: str = ""
+    draw: int = 0
+    draws: int = 1
 
     @property
     def name(self) -> str:
@@ -49,6 +53,11 @@ class Run:
         """The run without its names: two runs with equal recipes train the same model."""
         return replace(self, label="", control="")
 
+    @property
+    def base(self) -> Run:
+        """The recipe in draw 0 with the first seed: equal in all runs that repeat one run."""
+        return replace(self.recipe, draw=0, draws=1, seed_offset=0)
+
 
 def run_name(k: int) -> str:
     """Name of the chain's run on the first `k` components."""
@@ -63,6 +72,23 @@ def chain(k: int) -> Run:
 def specialist(position: int, divisor: int, repeats: int = 1) -> Run:
     """The recipe of one component alone with D / `divisor` tokens."""
     return Run("", (position,), divisor, repeats=repeats)
+
+
+def repeat_run(run: Run, draw: int, draws: int, seed: int) -> Run:
+    """`run` in draw `draw` of `draws` with `seed` added to its seed, and a name that says so.
+
+    Repeats of the chain get names such as draws.k3_draw1, seeds.k3_seed1, draws.k3_draw1_seed1;
+    those of a control's run stay in its namespace, as in subsets.c1_c3_draw1.
+    """
+    suffixes = [f"_{axis}{n}" for axis, n in (("draw", draw), ("seed", seed)) if n]
+    return replace(
+        run,
+        label="".join([run.label, *suffixes]),
+        control=run.control or ("draws" if draw else "seeds" if seed else ""),
+        draw=draw,
+        draws=draws if draw else 1,
+        seed_offset=run.seed_offset + seed,
+    )
 
 
 def plan_runs(ks: Iterable[int], controls: Iterable[Run] = ()) -> list[Run]:

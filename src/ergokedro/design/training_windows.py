@@ -1,9 +1,16 @@
 """The order of training windows: a pure function of (manifest, seed, epoch).
 
-Each epoch and component draws a fresh random phase; the component's span, taken as a ring, is cut
-into exactly its share of windows from that phase on, so every token of the span is seen once an
+Each epoch and component draws a fresh random phase; the component's text, taken as a ring, is cut
+into exactly its share of windows from that phase on, so every token of the text is seen once per
 epoch while window borders differ between epochs. Then all components' windows are shuffled
 together: over the whole epoch, or, for stores larger than memory, block by block.
+
+Where windows stay inside documents, a document of n windows and r further tokens leaves out r
+tokens in every epoch: split at random over two gaps, each before a random window or after the last
+one. So no token is seen twice in an epoch, each is seen with a probability of at least
+(n / (n + 1))^2, and window borders vary. (Without gaps between windows a document's first token
+would be seen with a probability of 1 / (r + 1).) Documents shorter than a window are never seen.
+The manifest counts both.
 """
 
 from __future__ import annotations
@@ -17,7 +24,9 @@ from typing import Any
 import numpy as np
 
 from ergokedro.data.token_store import TokenStore
+from ergokedro.design.component_text import document_pieces
 from ergokedro.design.mixture import Component, Manifest
+from ergokedro.design.rings import Rings
 
 # The block shuffle: windows that are neighbours in the store, and blocks that are mixed at a time.
 # With windows of 100 tokens a block is 0.8 MB and a group, which is held in memory, 52 MB.
@@ -50,9 +59,10 @@ class TrainingWindows:
         self._ahead: tuple[int, int, np.ndarray] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a loader's worker process gets: no tokens, and no order, which it can make."""
+        """What a loader's worker process gets: no tokens, and no order, which it computes."""
         state = {**self.__dict__, "_cached": None, "_ahead": None}
-        state.pop("_records", None)
+        for made in ("_records", "_rings"):
+            state.pop(made, None)
         return state
 
     @property
@@ -62,22 +72,23 @@ class TrainingWindows:
 
     @property
     def n_windows(self) -> int:
-        """Windows in an epoch."""
+        """Windows per epoch."""
         return self._manifest.total_windows
 
     def steps_per_epoch(self, batch_size: int) -> int:
-        """Batches in an epoch; its last one may be smaller."""
+        """Batches per epoch; the last one may be smaller."""
         return -(-self.n_windows // batch_size)
 
     def epoch(self, epoch: int) -> np.ndarray:
         """First tokens of the epoch's windows in training order, int64 (n_windows,).
 
-        A window that reaches beyond its component's span goes on at the span's first token.
+        A window that reaches beyond a span of its component's text continues in the next span, and
+        after the last one in the first.
         """
         return self._epoch(epoch)[0]
 
     def _epoch(self, epoch: int) -> tuple[np.ndarray, list[int]]:
-        """First tokens in order, and the ascending places of the windows that wrap around."""
+        """First tokens in order, and the ascending indices of the windows that cross spans."""
         if self._cached is None or self._cached[0] != epoch:
             self._cached = epoch, *self._order(epoch)
         return self._cached[1:]
@@ -91,71 +102,85 @@ class TrainingWindows:
         else:
             starts = np.concatenate(parts)
             starts = starts[rng.permutation(len(starts))]
-        # Only the last window of a component can wrap around.
-        last = np.array([part[-1] for part in parts])
-        wraps = np.flatnonzero(np.isin(starts, last[self._wraps(last)]))
-        return starts, wraps.tolist()
+        # Of a text in one span only the last window can reach beyond it.
+        last = [
+            part if component.more_spans else part[-1:]
+            for part, component in zip(parts, manifest.components, strict=True)
+        ]
+        candidates = np.concatenate(last)
+        crossing = candidates[self._rings.cross(candidates, self.window_length)]
+        return starts, np.flatnonzero(np.isin(starts, crossing)).tolist()
 
     def _cut(self, component: Component, rng: np.random.Generator) -> np.ndarray:
         """First tokens of one component's windows in one epoch, in the order of the text."""
         length = self.window_length
         if self._manifest.within_documents:
             return self._cut_documents(component, rng)
-        phase = rng.integers(length)
-        return component.start + phase + length * np.arange(component.windows)
+        positions = rng.integers(length) + length * np.arange(component.windows)
+        if component.more_spans:
+            return self._rings.tokens(component.start, positions)
+        return component.start + positions
 
     def _cut_documents(self, component: Component, rng: np.random.Generator) -> np.ndarray:
-        """As `_cut`, with a phase for each document, drawn from the tokens that it leaves over."""
+        """As `_cut`, with windows inside documents; what is left over is split in two gaps, each
+        before a random window of the document or after its last one."""
         documents = self._store.documents("train", component.label)
-        offsets, lengths = documents["offset"].to_numpy(), documents["length"].to_numpy()
-        used = offsets < component.stop
-        offsets, lengths = offsets[used], lengths[used]
-        n = lengths // self.window_length
-        first = offsets + rng.integers(lengths - n * self.window_length + 1)
-        place = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
-        starts = np.repeat(first, n) + place * self.window_length
-        return starts[: component.windows]
+        starts, lengths = document_pieces(documents, component.spans)
+        n, rest = np.divmod(lengths, self.window_length)
+        gap = rng.integers(rest + 1)
+        before, also_before = rng.integers(n + 1), rng.integers(n + 1)
+        row = np.repeat(np.arange(len(n)), n)
+        window = np.arange(len(row)) - np.repeat(np.cumsum(n) - n, n)
+        shift = np.where(window >= before[row], gap[row], 0)
+        shift += np.where(window >= also_before[row], (rest - gap)[row], 0)
+        return starts[row] + window * self.window_length + shift
+
+    @cached_property
+    def _rings(self) -> Rings:
+        return Rings(component.spans for component in self._manifest.components)
 
     def rings(self) -> dict[int, np.ndarray]:
-        """All that is trained on: a component's first token -> its tokens, and then the first of
-        them again, where a window may go on: uint16 (n + window_length - 1,)."""
-        tokens, more = self._store.tokens, self.window_length - 1
+        """All that is trained on, by span: its first token -> its tokens, and those that follow
+        them in the component's text, as far as a window may reach: uint16 (n + W - 1,)."""
+        tokens = self._store.tokens
+        spans = [span for component in self._manifest.components for span in component.spans]
+        last = np.array([stop - 1 for _, stop in spans])
+        following = self._rings.windows(last, self.window_length)[:, 1:]
         return {
-            c.start: np.concatenate([tokens[c.start : c.stop], tokens[c.start : c.start + more]])
-            for c in self._manifest.components
+            start: np.concatenate([tokens[start:stop], tokens[more]])
+            for (start, stop), more in zip(spans, following, strict=True)
         }
 
     def gather(self, starts: np.ndarray) -> np.ndarray:
         """Windows from their first tokens: int64 (len(starts), window_length)."""
-        wraps = np.flatnonzero(self._wraps(starts)).tolist()
-        return self._gather(starts, wraps).astype(np.int64)
+        return self._gather(starts, self._crossing(starts)).astype(np.int64)
 
     def batch(self, step: int, batch_size: int) -> np.ndarray:
         """The batch of one optimizer step, int64 (b, window_length), an array of its own.
 
-        Steps count from 0 over all epochs; any step can be had without the ones before it.
+        Steps count from 0 over all epochs; a step does not depend on the ones before it.
         """
-        epoch, place = divmod(step, self.steps_per_epoch(batch_size))
-        first = place * batch_size
+        epoch, index = divmod(step, self.steps_per_epoch(batch_size))
+        first = index * batch_size
         return self._rows(epoch, first, min(first + batch_size, self.n_windows))
 
     def batches(self, batch_size: int, epochs: int, first_step: int = 0) -> Iterator[np.ndarray]:
         """The batches of all steps from `first_step` on, int64 (b, window_length).
 
-        The same as `batch` gives, faster: several are read at a time, each a view of them, and the
-        order of the next epoch is made meanwhile.
+        The same as `batch` gives, faster: several are read at a time, and the order of the next
+        epoch is computed meanwhile. They are views of a shared array.
         """
-        start, place = divmod(first_step, self.steps_per_epoch(batch_size))
+        start, index = divmod(first_step, self.steps_per_epoch(batch_size))
         ahead = max(1, _AHEAD_WINDOWS // batch_size) * batch_size
         with ThreadPoolExecutor(1) as pool:
             for epoch in range(start, epochs):
                 self._epoch(epoch)
                 following = pool.submit(self._order, epoch + 1) if epoch + 1 < epochs else None
-                for first in range(place * batch_size, self.n_windows, ahead):
+                for first in range(index * batch_size, self.n_windows, ahead):
                     rows = self._rows(epoch, first, min(first + ahead, self.n_windows))
                     for row in range(0, len(rows), batch_size):
                         yield rows[row : row + batch_size]
-                place = 0
+                index = 0
                 if following is not None:
                     self._cached = epoch + 1, *following.result()
 
@@ -167,13 +192,13 @@ class TrainingWindows:
 
     def _read(self, epoch: int, first: int, stop: int) -> np.ndarray:
         """As `_rows`, uint16."""
-        starts, wraps = self._epoch(epoch)
-        inside = wraps[bisect_left(wraps, first) : bisect_left(wraps, stop)]
-        return self._gather(starts[first:stop], [place - first for place in inside])
+        starts, crossing = self._epoch(epoch)
+        inside = crossing[bisect_left(crossing, first) : bisect_left(crossing, stop)]
+        return self._gather(starts[first:stop], [index - first for index in inside])
 
     def _read_ahead(self, epoch: int, first: int, stop: int) -> np.ndarray:
-        """As `_rows`, out of stretches of a group's length that are read in the order of the
-        store: a disk gives neighbours together, and a window in the middle of nowhere slowly."""
+        """As `_rows`, from stretches of a group's length that are read in the order of the store:
+        a disk reads neighbours together, and single windows at random offsets slowly."""
         length = BLOCK_WINDOWS * GROUP_BLOCKS
         parts = []
         for stretch in range(first // length, (stop - 1) // length + 1):
@@ -192,16 +217,15 @@ class TrainingWindows:
         order = np.argsort(starts)
         for i in range(0, len(order), BLOCK_WINDOWS):
             rows = order[i : i + BLOCK_WINDOWS]
-            wraps = np.flatnonzero(self._wraps(starts[rows])).tolist()
-            windows[rows] = self._gather(starts[rows], wraps)
+            windows[rows] = self._gather(starts[rows], self._crossing(starts[rows]))
         return windows
 
     @cached_property
     def _records(self) -> np.ndarray:
-        """A window from every token on, as one item each: overlapping records of the same bytes.
+        """The window from every token on, as one item: overlapping records of the same bytes.
 
-        Indexing it copies 200 bytes a window at once, where indexing a two-dimensional view copies
-        token by token.
+        Indexing it copies the 200 bytes of a window at once, while indexing a two-dimensional view
+        copies token by token.
         """
         tokens, length = self._store.tokens, self.window_length
         item = tokens.dtype.itemsize
@@ -209,31 +233,20 @@ class TrainingWindows:
             (len(tokens) - length + 1,), f"V{length * item}", buffer=tokens, strides=(item,)
         )
 
-    def _gather(self, starts: np.ndarray, wraps: list[int]) -> np.ndarray:
-        """As `gather`, uint16, where the rows `wraps` are those that wrap around."""
+    def _gather(self, starts: np.ndarray, crossing: list[int]) -> np.ndarray:
+        """As `gather`, uint16, where the rows `crossing` are those that cross spans."""
         tokens, length = self._store.tokens, self.window_length
-        if not wraps:
+        if not crossing:
             return self._records[starts].view(tokens.dtype).reshape(-1, length)
         inside = starts.copy()
-        inside[wraps] = 0
+        inside[crossing] = 0
         batch = self._gather(inside, [])
-        for row in wraps:
-            component = self._component(starts[row])
-            ring = np.arange(starts[row], starts[row] + length)
-            ring[ring >= component.stop] -= component.stop - component.start
-            batch[row] = tokens[ring]
+        batch[crossing] = tokens[self._rings.windows(starts[crossing], length)]
         return batch
 
-    def _wraps(self, starts: np.ndarray) -> np.ndarray:
-        """Which windows reach beyond their component's span: bool, at most one a component."""
-        if self._manifest.within_documents:
-            return np.zeros(len(starts), dtype=bool)
-        stops = np.sort([component.stop for component in self._manifest.components])
-        return starts + self.window_length > stops[np.searchsorted(stops, starts, side="right")]
-
-    def _component(self, start: int) -> Component:
-        """The component whose span a token lies in."""
-        return next(c for c in self._manifest.components if c.start <= start < c.stop)
+    def _crossing(self, starts: np.ndarray) -> list[int]:
+        """Indices of the windows that cross spans."""
+        return np.flatnonzero(self._rings.cross(starts, self.window_length)).tolist()
 
 
 def shuffle_blocks(
@@ -253,12 +266,12 @@ def shuffle_blocks(
     int64, all windows.
     """
     blocks = [part[i : i + block] for part in parts for i in range(0, len(part), block)]
-    # A component's blocks get evenly spaced keys with a random shift: every stretch of the epoch
-    # then holds each component by its share, up to one block.
+    # A component's blocks get evenly spaced keys with a random shift, so that every stretch of the
+    # epoch holds each component by its share, up to one block.
     counts = [-(-len(part) // block) for part in parts]
     keys = np.concatenate([(rng.permutation(n) + rng.random(n)) / n for n in counts])
     order = np.argsort(keys, kind="stable")
     groups = [order[i : i + group] for i in range(0, len(order), group)]
     return np.concatenate(
-        [rng.permutation(np.concatenate([blocks[i] for i in each])) for each in groups]
+        [rng.permutation(np.concatenate([blocks[i] for i in members])) for members in groups]
     )

@@ -3,7 +3,7 @@
 One module per control. The order of the imports is the order of their runs and sentences.
 """
 
-from ergokedro.analysis.controls import growing, pseudo, seeds, specialists, subsets
+from ergokedro.analysis.controls import draws, growing, pseudo, seeds, specialists, subsets
 from ergokedro.analysis.controls.control import (
     CONTROLS,
     Control,
@@ -14,7 +14,7 @@ from ergokedro.analysis.controls.control import (
     read_settings,
 )
 
-for control in (specialists, subsets, growing, pseudo, seeds):
+for control in (specialists, subsets, growing, pseudo, draws, seeds):
     CONTROLS.register(control.CONTROL.name, control.CONTROL)
 
 __all__ = [

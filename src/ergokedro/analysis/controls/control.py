@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby, product
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow, Selection
-from ergokedro.design.runs import Run, find_run, plan_runs
+from ergokedro.design.runs import Run, chain, find_run, plan_runs, repeat_run
 from ergokedro.errors import ErgokedroError
 from ergokedro.registry import Registry
 
@@ -21,10 +22,13 @@ CONTROLS: Registry[Control] = Registry("controls")
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting below `controls`: name, type, default, meaning, bounds as of pydantic's Field."""
+    """One setting below `controls`: name, type, default, meaning, bounds as of pydantic's Field.
+
+    `type` is what pydantic takes for one, such as `bool | Literal["cyclic"]`.
+    """
 
     name: str
-    type: type
+    type: Any
     default: Any
     description: str
     bounds: Mapping[str, Any] = field(default_factory=dict)
@@ -41,6 +45,9 @@ class Control(ABC):
     settings : the first one switches the control on, by another value than its default.
     sentences : Jinja template of what the report says, one sentence per line, in terms of `rows`
         (its results on test text) and `settings`; `ergokedro.reporting.rendering` has the filters.
+    repeated_by : which of the settings `draws` and `seeds` repeat its runs. Both for the runs whose
+        difference is the effect of K; draws alone for what is compared with it on the same text;
+        none by default.
     """
 
     name: ClassVar[str]
@@ -48,6 +55,7 @@ class Control(ABC):
     title: ClassVar[str] = ""
     settings: ClassVar[tuple[Setting, ...]]
     sentences: ClassVar[str] = ""
+    repeated_by: ClassVar[Collection[str]] = ()
 
     def is_on(self, settings: Mapping[str, Any]) -> bool:
         """Whether the settings ask for it."""
@@ -86,17 +94,19 @@ def read_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return model.model_validate(dict(raw)).model_dump()
     except ValidationError as error:
-        lines = [_describe(item) for item in error.errors()]
+        # A setting of several types has one error for each, in a row.
+        groups = groupby(error.errors(), key=lambda item: item["loc"][0])
+        lines = [_describe(name, list(items)) for name, items in groups]
         raise ErgokedroError("Invalid parameters:\n  " + "\n  ".join(lines)) from None
 
 
-def _describe(item: Any) -> str:
-    """One line for one pydantic error."""
-    name = f"controls.{item['loc'][0]}"
+def _describe(name: str | int, errors: list[Any]) -> str:
+    """One line for the pydantic errors of one setting."""
     known = sorted(setting.name for setting in all_settings())
-    if item["type"] == "extra_forbidden":
-        return f"{name}: unknown key (known here: {', '.join(known)})"
-    return f"{name} = {item['input']!r}: {item['msg']}"
+    if errors[0]["type"] == "extra_forbidden":
+        return f"controls.{name}: unknown key (known here: {', '.join(known)})"
+    messages = "; or: ".join(error["msg"] for error in errors)
+    return f"controls.{name} = {errors[0]['input']!r}: {messages}"
 
 
 def all_settings() -> list[Setting]:
@@ -105,7 +115,10 @@ def all_settings() -> list[Setting]:
 
 
 def plan_experiment(ks: list[int], n_components: int, settings: Mapping[str, Any]) -> list[Run]:
-    """Every run of an experiment: the chain for the values `ks`, then the controls' runs.
+    """Every run of an experiment: the chain for the values `ks`, the controls' runs, their repeats.
+
+    The settings `draws` and `seeds` repeat the chain, and the controls that ask for it, for every
+    combination of a draw and a seed.
 
     Parameters
     ----------
@@ -113,15 +126,23 @@ def plan_experiment(ks: list[int], n_components: int, settings: Mapping[str, Any
     settings : of :func:`read_settings`, or a part of them.
     """
     complete = read_settings(settings)
-    return plan_runs(
-        ks,
-        (
-            run
-            for control in CONTROLS.values()
-            if control.is_on(complete)
-            for run in control.runs(ks, n_components, complete)
-        ),
-    )
+    asked = [
+        (control.repeated_by, control.runs(ks, n_components, complete))
+        for control in CONTROLS.values()
+        if control.is_on(complete)
+    ]
+    runs = plan_runs(ks, (run for _, runs in asked for run in runs))
+    names = {run.recipe: run for run in runs}
+    repeated = [(("draws", "seeds"), [chain(k) for k in ks]), *asked]
+    draws, seeds = complete["draws"], complete["seeds"]
+    repeats = [
+        repeat_run(names[run.recipe], draw, draws, seed)
+        for draw, seed in product(range(draws), range(seeds))
+        for axes, members in repeated
+        if (draw or seed) and (not draw or "draws" in axes) and (not seed or "seeds" in axes)
+        for run in members
+    ]
+    return plan_runs(ks, [*runs, *repeats])
 
 
 def control_rows(experiment: Experiment) -> Iterator[ResultRow]:

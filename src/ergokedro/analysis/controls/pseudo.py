@@ -17,6 +17,7 @@ class Pseudo(Control):
     name = "pseudo"
     series = "pseudo"
     title = "pseudo-components: parts of one component"
+    repeated_by = ("draws", "seeds")
     settings = (
         Setting(
             "pseudo",

@@ -17,6 +17,9 @@ class Specialists(Control):
     """Models of one component with D tokens, and with the D / K that every K gives it."""
 
     name = "specialists"
+    # The decomposition compares them with the mixtures on the same draw. Seeds vary less than draws
+    # and would multiply the largest group of runs; single components are sets, which they repeat.
+    repeated_by = ("draws",)
     settings = (
         Setting(
             "specialists",

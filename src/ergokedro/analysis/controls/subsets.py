@@ -1,11 +1,10 @@
-"""Every subset of the components, so that each component weighs the same at every K."""
+"""Sets of components, so that each component weighs the same at every K."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations
-from math import comb
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,31 +15,37 @@ from ergokedro.design.runs import Run
 
 
 class Subsets(Control):
-    """The mean over all subsets of size K: which categories are in it does not change with K."""
+    """The mean over sets of size K, in which every component is equally often.
+
+    Which categories are averaged does not change with K, as it does in the chain.
+    """
 
     name = "subsets"
     series = "balanced"
-    title = "balanced: all subsets of size K"
+    title = "balanced over sets of size K"
+    repeated_by = ("draws", "seeds")
     settings = (
         Setting(
             "subsets",
-            bool,
+            bool | Literal["cyclic"],
             False,
-            "Every subset of the chosen components, so that each weighs the same at every K.",
+            "Sets of the chosen components, so that each weighs the same at every K. true: all "
+            "2^n - 1 sets of n components; cyclic: n(n - 1) + 1 sets of consecutive components, "
+            "the last followed by the first.",
         ),
     )
 
     def runs(self, ks: list[int], n_components: int, settings: Mapping[str, Any]) -> list[Run]:
-        """Every subset of the components, at the same total."""
-        positions = range(1, n_components + 1)
+        """The sets of components, at the same total."""
+        cyclic = settings["subsets"] == "cyclic"
+        sets = (cyclic_sets if cyclic else all_sets)(n_components)
         return [
-            Run("_".join(f"c{i}" for i in subset), subset, size, control=self.name)
-            for size in positions
-            for subset in combinations(positions, size)
+            Run("_".join(f"c{i}" for i in members), members, len(members), control=self.name)
+            for members in sets
         ]
 
     def rows(self, experiment: Experiment) -> Iterator[ResultRow]:
-        """XE averaged over the subsets, by K."""
+        """XE averaged over the sets, by K."""
         total = experiment.design.total_tokens
         for split in experiment.splits:
             by_k = balanced_nll(experiment, split)
@@ -49,30 +54,58 @@ class Subsets(Control):
             yield from series_rows(experiment, self.series, selection, by_k, tokens)
 
 
-def balanced_nll(experiment: Experiment, split: str) -> dict[int, np.ndarray]:
-    """K -> NLL of every window, averaged over the subsets of size K that hold its component.
+def all_sets(n: int) -> list[tuple[int, ...]]:
+    """Every set of 1..n that is not empty, by size: 2^n - 1."""
+    positions = range(1, n + 1)
+    return [members for size in positions for members in combinations(positions, size)]
 
-    Only those K of which every subset was made; nothing if there are fewer than two.
+
+def cyclic_sets(n: int) -> list[tuple[int, ...]]:
+    """The sets of consecutive numbers of 1..n, n followed by 1, by size: n(n - 1) + 1.
+
+    Every number is in `size` sets of each size below n, and in the one set of size n.
+    """
+    return [
+        tuple(sorted((first + i) % n + 1 for i in range(size)))
+        for size in range(1, n + 1)
+        for first in range(n if size < n else 1)
+    ]
+
+
+def balanced_nll(
+    experiment: Experiment, split: str, draw: int = 0, seed_offset: int = 0
+) -> dict[int, np.ndarray]:
+    """K -> NLL of every window, averaged over the sets of size K that hold its component.
+
+    float64 (windows of the split, W - 1), nats. Only those K at which the sets that were run with
+    this draw and seed hold every component equally often; nothing if there are fewer than two.
     """
     design, windows = experiment.design, experiment.windows_of(split)
     n = len(design.components)
     positions = windows.component.map({c: i for i, c in enumerate(design.components, 1)}).to_numpy()
-    plain = {
+    sets = {
         run.components: array
         for run, array in experiment.arrays(split).items()
-        if run.recipe == Run("", run.components, len(run.components))
+        if run.base == Run("", run.components, len(run.components))
+        and (run.draw, run.seed_offset) == (draw, seed_offset)
     }
     by_k = {}
     for k in range(1, n + 1):
-        subsets = {s: array for s, array in plain.items() if len(s) == k}
-        if len(subsets) < comb(n, k):
+        members = [components for components in sets if len(components) == k]
+        if not is_balanced(members, n):
             continue
-        total = np.zeros(next(iter(subsets.values())).shape)
-        for subset, array in subsets.items():
-            seen = np.isin(positions, subset)
-            total[seen] += array[seen]
-        by_k[k] = total / comb(n - 1, k - 1)
+        total = np.zeros(sets[members[0]].shape)
+        for components in members:
+            held = np.isin(positions, components)
+            total[held] += sets[components][held]
+        by_k[k] = total / (len(members) * k / n)  # the sets that hold a component
     return by_k if len(by_k) > 1 else {}
+
+
+def is_balanced(sets: list[tuple[int, ...]], n: int) -> bool:
+    """Whether 1..n are all in equally many of the sets, and in at least one."""
+    counts = np.bincount([i for members in sets for i in members], minlength=n + 1)[1:]
+    return bool(counts[0] > 0 and (counts == counts[0]).all())
 
 
 CONTROL = Subsets()

@@ -36,7 +36,7 @@ def create_pipeline(runs: list[Run]) -> Pipeline:
             ),
             node(
                 nodes.choose_evaluation_windows,
-                ["token_store", "design", "params:evaluation"],
+                ["token_store", "tokenizer", "design", "params:evaluation", "params:training"],
                 "evaluation_windows",
                 name="choose_evaluation_windows",
             ),
