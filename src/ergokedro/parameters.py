@@ -330,7 +330,17 @@ class EvaluationParameters(_Model):
 class AnalysisParameters(_Model):
     """Intervals of the report."""
 
-    bootstrap: int = Field(2000, ge=100, description="Bootstrap replicates, over documents.")
+    bootstrap: int = Field(
+        2000, ge=100, description="Bootstrap replicates, over documents, of curve fits."
+    )
+    detect: float = Field(
+        0.01,
+        gt=0,
+        description=(
+            "Effect of K, nats per token, for which the report says how many draws, seeds or "
+            "documents would detect it."
+        ),
+    )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
     seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
 

@@ -59,32 +59,35 @@ def mean_on(arrays: NLLArrays, windows: pd.DataFrame, name: str) -> float:
     return float(arrays.nll["test"][here].mean(dtype=np.float64))
 
 
+def mean_of(nll: dict[Run, NLLArrays], run: Run, windows: pd.DataFrame, name: str) -> float:
+    """Mean on a component over all draws and seeds of a run."""
+    repeats = [arrays for other, arrays in nll.items() if other.base == run.base]
+    return float(np.mean([mean_on(arrays, windows, name) for arrays in repeats]))
+
+
 def test_control_series(nll: dict[Run, NLLArrays], windows: pd.DataFrame) -> None:
     table = results_table(control_rows(make_experiment(nll, windows, **SETTINGS)))
-    by_name = {run.name: arrays for run, arrays in nll.items()}
-    plain = {
-        run.components: arrays
-        for run, arrays in nll.items()
-        if run.recipe == Run("", run.components, len(run.components))
-    }
     balanced = series(table, "balanced")
     for k in range(1, 6):
         expected = np.mean(
             [
-                np.mean([mean_on(plain[subset], windows, NAMES[place - 1]) for place in subset])
-                for subset in combinations(range(1, 6), k)
+                np.mean([mean_of(nll, Run("", s, k), windows, NAMES[i - 1]) for i in s])
+                for s in combinations(range(1, 6), k)
             ]
         )
         assert balanced[k] == pytest.approx(expected, rel=1e-6)
     differences = series(table, "balanced", "difference_to_k1")
     assert differences[4] == pytest.approx(balanced[4] - balanced[1], abs=1e-9)
+    row = table[(table.series == "balanced") & (table.quantity == "difference_to_k1")].iloc[0]
+    assert (row.draws, row.seeds) == (2, 3)
 
     growing = series(table, "growing")
-    assert growing[2] == pytest.approx(mean_on(by_name["growing.k2"], windows, NAMES[0]))
-    assert growing[5] == pytest.approx(mean_on(by_name["k5"], windows, NAMES[0]))
+    by_name = {run.name: run for run in nll}
+    assert growing[2] == pytest.approx(mean_of(nll, by_name["growing.k2"], windows, NAMES[0]))
+    assert growing[5] == pytest.approx(mean_of(nll, by_name["k5"], windows, NAMES[0]))
     pseudo = series(table, "pseudo")
-    assert pseudo[1] == pytest.approx(mean_on(by_name["subsets.c5"], windows, NAMES[4]))
-    assert pseudo[3] == pytest.approx(mean_on(by_name["pseudo.k3"], windows, NAMES[4]))
+    assert pseudo[1] == pytest.approx(mean_of(nll, by_name["subsets.c5"], windows, NAMES[4]))
+    assert pseudo[3] == pytest.approx(mean_of(nll, by_name["pseudo.k3"], windows, NAMES[4]))
 
     seeds = table[(table.series == "seeds") & (table.k == 2) & (table.split == "test")]
     xe = seeds[seeds.quantity == "xe"]

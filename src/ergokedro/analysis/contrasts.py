@@ -1,69 +1,140 @@
-"""K against 1 on the same windows, as a family of tests, and only then a slope."""
+"""K against K = 1 on the same windows, with the chance of draws, seeds and documents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
-from ergokedro.analysis.bootstrap import Interval, intervals
 from ergokedro.analysis.experiment import Experiment
-from ergokedro.analysis.series import ResultRow
+from ergokedro.analysis.families import Decision, decide
+from ergokedro.analysis.measurement import in_context_gain
+from ergokedro.analysis.random_effects import Estimate
+from ergokedro.analysis.series import ResultRow, Selection
+
+# K -> (draw, seed offset) -> NLL of every window of a split, (windows, W - 1), nats.
+Replicates = Mapping[int, Mapping[tuple[int, int], np.ndarray]]
 
 
 def contrasts(experiment: Experiment) -> Iterator[ResultRow]:
-    """Tests and slope on the smallest component, which all K were trained on.
+    """Contrasts and slope of the chain on the smallest component, which all K were trained on.
 
     Yields
     ------
-    Rows of series 'smallest', with the quantities
+    Rows of series 'smallest' as of :func:`series_contrasts`, and
 
-    - p_value: two-sided, of the difference to K = 1 over its bootstrap standard error, Student's t
-      with one degree of freedom less than there are documents;
-    - p_value_holm: corrected for the family of all K (Holm 1979);
+    - gain_difference_to_k1: in-context gain of K less that of K = 1, paired by window;
     - slope_log_k: least-squares slope of XE against log K, nats per token per unit of log K.
 
     Nothing without K = 1 and another K.
     """
-    runs = experiment.chain
-    if len(runs) < 2 or runs[0].k != 1:
-        return
     for split in experiment.splits:
-        selection = experiment.selection(split, runs[0], "smallest")
-        # Draws depend on the documents alone, so replicates of all K are paired.
-        xe = np.stack(
-            [
-                selection.replicates(array, experiment.params).mean(axis=1)
-                for array in (experiment.nll[run].nll[split] for run in runs)
-            ]
-        )
-        documents = len(np.unique(selection.documents))
-        for run, *p_values in zip(runs[1:], *_p_values(xe, documents), strict=True):
-            tags = experiment.tags(run)
-            for quantity, p in zip(("p_value", "p_value_holm"), p_values, strict=True):
-                yield selection.row(quantity, float(p), unit="probability", **tags)
-        ks = np.array([run.k for run in runs], dtype=np.float64)
-        slope = _slope(np.log(ks), xe, experiment.params.confidence)
-        tags = {**experiment.tags(runs[-1]), "run": "chain", "tokens": 0}
-        yield selection.row("slope_log_k", slope, **tags)
+        replicates = chain_replicates(experiment, split)
+        if 1 not in replicates or len(replicates) < 2:
+            return
+        run = experiment.chain[0]
+        selection = experiment.selection(split, run, "smallest")
+        total = experiment.design.total_tokens
+        tags = {k: {**experiment.tags(run), "run": f"k{k}", "k": k, "tokens": total // k}
+                for k in replicates}  # fmt: skip
+        yield from series_contrasts(experiment, selection, replicates, tags)
+        gains = {
+            k: {key: in_context_gain(nll) for key, nll in by_repeat.items()}
+            for k, by_repeat in replicates.items()
+        }
+        for k, estimate in differences(experiment, selection, gains).items():
+            yield selection.row("gain_difference_to_k1", estimate, **tags[k])
+        slope = _slope(experiment, selection, replicates)
+        last = {**tags[max(replicates)], "run": "chain", "tokens": 0}
+        yield selection.row("slope_log_k", slope, **last)
 
 
-def _p_values(xe: np.ndarray, documents: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of the differences of rows 1.. to row 0 of (K, B + 1) replicates: raw, and after Holm."""
-    from scipy.stats import t
-    from statsmodels.stats.multitest import multipletests
-
-    differences = xe[1:] - xe[0]
-    errors = differences[:, 1:].std(axis=1, ddof=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        raw = 2 * t.sf(np.abs(differences[:, 0]) / errors, documents - 1)
-    if not np.isfinite(raw).all():  # one document alone has no spread
-        return raw, np.full_like(raw, np.nan)
-    return raw, multipletests(raw, method="holm")[1]
+def chain_replicates(experiment: Experiment, split: str) -> Replicates:
+    """The chain in every draw and with every seed."""
+    bases = {run.base: run.k for run in experiment.chain}
+    found: dict[int, dict[tuple[int, int], np.ndarray]] = defaultdict(dict)
+    for run, nll in experiment.arrays(split).items():
+        if run.base in bases:
+            found[bases[run.base]][run.draw, run.seed_offset] = nll
+    return dict(sorted(found.items()))
 
 
-def _slope(x: np.ndarray, xe: np.ndarray, confidence: float) -> Interval:
-    """Least-squares slope of every column of (K, B + 1) replicates against `x`."""
-    centred = x - x.mean()
-    slopes = centred @ xe / (centred @ centred)
-    return intervals(slopes[:, None], confidence)[0]
+def series_contrasts(
+    experiment: Experiment,
+    selection: Selection,
+    replicates: Replicates,
+    tags: Mapping[int, Mapping[str, Any]],
+) -> Iterator[ResultRow]:
+    """XE of K less that of K = 1, decided upon as one family.
+
+    Parameters
+    ----------
+    tags : of the rows of each K.
+
+    Yields
+    ------
+    For every K but 1
+
+    - difference_to_k1, paired by window, draw and seed;
+    - p_value: two-sided, Student's t; p_value_holm: corrected for the family of all K (Holm 1979);
+    - variance_NAME: what draws, seeds, documents and their interactions contribute to the variance
+      of the difference, nats^2;
+    - needed_UNIT, where the sign is not determined: how many draws, seeds or documents per
+      component would determine an effect of `analysis.detect` nats.
+    """
+    family = differences(experiment, selection, replicates)
+    decisions = decide(
+        list(family.values()), experiment.params.confidence, experiment.params.detect
+    )
+    for (k, estimate), decision in zip(family.items(), decisions, strict=True):
+        yield selection.row("difference_to_k1", estimate, note=decision.word, **tags[k])
+        yield from _decision_rows(selection, decision, tags[k])
+        for name, contribution in _contributions(estimate).items():
+            yield selection.row(f"variance_{name}", contribution, unit="nats^2", **tags[k])
+
+
+def differences(
+    experiment: Experiment, selection: Selection, replicates: Replicates
+) -> dict[int, Estimate]:
+    """K -> XE of K less that of K = 1, over the draws and seeds that both were run with."""
+    base = replicates.get(1, {})
+    family = {}
+    for k, by_repeat in sorted(replicates.items()):
+        shared = sorted(base.keys() & by_repeat.keys())
+        if k > 1 and shared:
+            values = np.stack([by_repeat[key].astype(np.float64) - base[key] for key in shared])
+            draws, seeds = zip(*shared, strict=True)
+            family[k] = selection.estimate(values, experiment.params, draws, seeds)
+    return family
+
+
+def _decision_rows(
+    selection: Selection, decision: Decision, tags: Mapping[str, Any]
+) -> Iterator[ResultRow]:
+    values = {"p_value": decision.p_value, "p_value_holm": decision.p_adjusted}
+    for quantity, value in values.items():
+        yield selection.row(quantity, value, unit="probability", **tags)
+    for unit, number in decision.needed.items():
+        value = float("inf") if number is None else float(number)
+        yield selection.row(f"needed_{unit}", value, unit="count", **tags)
+
+
+def _contributions(estimate: Estimate) -> dict[str, float]:
+    """Contributions to the variance by name, those of all components' documents together."""
+    total: dict[str, float] = defaultdict(float)
+    for component in estimate.components:
+        total[component.name.replace(":", "_")] += component.contribution
+    return total
+
+
+def _slope(experiment: Experiment, selection: Selection, replicates: Replicates) -> Estimate:
+    """Least-squares slope of XE against log K, in every draw and with every seed."""
+    x = np.log(np.array(list(replicates), dtype=np.float64))
+    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    shared = sorted(set.intersection(*(set(by_repeat) for by_repeat in replicates.values())))
+    stacked = [np.stack([by_repeat[key] for by_repeat in replicates.values()]) for key in shared]
+    values = np.stack([np.tensordot(weights, nll, axes=1) for nll in stacked])
+    draws, seeds = zip(*shared, strict=True)
+    return selection.estimate(values, experiment.params, draws, seeds)

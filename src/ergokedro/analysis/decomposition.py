@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from ergokedro.analysis.bayes_mixture import component_posterior, mixture_nll
-from ergokedro.analysis.bootstrap import Interval, intervals
+from ergokedro.analysis.bootstrap import Interval
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow, Selection, selections
 from ergokedro.design.mixture import Design
@@ -194,8 +194,6 @@ def _curve_rows(
     tags = experiment.tags(run)
     for quantity, array in curves.items():
         unit = "share" if quantity == "naming_accuracy" else "nats"
-        means = selection.replicates(array, experiment.params)
-        for position, interval in enumerate(
-            intervals(means, experiment.params.confidence), start=2
-        ):
-            yield selection.row(quantity, interval, position=position, unit=unit, **tags)
+        estimates = selection.by_position(array, experiment.params)
+        for position, estimate in enumerate(estimates, start=2):
+            yield selection.row(quantity, estimate, position=position, unit=unit, **tags)

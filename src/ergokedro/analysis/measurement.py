@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from ergokedro.analysis.bootstrap import Interval, intervals
 from ergokedro.analysis.experiment import Experiment
+from ergokedro.analysis.random_effects import Estimate
 from ergokedro.analysis.series import ResultRow, Selection
 from ergokedro.design.mixture import Design
 from ergokedro.design.nll import NLLArrays
@@ -45,28 +45,26 @@ def measure(experiment: Experiment) -> Iterator[ResultRow]:
 
     Yields
     ------
-    One row per number, nats per token. Quantities:
+    One row per number, nats per token, of the chain's own run of each K. Quantities:
 
     - xe;
     - in_context_xe, L(t) by position, and binned_in_context_xe, its means over bins of positions
       that widen, at their geometric middle;
-    - in_context_gain, L(t) over the first 4 predictions less that over the last 10;
+    - in_context_gain, L(t) over the first 4 predictions less that over the last 10, by window;
     - exact_xe, exact_in_context_xe, exact_binned_in_context_xe, of the exact Bayes reader of the K
       sources, and excess of xe over exact_xe, paired by window. Only where all components were
-      trained on: elsewhere that reader is no optimum;
-    - difference_to_k1, xe less that of K = 1, paired by window (series smallest).
+      trained on: elsewhere that reader is no optimum.
     """
-    params = experiment.params
-    first = next((run for run in experiment.chain if run.k == 1), None)
     for run in experiment.chain:
         tags = experiment.tags(run)
         for split, nll in experiment.nll[run].nll.items():
             optimum = experiment.exact.nll.get(f"{split}/{run.name}")
-            base = experiment.nll[first].nll[split] if first and run is not first else None
             for selection in experiment.selections(split, run):
                 best = optimum if selection.trained else None
-                for quantity, position, interval in _quantities(nll, selection, params, best, base):
-                    yield selection.row(quantity, interval, position=position, **tags)
+                for quantity, position, value in _quantities(
+                    nll, selection, experiment.params, best
+                ):
+                    yield selection.row(quantity, value, position=position, **tags)
 
 
 def _quantities(
@@ -74,43 +72,60 @@ def _quantities(
     selection: Selection,
     params: AnalysisParameters,
     optimum: np.ndarray | None,
-    base: np.ndarray | None,
-) -> Iterator[tuple[str, int, Interval]]:
-    """(quantity, position, interval) of one run on one selection."""
+) -> Iterator[tuple[str, int, Estimate]]:
+    """(quantity, position, estimate) of one run on one selection."""
     yield "xe", 0, selection.mean(nll, params)
     if optimum is not None:
         yield "exact_xe", 0, selection.mean(optimum, params)
         yield "excess", 0, selection.mean(nll - optimum, params)
     if selection.series == "component":
         return
-    replicates = selection.replicates(nll, params)
-    for position, interval in enumerate(intervals(replicates, params.confidence), start=2):
-        yield "in_context_xe", position, interval
-    yield from _binned("binned_in_context_xe", replicates, params)
-    gain = replicates[:, :_GAIN_FIRST].mean(axis=1) - replicates[:, -_GAIN_LAST:].mean(axis=1)
-    yield "in_context_gain", 0, intervals(gain[:, None], params.confidence)[0]
+    yield from _curves("in_context_xe", nll, selection, params)
+    yield "in_context_gain", 0, selection.mean(in_context_gain(nll), params)
     if optimum is not None:
-        exact = selection.replicates(optimum, params)
-        for position, interval in enumerate(intervals(exact, params.confidence), start=2):
-            yield "exact_in_context_xe", position, interval
-        yield from _binned("exact_binned_in_context_xe", exact, params)
-    if base is not None and selection.series == "smallest":
-        yield "difference_to_k1", 0, selection.mean(nll - base, params)
+        yield from _curves("exact_in_context_xe", optimum, selection, params)
 
 
-def _binned(
-    quantity: str, replicates: np.ndarray, params: AnalysisParameters
-) -> Iterator[tuple[str, int, Interval]]:
-    """Means over bins of positions that widen by a third, named by their geometric middle."""
-    last = replicates.shape[1] + 1
-    first = 2
+def in_context_gain(nll: np.ndarray) -> np.ndarray:
+    """Mean NLL of the first 4 predictions of each window less that of its last 10.
+
+    Parameters
+    ----------
+    nll : (windows, W - 1), nats.
+
+    Returns
+    -------
+    float64 (windows, 1), nats per token.
+    """
+    first = nll[:, :_GAIN_FIRST].mean(axis=1, dtype=np.float64)
+    last = nll[:, -_GAIN_LAST:].mean(axis=1, dtype=np.float64)
+    return np.asarray(first - last)[:, None]
+
+
+def _curves(
+    quantity: str, nll: np.ndarray, selection: Selection, params: AnalysisParameters
+) -> Iterator[tuple[str, int, Estimate]]:
+    """L(t) by position 2..W, then its means over bins of positions."""
+    prefix = quantity.removesuffix("in_context_xe")
+    for position, estimate in enumerate(selection.by_position(nll, params), start=2):
+        yield quantity, position, estimate
+    bins = position_bins(nll.shape[1] + 1)
+    means = [nll[:, a - 2 : b - 2].mean(axis=1, dtype=np.float64) for a, b in bins]
+    estimates = selection.by_position(np.stack(means, axis=1), params)
+    for (first, stop), estimate in zip(bins, estimates, strict=True):
+        yield f"{prefix}binned_in_context_xe", round(np.sqrt(first * (stop - 1))), estimate
+
+
+def position_bins(last: int) -> list[tuple[int, int]]:
+    """Bins [first, stop) of the positions 2..last that widen by a third."""
+    bins, first = [], 2
     while first <= last:
         stop = min(last + 1, max(first + 1, round(first * 4 / 3)))
         # A last bin too narrow to be worth a point goes to the one before it.
         stop = last + 1 if stop + (stop - first) // 2 > last else stop
-        mean = replicates[:, first - 2 : stop - 2].mean(axis=1, keepdims=True)
-        yield quantity, round(np.sqrt(first * (stop - 1))), intervals(mean, params.confidence)[0]
+        bins.append((first, stop))
         first = stop
+    return bins
 
 
 def xe_table(results: pd.DataFrame, design: Design, split: str = "test") -> pd.DataFrame:

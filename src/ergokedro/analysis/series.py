@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ergokedro.analysis.bootstrap import Interval, bootstrap_means, cluster, intervals
+from ergokedro.analysis.bootstrap import Interval, bootstrap_means, cluster
+from ergokedro.analysis.random_effects import Estimate, estimate_means, observe
 from ergokedro.design.mixture import Design
 from ergokedro.parameters import AnalysisParameters
 
@@ -25,15 +26,18 @@ class ResultRow:
     run : name of the run or, where several runs are averaged, of the series.
     k : number of components that the run was trained on.
     seed : seed of the run; the smallest where several are averaged.
-    seeds : number of seeds behind the value.
+    seeds, draws : number of seeds, and of draws of the training text, behind the value.
     tokens : training tokens that each of the run's components gave per epoch; 0 where this has
         no meaning.
     split, quantity, series, component : what was measured on which text; `component` is empty
         where several are averaged.
+    source : another component, where a quantity relates two.
     trained : whether the run was trained on all components behind the value.
     position : of the predicted token in the window, 2..W; 0 for a mean over positions.
     value, low, high, standard_error : in `unit`; NaN where there is no interval.
+    degrees_of_freedom : of the interval's Student's t.
     windows, documents : how many are behind the value.
+    note : why a value is not determined or a bound; empty otherwise.
     """
 
     run: str
@@ -44,22 +48,27 @@ class ResultRow:
     value: float
     seed: int = 0
     seeds: int = 1
+    draws: int = 1
     tokens: int = 0
     component: str = ""
+    source: str = ""
     trained: bool = True
     position: int = 0
     low: float = _NAN
     high: float = _NAN
     standard_error: float = _NAN
+    degrees_of_freedom: float = _NAN
     windows: int = 0
     documents: int = 0
     unit: str = "nats"
+    note: str = ""
 
 
 # Order of the columns; see docs/measurement.md.
 RESULT_COLUMNS = [
-    "run", "k", "seed", "seeds", "tokens", "split", "quantity", "series", "component", "trained",
-    "position", "value", "low", "high", "standard_error", "windows", "documents", "unit",
+    "run", "k", "seed", "seeds", "draws", "tokens", "split", "quantity", "series", "component",
+    "source", "trained", "position", "value", "low", "high", "standard_error",
+    "degrees_of_freedom", "windows", "documents", "unit", "note",
 ]  # fmt: skip
 assert set(RESULT_COLUMNS) == {field.name for field in fields(ResultRow)}
 
@@ -92,18 +101,49 @@ class Selection:
     trained: bool
 
     def replicates(self, values: np.ndarray, params: AnalysisParameters) -> np.ndarray:
-        """Bootstrap means of the columns of `values` (windows of the split, m)."""
+        """Bootstrap means of the columns of `values` (windows of the split, m), for curve fits."""
         clusters = cluster(values[self.rows], self.documents, self.strata)
         return bootstrap_means(clusters, params.bootstrap, params.seed)
 
-    def mean(self, values: np.ndarray, params: AnalysisParameters) -> Interval:
-        """Mean over all tokens of `values`, with its interval."""
-        windows = values[self.rows].mean(axis=1, dtype=np.float64, keepdims=True)
-        clusters = cluster(windows, self.documents, self.strata)
-        means = bootstrap_means(clusters, params.bootstrap, params.seed)
-        return intervals(means, params.confidence)[0]
+    def estimates(
+        self,
+        values: np.ndarray,
+        params: AnalysisParameters,
+        draws: Sequence[int] = (0,),
+        seeds: Sequence[int] = (0,),
+    ) -> list[Estimate]:
+        """Means of m quantities of every window, with the chance of all that was repeated.
 
-    def row(self, quantity: str, value: float | Interval, **fields: Any) -> ResultRow:
+        Parameters
+        ----------
+        values : (m, runs, windows of the split).
+        draws, seeds : of each run.
+        """
+        chosen = observe(
+            values[..., self.rows], self.documents, self.strata, np.array(draws), np.array(seeds)
+        )
+        return estimate_means(chosen, params.confidence)
+
+    def estimate(
+        self,
+        values: np.ndarray,
+        params: AnalysisParameters,
+        draws: Sequence[int] = (0,),
+        seeds: Sequence[int] = (0,),
+    ) -> Estimate:
+        """Mean over all tokens of `values`, (runs, windows of the split, W - 1)."""
+        windows = values.mean(axis=2, dtype=np.float64)
+        return self.estimates(windows[None], params, draws, seeds)[0]
+
+    def mean(self, values: np.ndarray, params: AnalysisParameters) -> Estimate:
+        """Mean over all tokens of one run's `values`, (windows of the split, W - 1)."""
+        return self.estimate(values[None], params)
+
+    def by_position(self, values: np.ndarray, params: AnalysisParameters) -> list[Estimate]:
+        """Means of the columns of one run's `values`, (windows of the split, m)."""
+        return self.estimates(values.T[:, None], params)
+
+    def row(self, quantity: str, value: float | Interval | Estimate, **fields: Any) -> ResultRow:
         """A row of the results for this selection.
 
         Parameters
@@ -111,7 +151,6 @@ class Selection:
         value : a number, or a mean with its interval.
         fields : of :class:`ResultRow`: at least run and k.
         """
-        interval = value if isinstance(value, Interval) else Interval(value, _NAN, _NAN, _NAN)
         own = {
             "split": self.split,
             "series": self.series,
@@ -120,7 +159,16 @@ class Selection:
             "windows": len(self.rows),
             "documents": len(np.unique(self.documents)),
         }
-        return ResultRow(quantity=quantity, **{**own, **interval._asdict(), **fields})
+        return ResultRow(quantity=quantity, **{**own, **_columns(value), **fields})
+
+
+def _columns(value: float | Interval | Estimate) -> dict[str, Any]:
+    """The columns that hold a value and its interval."""
+    if isinstance(value, Estimate):
+        size = {"draws": value.size.draws, "seeds": value.size.seeds}
+        freedom = {"degrees_of_freedom": value.degrees_of_freedom}
+        return {**value.interval._asdict(), **size, **freedom}
+    return value._asdict() if isinstance(value, Interval) else {"value": value}
 
 
 def selections(

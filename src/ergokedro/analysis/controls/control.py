@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import ConfigDict, Field, ValidationError, create_model
 
+from ergokedro.analysis.contrasts import Replicates, series_contrasts
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow, Selection
-from ergokedro.design.runs import Run, chain, find_run, plan_runs, repeat_run
+from ergokedro.design.runs import Run, chain, plan_runs, repeat_run
 from ergokedro.errors import ErgokedroError
 from ergokedro.registry import Registry
 
@@ -152,30 +153,49 @@ def control_rows(experiment: Experiment) -> Iterator[ResultRow]:
             yield from control.rows(experiment)
 
 
-def find_by_k(experiment: Experiment, wanted: Iterable[Run]) -> dict[int, Run]:
-    """K -> the run with the recipe of one of `wanted`, whatever its name, where it was made."""
-    runs = {run.k: find_run(experiment.runs, run) for run in wanted}
-    return {k: run for k, run in sorted(runs.items()) if run}
+def find_by_k(
+    experiment: Experiment, wanted: Iterable[Run]
+) -> dict[int, dict[tuple[int, int], Run]]:
+    """K -> (draw, seed offset) -> the run that repeats one of `wanted`, whatever its name."""
+    bases = {run.base: run.k for run in wanted}
+    found: dict[int, dict[tuple[int, int], Run]] = {}
+    for run in experiment.runs:
+        if run.base in bases:
+            found.setdefault(bases[run.base], {})[run.draw, run.seed_offset] = run
+    return dict(sorted(found.items()))
+
+
+def replicates_of(
+    experiment: Experiment, split: str, runs: Mapping[int, Mapping[tuple[int, int], Run]]
+) -> Replicates:
+    """The NLL of the runs of :func:`find_by_k` on one split."""
+    arrays = experiment.arrays(split)
+    return {k: {key: arrays[run] for key, run in by.items()} for k, by in runs.items()}
 
 
 def series_rows(
     experiment: Experiment,
     series: str,
     selection: Selection,
-    by_k: Mapping[int, np.ndarray],
+    replicates: Replicates,
     tokens: Mapping[int, int],
 ) -> Iterator[ResultRow]:
-    """XE by K and its difference to K = 1, paired by window.
+    """XE by K, and its contrasts with K = 1 as of :func:`series_contrasts`.
 
     Parameters
     ----------
-    by_k : K -> NLL of every window of the split, (windows, W - 1).
+    replicates : K -> (draw, seed offset) -> NLL of every window of the split.
     tokens : K -> training tokens of each component.
     """
-    for k, values in sorted(by_k.items()):
-        tags = {"run": series, "series": series, "k": k, "tokens": tokens[k], "trained": True}
-        yield selection.row("xe", selection.mean(values, experiment.params), **tags)
-        if k > 1 and 1 in by_k:
-            difference = values.astype(np.float64) - by_k[1]
-            interval = selection.mean(difference, experiment.params)
-            yield selection.row("difference_to_k1", interval, **tags)
+    seed = experiment.tags(experiment.chain[0])["seed"]
+    tags = {
+        k: {"run": series, "series": series, "k": k, "seed": seed, "tokens": tokens[k],
+            "trained": True}
+        for k in replicates
+    }  # fmt: skip
+    for k, by_repeat in sorted(replicates.items()):
+        draws, seeds = zip(*by_repeat, strict=True)
+        values = np.stack(list(by_repeat.values()))
+        xe = selection.estimate(values, experiment.params, draws, seeds)
+        yield selection.row("xe", xe, **tags[k])
+    yield from series_contrasts(experiment, selection, replicates, tags)

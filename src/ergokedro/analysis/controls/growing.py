@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ergokedro.analysis.controls.control import Control, Setting, find_by_k, series_rows
+from ergokedro.analysis.controls.control import (
+    Control,
+    Setting,
+    find_by_k,
+    replicates_of,
+    series_rows,
+)
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow
 from ergokedro.design.runs import Run
@@ -38,8 +44,7 @@ class Growing(Control):
         )
         tokens = dict.fromkeys(made, experiment.design.total_tokens // max(ks))
         for split in experiment.splits:
-            arrays = experiment.arrays(split)
-            by_k = {k: arrays[run] for k, run in made.items()}
+            by_k = replicates_of(experiment, split, made)
             selection = experiment.selection(split, experiment.chain[0], "smallest")
             yield from series_rows(experiment, self.series, selection, by_k, tokens)
 

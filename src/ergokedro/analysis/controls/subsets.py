@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ergokedro.analysis.contrasts import Replicates
 from ergokedro.analysis.controls.control import Control, Setting, series_rows
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow
@@ -48,7 +49,7 @@ class Subsets(Control):
         """XE averaged over the sets, by K."""
         total = experiment.design.total_tokens
         for split in experiment.splits:
-            by_k = balanced_nll(experiment, split)
+            by_k = balanced_replicates(experiment, split)
             selection = experiment.selection(split, experiment.chain[0], "all")
             tokens = {k: total // k for k in by_k}
             yield from series_rows(experiment, self.series, selection, by_k, tokens)
@@ -70,6 +71,16 @@ def cyclic_sets(n: int) -> list[tuple[int, ...]]:
         for size in range(1, n + 1)
         for first in range(n if size < n else 1)
     ]
+
+
+def balanced_replicates(experiment: Experiment, split: str) -> Replicates:
+    """:func:`balanced_nll` in every draw and with every seed."""
+    repeats = sorted({(run.draw, run.seed_offset) for run in experiment.runs})
+    by_k: dict[int, dict[tuple[int, int], np.ndarray]] = {}
+    for key in repeats:
+        for k, nll in balanced_nll(experiment, split, *key).items():
+            by_k.setdefault(k, {})[key] = nll
+    return by_k
 
 
 def balanced_nll(
