@@ -84,7 +84,12 @@ class CorpusParameters(_Model):
             "folder per category; default: all files there, if none is Parquet, JSONL or CSV."
         ),
     )
-    config: str | None = Field(None, description="Configuration of the hub data set.")
+    options: dict[str, Any] = Field(
+        {}, description="Settings of a source of your own, which a plugin has registered."
+    )
+    config: str | None = Field(
+        None, description="Configuration of a hub data set, or of a copy with its README.md."
+    )
     revision: str | None = Field(None, description="Hub revision to pin (branch, tag or commit).")
     text_column: str = Field("text", description="Column that holds a document's text.")
     label_column: str = Field("label", description="Column that holds a document's category.")

@@ -18,8 +18,9 @@ from ergokedro.data import cleaning
 from ergokedro.data import corpus as corpus_cache
 from ergokedro.data.cleaning import clean_documents, content_hash, leaked_heldout
 from ergokedro.data.corpus import Corpus, write_corpus
-from ergokedro.data.label_names import delete_names
-from ergokedro.data.sources import SCHEMA, corpus_stream
+from ergokedro.data.documents import SCHEMA
+from ergokedro.data.label_deletion import delete_names
+from ergokedro.data.sources import corpus_stream
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters
 

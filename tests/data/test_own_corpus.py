@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from ergokedro.data.sources import SCHEMA, corpus_stream
+from ergokedro.data.documents import SCHEMA
+from ergokedro.data.sources import corpus_stream
 from ergokedro.data.text_folders import find_text_files, read_text_files
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters

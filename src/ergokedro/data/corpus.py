@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from ergokedro.data.sources import SCHEMA, SPLITS, CorpusStream
+from ergokedro.data.documents import SCHEMA
+from ergokedro.data.sources import CorpusStream
+from ergokedro.data.splits import SPLITS
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_directory, canonical_json
 
@@ -92,7 +94,7 @@ def write_corpus(path: Path, stream: CorpusStream) -> Corpus:
     opened = stream.open()
     with atomic_directory(Path(path)) as work:
         rows, seen, digest = _write_splits(work, opened.batches)
-        labels = opened.labels or sorted(seen)
+        labels = [*opened.labels, *sorted(seen - set(opened.labels))]
         if len(seen) < 2:
             raise ErgokedroError(
                 f"The corpus has the labels {sorted(seen)}; comparing components needs at least "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -67,12 +68,67 @@ def reference_encoder(tokenizer: Tokenizer) -> Encoder:
     backend = tokenizer.backend
 
     def encode(texts: Sequence[str]) -> Encoded:
-        encodings = backend.encode_batch_fast(texts, add_special_tokens=False)
-        ids = [np.array(encoding.ids, dtype=np.uint32) for encoding in encodings]
-        lengths = np.array([len(part) for part in ids], dtype=np.int64)
-        return np.concatenate([np.empty(0, np.uint32), *ids]), lengths
+        try:
+            encodings = backend.encode_batch_fast(texts, add_special_tokens=False)
+        except Exception as error:  # `tokenizers` raises no type of its own
+            raise ErgokedroError(
+                f"tokenizer.source = {tokenizer.source!r} cannot encode the corpus: {error}"
+            ) from error
+        return _join([np.array(encoding.ids, dtype=np.uint32) for encoding in encodings])
 
     return encode
+
+
+def _join(parts: list[np.ndarray]) -> Encoded:
+    lengths = np.array([len(part) for part in parts], dtype=np.int64)
+    return np.concatenate([np.empty(0, np.uint32), *parts]), lengths
+
+
+def without_end_of_text(encode: Encoder, tokenizer: Tokenizer) -> Encoder:
+    """The same encoder, but no text is given the end-of-text token.
+
+    A text that spells the token is cut inside the spelling, and the pieces are encoded one by one.
+    """
+
+    def encode_texts(texts: Sequence[str]) -> Encoded:
+        ids, lengths = encode(texts)
+        if not (ids == tokenizer.end_of_text).any():
+            return ids, lengths
+        parts = np.split(ids, np.cumsum(lengths)[:-1])
+        for number, part in enumerate(parts):
+            if (part == tokenizer.end_of_text).any():
+                parts[number] = _encode_in_pieces(texts[number], tokenizer)
+        return _join(parts)
+
+    return encode_texts
+
+
+def _encode_in_pieces(text: str, tokenizer: Tokenizer) -> np.ndarray:
+    """Ids of a text, cut until none is the end-of-text token; uint32 (n,)."""
+    pieces, ids = [text], []
+    while pieces:
+        piece = pieces.pop()
+        encoding = tokenizer.backend.encode(piece, add_special_tokens=False)
+        spans = zip(encoding.ids, encoding.offsets, strict=True)
+        cuts = [_cut(piece, span, tokenizer) for i, span in spans if i == tokenizer.end_of_text]
+        if cuts:
+            borders = [0, *cuts, len(piece)]
+            pieces += reversed([piece[a:b] for a, b in pairwise(borders)])  # the first is next
+        else:
+            ids += encoding.ids
+    return np.array(ids, dtype=np.uint32)
+
+
+def _cut(text: str, span: tuple[int, int], tokenizer: Tokenizer) -> int:
+    """Where a text is cut so that these characters no longer give the end-of-text token."""
+    start, stop = span
+    if stop - start < 2:
+        raise ErgokedroError(
+            f"tokenizer.source = {tokenizer.source!r} gives its end-of-text token for "
+            f"{text[start:stop]!r} in a text, so that documents could not be told apart. Choose a "
+            "tokenizer whose end-of-text token stands for nothing else."
+        )
+    return start + 1
 
 
 def fast_encoder(tokenizer: Tokenizer) -> Encoder:

@@ -22,8 +22,8 @@ import xxhash
 
 from ergokedro.data.cleaning import KEPT
 from ergokedro.data.corpus import Corpus
-from ergokedro.data.encoder import Encoder, choose_encoder, encode_uint16
-from ergokedro.data.sources import SPLITS
+from ergokedro.data.encoder import Encoder, choose_encoder, encode_uint16, without_end_of_text
+from ergokedro.data.splits import SPLITS
 from ergokedro.data.token_store import (
     FORMAT,
     INDEX_COLUMNS,
@@ -33,7 +33,7 @@ from ergokedro.data.token_store import (
     open_store,
     seal_store,
 )
-from ergokedro.data.tokenizer import Tokenizer
+from ergokedro.data.tokenizer import LARGEST_VOCABULARY, Tokenizer
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_directory, fingerprint, write_atomic
 from ergokedro.progress import ProgressBar, progress_bar
@@ -44,6 +44,10 @@ log = logging.getLogger(__name__)
 _CALL_DOCUMENTS = 256
 # What an encoder is tried on: so many blocks, and documents of each.
 _SAMPLE_BLOCKS, _SAMPLE_DOCUMENTS = 8, 8
+# Tokens looked at together when a store is checked.
+_CHECK_TOKENS = 2**24
+# Shares of unknown tokens, or of documents without tokens, that are a warning and an error.
+_WARNED_SHARE, _LARGEST_SHARE = 0.1, 0.5
 # Blocks between two releases of the store's mapped pages, of which a document touches at least one.
 _RELEASE_BLOCKS = 16
 
@@ -90,6 +94,7 @@ def write_store(path: Path, plan: TokenizationPlan) -> TokenStore:
     with atomic_directory(path) as work:
         index = _index(plan, lengths)
         _write_tokens(work / TOKENS, blocks, plan, index, lengths)
+        _check_tokens(work / TOKENS, plan.tokenizer, index)
         seal_store(work, index, _meta(plan, lengths))
     shutil.rmtree(blocks)
     store = open_store(path)
@@ -108,6 +113,7 @@ def _encode_blocks(directory: Path, plan: TokenizationPlan) -> np.ndarray:
     missing = [number for number, file in enumerate(files) if not file.exists()]
     if missing:
         encode = choose_encoder(plan.tokenizer, _sample(plan.corpus))
+        encode = without_end_of_text(encode, plan.tokenizer)
         with progress_bar("tokenize", total=len(plan.documents), unit="documents") as bar:
             bar.update(sum(len(_block(file)[1]) for file in files if file.exists()))
             _encode_missing(files, missing, plan.corpus, encode, bar)
@@ -233,6 +239,39 @@ def _write_tokens(
             # Written pages go on to the disk by way of the system's cache, not of our memory.
             mapped.madvise(mmap.MADV_DONTNEED)
     mapped.flush()
+
+
+def _check_tokens(file: Path, tokenizer: Tokenizer, index: pd.DataFrame) -> None:
+    """Read the tokens once more: documents end as they should, and the tokenizer knows the text."""
+    tokens = np.memmap(file, dtype=TOKEN_DTYPE, mode="r")
+    unknown_id = LARGEST_VOCABULARY if tokenizer.unknown is None else tokenizer.unknown
+    ends = unknown = 0
+    for start in range(0, len(tokens), _CHECK_TOKENS):
+        chunk = tokens[start : start + _CHECK_TOKENS]
+        ends += int(np.count_nonzero(chunk == tokenizer.end_of_text))
+        unknown += int(np.count_nonzero(chunk == unknown_id))
+    if ends != len(index):
+        raise ErgokedroError(
+            f"The token store would hold {ends:,} end-of-text tokens for {len(index):,} documents. "
+            f"This is a defect of ergokedro with tokenizer.source = {tokenizer.source!r}; please "
+            "report it, and choose another tokenizer."
+        )
+    _check_share("tokens are the unknown token", unknown / max(1, len(tokens) - ends), tokenizer)
+    empty = (index.length == 1).mean()
+    _check_share("documents have no token", float(empty), tokenizer)
+
+
+def _check_share(what: str, share: float, tokenizer: Tokenizer) -> None:
+    """Warn, or raise, where a tokenizer does not fit the text."""
+    if share < _WARNED_SHARE:
+        return
+    message = f"tokenizer.source = {tokenizer.source!r}: {share:.1%} of the {what}"
+    if share >= _LARGEST_SHARE:
+        raise ErgokedroError(
+            f"{message}. Most of the text would be lost; choose a tokenizer that was made for it, "
+            "or 'trained'."
+        )
+    log.warning("%s; cross entropy says little about what is lost", message)
 
 
 def _meta(plan: TokenizationPlan, lengths: np.ndarray) -> dict[str, Any]:

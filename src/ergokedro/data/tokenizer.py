@@ -85,6 +85,15 @@ class Tokenizer:
         backend.no_padding()
         return backend
 
+    @cached_property
+    def unknown(self) -> int | None:
+        """Id of the token for what the vocabulary lacks; None if it has none."""
+        model = json.loads(self.definition.read_text(encoding="utf-8"))["model"]
+        if (token := model.get("unk_token")) is not None:
+            number: int | None = self.backend.token_to_id(token)
+            return number
+        return model.get("unk_id")
+
     def encode(self, texts: list[str]) -> list[np.ndarray]:
         """Token ids (uint16) of every text, without special tokens and without truncation."""
         encodings = self.backend.encode_batch_fast(texts, add_special_tokens=False)
