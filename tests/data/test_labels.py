@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,11 @@ def numbered(rows: list[tuple[str, str]]) -> list[tuple[str, Any]]:
 @pytest.mark.parametrize("other", ["train-2.jsonl", "test.jsonl", "test.csv"])
 @pytest.mark.parametrize("first", ["train-1.jsonl", "train-1.csv", "train-1.parquet"])
 def test_numbers_and_names_cannot_be_joined(tmp_path: Path, first: str, other: str) -> None:
-    writers = {"jsonl": write_jsonl, "csv": write_csv, "parquet": write_parquet}
+    writers: dict[str, Callable[[Path, Any], Path]] = {
+        "jsonl": write_jsonl,
+        "csv": write_csv,
+        "parquet": write_parquet,
+    }
     writers[first.split(".")[1]](tmp_path / "in" / first, marked(10))
     writers[other.split(".")[1]](tmp_path / "in" / other, numbered(marked(10, 50)))
     with pytest.raises(ErgokedroError) as error:
@@ -127,8 +132,9 @@ def test_numbers_and_names_cannot_be_joined(tmp_path: Path, first: str, other: s
 def test_numbers_alone_are_joined_whatever_their_type(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "in/train.jsonl", numbered(marked(20)))
     write_csv(tmp_path / "in/validation.csv", numbered(marked(9, 100)))
-    text, number = zip(*numbered(marked(9, 200)), strict=True)
-    table = pa.table({"text": text, "label": pa.array(number, pa.float32())})
+    test = numbered(marked(9, 200))
+    numbers = pa.array([number for _, number in test], pa.float32())
+    table = pa.table({"text": [text for text, _ in test], "label": numbers})
     pq.write_table(table, tmp_path / "in/test.parquet")
     corpus = read(tmp_path, tmp_path / "in")
     assert corpus.labels == ["0", "1", "2"]
@@ -176,14 +182,13 @@ dataset_info:
 @pytest.mark.parametrize("folder", ["in", "in [x] ü"])
 def test_a_card_names_classes_and_splits(tmp_path: Path, suffix: str, folder: str) -> None:
     root = tmp_path / folder
-    for name, rows in (("part-1", marked(30)), ("part-2", marked(9, 200))):
-        text, number = zip(*numbered(rows), strict=True)
+    for name, rows in (("part-1", numbered(marked(30))), ("part-2", numbered(marked(9, 200)))):
         (root / "data").mkdir(parents=True, exist_ok=True)
         if suffix == "parquet":
-            table = pa.table({"text": text, "label": number})
+            table = pa.table({"text": [t for t, _ in rows], "label": [n for _, n in rows]})
             pq.write_table(table, root / f"data/{name}.parquet")
         else:
-            write_jsonl(root / f"data/{name}.jsonl", zip(text, number, strict=True))
+            write_jsonl(root / f"data/{name}.jsonl", rows)
     write_jsonl(root / "other/x.jsonl", marked(1))
     (root / "README.md").write_text(CARD)
     corpus = read(tmp_path, root, config="one")

@@ -94,12 +94,8 @@ def write_corpus(path: Path, stream: CorpusStream) -> Corpus:
     opened = stream.open()
     with atomic_directory(Path(path)) as work:
         rows, seen, digest = _write_splits(work, opened.batches)
+        _check(rows, seen)
         labels = [*opened.labels, *sorted(seen - set(opened.labels))]
-        if len(seen) < 2:
-            raise ErgokedroError(
-                f"The corpus has the labels {sorted(seen)}; comparing components needs at least "
-                "two. Check corpus.label_column."
-            )
         meta = {
             "labels": labels,
             "rows": rows,
@@ -110,6 +106,16 @@ def write_corpus(path: Path, stream: CorpusStream) -> Corpus:
     source = stream.key.get("source", "a stream")
     log.info("Corpus: %s documents of %s in %s", sum(rows.values()), source, path)
     return Corpus(path)
+
+
+def _check(rows: dict[str, int], labels: set[str]) -> None:
+    if not any(rows.values()):
+        raise ErgokedroError("corpus.source holds no document: its files are empty.")
+    if len(labels) < 2:
+        raise ErgokedroError(
+            f"The corpus has the labels {sorted(labels)}; comparing components needs at least "
+            "two. Check corpus.label_column."
+        )
 
 
 def _write_splits(

@@ -22,6 +22,7 @@ from ergokedro.parameters import CorpusParameters
 
 log = logging.getLogger(__name__)
 
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR}
 # Address of a file: the commit, and the path in the repository.
 _ADDRESS = re.compile(r"hf://datasets/[^@]+@([0-9a-f]+)/(.+)")
 
@@ -37,7 +38,10 @@ def _open(params: CorpusParameters) -> Documents:
     except ErgokedroError:
         raise
     except Exception as error:  # of several libraries and of the network
-        location = _cached(params, _explain(params, error))
+        known = _explain(params, error)
+        if known is not None:
+            raise ErgokedroError(known) from error
+        location = _find_copy(params, error)
     files, columns = find_tables(params, location)
     return table_documents(files, columns, revision=location.root.name)
 
@@ -61,55 +65,57 @@ def _download(params: CorpusParameters) -> Location:
     return Location(root, [*paths, *card], is_directory=True)
 
 
-def _cached(params: CorpusParameters, error: ErgokedroError) -> Location:
+def _explain(params: CorpusParameters, error: Exception) -> str | None:
+    """What an error means for the user; None if the hub cannot be reached."""
+    from datasets.exceptions import DatasetNotFoundError
+
+    name = params.source
+    if unwritable := unwritable_cache(error):
+        return f"The hub data set corpus.source = {name!r} cannot be stored: {unwritable}"
+    if isinstance(error, ValueError):  # an unknown configuration
+        reason = " ".join(str(error).split("Example of usage")[0].split())
+        return f"corpus.source = {name!r}, corpus.config = {params.config!r}: {reason}"
+    if isinstance(error, DatasetNotFoundError):
+        return f"corpus.source = {name!r} is no path here and no data set on the hub: {error}"
+    if "scripts are no longer supported" in str(error):
+        return (
+            f"The hub data set corpus.source = {name!r} is a loading script, which is not run. "
+            "Set corpus.revision to 'refs/convert/parquet', where the hub keeps a Parquet copy of "
+            "most data sets."
+        )
+    return None
+
+
+def _find_copy(params: CorpusParameters, error: Exception) -> Location:
     """What an earlier download left, where the hub cannot be reached.
 
     Raises
     ------
     ErgokedroError
-        The one given, if there is nothing.
+        If there is nothing.
     """
     from huggingface_hub import snapshot_download
 
+    name = params.source
     try:
         folder = snapshot_download(
-            params.source, repo_type="dataset", revision=params.revision, local_files_only=True
+            name, repo_type="dataset", revision=params.revision, local_files_only=True
         )
     except Exception:  # of several types: it was never downloaded
-        raise error from error.__cause__
-    log.warning("The hub cannot be reached; reading the copy of %s in %s", params.source, folder)
-    return Location(Path(folder), list_files(Path(folder)), is_directory=True)
-
-
-def _explain(params: CorpusParameters, error: Exception) -> ErgokedroError:
-    """What an error of the hub's libraries means for the user."""
-    name = params.source
-    if unwritable := unwritable_cache(error):
-        message = f"The hub data set corpus.source = {name!r} cannot be stored: {unwritable}"
-    elif isinstance(error, ValueError):  # an unknown configuration
-        message = f"corpus.source = {name!r}, corpus.config = {params.config!r}: {error}"
-    elif "scripts are no longer supported" in str(error):
-        message = (
-            f"The hub data set corpus.source = {name!r} is a loading script, which is not run. "
-            "Set corpus.revision to 'refs/convert/parquet', where the hub keeps a Parquet copy of "
-            "most data sets."
-        )
-    else:
-        message = (
+        raise ErgokedroError(
             f"The hub data set corpus.source = {name!r} cannot be reached "
             f"({type(error).__name__}). On a machine without the hub, copy the data set's files "
             "there and set corpus.source to that directory, for example "
             "`--params corpus.source=/data/arxiv-classification`."
-        )
-    explained = ErgokedroError(message)
-    explained.__cause__ = error
-    return explained
+        ) from error
+    log.warning("The hub cannot be reached; reading the copy of %s in %s", name, folder)
+    return Location(Path(folder), list_files(Path(folder)), is_directory=True)
 
 
 def unwritable_cache(error: BaseException) -> str | None:
     """What to do where the hub's cache cannot be written to; None of another error."""
     for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EROFS, errno.ENOSPC):
+        if isinstance(cause, OSError) and cause.errno in _UNWRITABLE:
             return (
                 f"{cause.strerror}: {cause.filename}. Set HF_HOME to a folder that can be written "
                 "to and has space."

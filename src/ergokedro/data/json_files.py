@@ -33,9 +33,9 @@ def read_json(stream: BinaryIO, origin: str, columns: Columns) -> Iterator[pa.Re
     ErgokedroError
         If a line is not JSON, or a value is of another type; with the number of the line.
     """
-    lines = ((n, line) for n, line in enumerate(stream, 1) if line.strip())
+    numbered = ((n, line.removeprefix(_BOM)) for n, line in enumerate(stream, 1))
+    lines = ((n, line) for n, line in numbered if line.strip())
     number, first = next(lines, (0, b""))
-    first = first.removeprefix(_BOM)
     unit = "document"
     if first.lstrip().startswith(b"[") or first.strip() == b"{":  # of more lines
         items = _documents(_parse(first + stream.read(), f"{origin}, from line {number}"), columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
@@ -30,7 +31,7 @@ _TEXT_FILES = (
     " If the documents are text files, a folder per category, set corpus.text_files to the glob or "
     "ending that they have, such as .txt."
 )
-_SHARD = re.compile(r"(?P<set>.*)-\d{5}-of-(?P<count>\d{5})(\.[^/]*)")
+_SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})(\.[^/]*)")
 
 
 def local_source(params: CorpusParameters, location: Location) -> Source:
@@ -90,7 +91,7 @@ def find_tables(params: CorpusParameters, location: Location) -> tuple[list[Tabl
         splits = choose_tables(list(names), params.source, _declared(list(names), cards))
         known = [card.class_names.get(params.label_column) for card in cards]
         class_names = known[0] if known and all(k == known[0] for k in known) else None
-    _log(splits, names)
+    _log(splits, location)
     files = [
         TableFile(name, str(names[name]), split)
         for split in SPLITS
@@ -154,18 +155,23 @@ def _declared(names: list[str], cards: list[Card]) -> dict[str, str]:
     return {name: next(iter(splits)) for name, splits in found.items() if len(splits) == 1}
 
 
-def _log(splits: dict[str, list[str]], names: Iterable[str]) -> None:
+def _log(splits: dict[str, list[str]], location: Location) -> None:
     chosen = [name for members in splits.values() for name in members]
-    others = set(names) - set(chosen)
+    others = set(location.names) - set(chosen)
     log_files(splits, sorted(n for n in others if PurePath(n).name not in {CARD, *_METADATA}))
-    _warn_of_missing_shards(name for split, members in splits.items() if split for name in members)
+    _check_shards(chosen, location.is_directory)
 
 
-def _warn_of_missing_shards(names: Iterable[str]) -> None:
-    sets: dict[tuple[str, ...], int] = {}
-    for name in names:
-        if match := _SHARD.fullmatch(name):
-            sets[match.groups()] = sets.get(match.groups(), 0) + 1
+def _check_shards(names: Iterable[str], is_error: bool) -> None:
+    """Files numbered '-00000-of-00003' are a set, of which a copy may have left some out."""
+    sets = Counter(match.groups() for name in names if (match := _SHARD.fullmatch(name)))
     for (name, count, _), there in sets.items():
-        if there < int(count):
-            log.warning("Corpus: of the %d files of %s only %d are there", int(count), name, there)
+        if there == int(count):
+            continue
+        message = f"of the {int(count)} files of {name!r} only {there} are there"
+        if is_error:
+            raise ErgokedroError(
+                f"corpus.source: {message}. Copy the others, or name those that are there by a "
+                "glob."
+            )
+        log.warning("Corpus: %s", message)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ergokedro.data.cleaning import KEPT
+from ergokedro.data.hub import unwritable_cache
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_directory, canonical_json, fingerprint
 from ergokedro.parameters import TokenizerParameters
@@ -197,7 +198,7 @@ def load_pretrained(source: str, revision: str | None) -> TokenizerDefinition:
     try:
         loaded = AutoTokenizer.from_pretrained(path, revision=revision)
     except (OSError, ValueError, RuntimeError) as error:
-        advice = (
+        advice = unwritable_cache(error) or (
             "The directory must hold a tokenizer.json."
             if is_local
             else "On a machine without the hub, copy the tokenizer's files there and set "
