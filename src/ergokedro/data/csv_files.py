@@ -53,7 +53,7 @@ def _rows(lines: Iterable[str], origin: str, columns: Columns) -> Iterator[Row]:
             return
         else:
             raise ErgokedroError(
-                f"{origin}, line {line}: {len(cells)} cells, but the first line names "
+                f"corpus.source: {origin}, line {line}: {len(cells)} cells, but the first line names "
                 f"{len(header)} columns.{_HINT}"
             )
 
@@ -66,10 +66,12 @@ def _next(reader: Any, origin: str) -> tuple[int, list[str]]:
             cells = next(reader, None)
         except UnicodeDecodeError as error:
             raise ErgokedroError(
-                f"{origin}, line {line} or later is not valid UTF-8 ({error.reason}). "
+                f"corpus.source: {origin}, line {line} or later is not valid UTF-8 ({error.reason}). "
                 "`iconv -f latin1 -t utf8` converts a file."
             ) from error
         except csv.Error as error:
-            raise ErgokedroError(f"{origin}, line {line}: {error}.{_HINT}") from error
+            raise ErgokedroError(
+                f"corpus.source: {origin}, line {line}: {error}.{_HINT}"
+            ) from error
         if cells != []:
             return line, cells or []

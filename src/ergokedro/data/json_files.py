@@ -64,12 +64,12 @@ def _parse(data: bytes, where: str) -> Any:
         return json.loads(data.decode())
     except UnicodeDecodeError as error:
         raise ErgokedroError(
-            f"{where} is not valid UTF-8 ({error.reason} at byte {error.start}). "
+            f"corpus.source: {where} is not valid UTF-8 ({error.reason} at byte {error.start}). "
             "`iconv -f latin1 -t utf8` converts a file."
         ) from error
     except (ValueError, RecursionError) as error:
         raise ErgokedroError(
-            f"{where} is not JSON ({error}). Give one object per line, or one array of objects."
+            f"corpus.source: {where} is not JSON ({error}). Give one object per line, or one array of objects."
         ) from error
 
 
@@ -90,7 +90,7 @@ def _rows(items: Iterable[Item], origin: str, unit: str, columns: Columns) -> It
     for count, (number, value) in enumerate(items, 1):
         if not isinstance(value, dict):
             raise ErgokedroError(
-                f"{origin}, {unit} {number}: {_show(value)} is not an object with the columns "
+                f"corpus.source: {origin}, {unit} {number}: {_show(value)} is not an object with the columns "
                 f"{columns.text!r} and {columns.label!r}."
             )
         if count <= _HEAD:
@@ -137,7 +137,7 @@ def _label(label: Any, where: str, column: str) -> str | int | bool | None:
 def _check_kind(kind: type | None, label: Any, where: str) -> type:
     if kind is not None:
         raise ErgokedroError(
-            f"{where}: the label {_show(label)} is not among {_KINDS[kind]}, which the labels "
+            f"corpus.label_column: {where}: the label {_show(label)} is not among {_KINDS[kind]}, which the labels "
             "before it are. Write all as strings, with one name per category."
         )
     return type(label)
