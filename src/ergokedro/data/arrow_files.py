@@ -96,6 +96,6 @@ def _check_unicode(column: pa.Array, origin: str, first: int) -> None:
         index = re.search(r"index (\d+)", str(error))
         row = first + int(index[1]) if index else f"{first} or later"
         raise ErgokedroError(
-            f"corpus.source: {origin}, row {row}: not valid UTF-8. Repair it in the source, for example with "
-            "text.decode('utf-8', errors='replace')."
+            f"corpus.source: {origin}, row {row}: not valid UTF-8. Repair it in the source, for "
+            "example with text.decode('utf-8', errors='replace')."
         ) from error

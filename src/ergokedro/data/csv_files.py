@@ -53,8 +53,8 @@ def _rows(lines: Iterable[str], origin: str, columns: Columns) -> Iterator[Row]:
             return
         else:
             raise ErgokedroError(
-                f"corpus.source: {origin}, line {line}: {len(cells)} cells, but the first line names "
-                f"{len(header)} columns.{_HINT}"
+                f"corpus.source: {origin}, line {line}: {len(cells)} cells, but the first line "
+                f"names {len(header)} columns.{_HINT}"
             )
 
 
@@ -66,8 +66,8 @@ def _next(reader: Any, origin: str) -> tuple[int, list[str]]:
             cells = next(reader, None)
         except UnicodeDecodeError as error:
             raise ErgokedroError(
-                f"corpus.source: {origin}, line {line} or later is not valid UTF-8 ({error.reason}). "
-                "`iconv -f latin1 -t utf8` converts a file."
+                f"corpus.source: {origin}, line {line} or later is not valid UTF-8 "
+                f"({error.reason}). `iconv -f latin1 -t utf8` converts a file."
             ) from error
         except csv.Error as error:
             raise ErgokedroError(

@@ -96,8 +96,9 @@ def _record_batch(rows: list[Row], origin: str, unit: str) -> pa.RecordBatch:
     except UnicodeEncodeError:
         number = next(n for t, c, n in rows if not (_is_unicode(t) and _is_unicode(c)))
         raise ErgokedroError(
-            f"corpus.source: {origin}, {unit} {number}: not valid Unicode (half of a surrogate pair). Repair it "
-            "in the source, for example with text.encode('utf-8', errors='replace')."
+            f"corpus.source: {origin}, {unit} {number}: not valid Unicode (half of a surrogate "
+            "pair). Repair it in the source, for example with text.encode('utf-8', "
+            "errors='replace')."
         ) from None
 
 

@@ -69,7 +69,8 @@ def _parse(data: bytes, where: str) -> Any:
         ) from error
     except (ValueError, RecursionError) as error:
         raise ErgokedroError(
-            f"corpus.source: {where} is not JSON ({error}). Give one object per line, or one array of objects."
+            f"corpus.source: {where} is not JSON ({error}). Give one object per line, or one "
+            "array of objects."
         ) from error
 
 
@@ -90,8 +91,8 @@ def _rows(items: Iterable[Item], origin: str, unit: str, columns: Columns) -> It
     for count, (number, value) in enumerate(items, 1):
         if not isinstance(value, dict):
             raise ErgokedroError(
-                f"corpus.source: {origin}, {unit} {number}: {_show(value)} is not an object with the columns "
-                f"{columns.text!r} and {columns.label!r}."
+                f"corpus.source: {origin}, {unit} {number}: {_show(value)} is not an object with "
+                f"the columns {columns.text!r} and {columns.label!r}."
             )
         if count <= _HEAD:
             present.update(dict.fromkeys(value))
@@ -137,8 +138,9 @@ def _label(label: Any, where: str, column: str) -> str | int | bool | None:
 def _check_kind(kind: type | None, label: Any, where: str) -> type:
     if kind is not None:
         raise ErgokedroError(
-            f"corpus.label_column: {where}: the label {_show(label)} is not among {_KINDS[kind]}, which the labels "
-            "before it are. Write all as strings, with one name per category."
+            f"corpus.label_column: {where}: the label {_show(label)} is not among "
+            f"{_KINDS[kind]}, which the labels before it are. Write all as strings, with one name "
+            "per category."
         )
     return type(label)
 

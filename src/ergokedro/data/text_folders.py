@@ -134,7 +134,8 @@ def _read_text(file: Path) -> str:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ErgokedroError(
-            f"corpus.source: {file} is not valid UTF-8 ({error.reason} at byte {error.start}). {remedy}"
+            f"corpus.source: {file} is not valid UTF-8 ({error.reason} at byte {error.start}). "
+            f"{remedy}"
         ) from error
     except OSError as error:
         raise ErgokedroError(
@@ -142,7 +143,8 @@ def _read_text(file: Path) -> str:
         ) from error
     if text.startswith(LFS_POINTER.decode()):
         raise ErgokedroError(
-            f"corpus.source: {file} is not the text but a pointer of Git LFS to it. Fetch it with `git lfs pull`."
+            f"corpus.source: {file} is not the text but a pointer of Git LFS to it. Fetch it "
+            "with `git lfs pull`."
         )
     if text.count("\0") > _MANY_NULS * len(text):
         raise ErgokedroError(f"corpus.source: {file} is binary or UTF-16, not UTF-8. {remedy}")
