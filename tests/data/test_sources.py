@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +24,7 @@ from ergokedro.data.tokenizer import define_tokenizer, load_pretrained, save_tok
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters, TokenizerParameters
 from ergokedro.pipelines.data_processing import nodes
+from how_to import run_page
 from marked_text import (
     Row,
     counts,
@@ -360,6 +363,28 @@ def test_a_source_of_ones_own_from_fetching_to_the_store(
     assert store.index.num_rows == 3 * 41 + 27
     first = store.documents("test", "B")["offset"][0].as_py()
     assert tokenizer.decode(store.tokens[first : first + 9]).lstrip().startswith("B: ")
+
+
+def test_the_source_of_the_how_to_page(tmp_path: Path) -> None:
+    file = tmp_path / "documents.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE documents (split, text, label)")
+        rows = [("train", *row) for row in marked(20)] + [("dev", *row) for row in marked(9, 50)]
+        connection.executemany("INSERT INTO documents VALUES (?, ?, ?)", rows)
+        connection.commit()
+        run_page("extend-source.md")
+        try:
+            options = {"database": str(file)}
+            corpus = read(tmp_path, "sqlite", options=options)
+            assert counts(corpus)["validation"] == {"A": 9, "B": 9, "C": 9}
+            first = corpus.fingerprint
+            connection.execute("UPDATE documents SET label = 'D' WHERE label = 'C'")
+            connection.commit()
+            assert read(tmp_path, "sqlite", options=options).fingerprint != first
+            with pytest.raises(ErgokedroError, match=r"corpus\.options\.database = 'no\.db'"):
+                read(tmp_path, "sqlite", options={"database": "no.db"})
+        finally:
+            del SOURCES._entries["sqlite"]
 
 
 @pytest.mark.parametrize(
