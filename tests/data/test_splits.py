@@ -260,3 +260,12 @@ def test_links_are_followed_but_not_in_circles(
         corpus = read(tmp_path, tmp_path / "in", heldout_fraction=1e-9)
     assert counts(corpus) == {"train": {"A": 20, "B": 20, "C": 20}}
     assert "1 broken links, such as" in caplog.text
+
+
+def test_a_glob_follows_links_as_a_directory_does(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in/train/a.jsonl", TRAIN)
+    write_jsonl(tmp_path / "elsewhere/a.jsonl", HELDOUT)
+    (tmp_path / "in/test").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in/train/up").symlink_to(tmp_path / "in")
+    for number, source in enumerate(("in", "in/**/*.jsonl", "in/*/*.jsonl", "in/**/t*")):
+        assert counts(read(tmp_path / str(number), tmp_path / source))["test"] == NINE

@@ -11,6 +11,9 @@ import xxhash
 _PIECE = 2**20  # characters
 # Without a width or meaning of their own: the byte order mark, zero-width characters, soft hyphens.
 _INVISIBLE = re.compile("[\ufeff\u00ad\u200b-\u200f\u2060]")
+# White space: that of ASCII, and what NFKC does not turn into spaces.
+_ASCII_SPACE = b"\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f "
+_OTHER_SPACE = re.compile("[\x85\u1680\u2028\u2029]")
 
 
 def content_hash(text: str) -> str:
@@ -28,6 +31,17 @@ def content_hash(text: str) -> str:
             digest.update((("" if blank else " ") + " ".join(words)).encode())
             blank = False
     return "" if blank else digest.hexdigest()
+
+
+def quick_hash(text: str) -> int:
+    """64-bit XXH3 of a text without its white space, many times faster than `content_hash`.
+
+    Texts with the same content hash have the same quick hash; a few others may have it, too.
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+        text = _OTHER_SPACE.sub("", text)
+    return xxhash.xxh3_64_intdigest(text.encode().translate(None, _ASCII_SPACE))
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from glob import has_magic
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import xxhash
+from fsspec.utils import glob_translate
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +55,25 @@ def locate(source: str) -> Location | None:
         _warn_of_broken_links(path)
         return Location(path, list_files(path), is_directory=True)
     root = next(parent for parent in path.parents if parent.exists())
-    pattern = path.relative_to(root).as_posix()
-    if not has_magic(pattern) or not root.is_dir():
-        return None
-    matches = [p for p in root.glob(pattern) if not _is_hidden(p.relative_to(root))]
-    files = {f for match in matches for f in ([match] if match.is_file() else list_files(match))}
-    return Location(root, sorted(files), is_directory=False) if files else None
+    pattern = path.relative_to(root)
+    if not has_magic(pattern.parts[0]) or not root.is_dir():
+        return None  # a name that is not there
+    files = sorted(_matching(root, pattern.as_posix()))
+    return Location(root, files, is_directory=False) if files else None
+
+
+def _matching(root: Path, pattern: str) -> set[Path]:
+    """The visible files that a glob matches, and those in folders that it matches."""
+    if "**" not in pattern:
+        matches = [path for path in root.glob(pattern) if not _is_hidden(path.relative_to(root))]
+        return {f for match in matches for f in ([match] if match.is_file() else list_files(match))}
+    is_match = re.compile(glob_translate(pattern)).match
+    return {
+        file
+        for file in list_files(root)
+        for path in (file, *file.parents)
+        if path.is_relative_to(root) and is_match(path.relative_to(root).as_posix())
+    }
 
 
 def list_files(root: Path) -> list[Path]:

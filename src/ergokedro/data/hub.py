@@ -67,11 +67,11 @@ def _download(params: CorpusParameters) -> Location:
 
 def _explain(params: CorpusParameters, error: Exception) -> str | None:
     """What an error means for the user; None if the hub cannot be reached."""
+    name = params.source
+    if unwritable := unwritable_cache(error):  # which may keep `datasets` from being imported
+        return f"The hub data set corpus.source = {name!r} cannot be stored: {unwritable}"
     from datasets.exceptions import DatasetNotFoundError
 
-    name = params.source
-    if unwritable := unwritable_cache(error):
-        return f"The hub data set corpus.source = {name!r} cannot be stored: {unwritable}"
     if isinstance(error, ValueError):  # an unknown configuration
         reason = " ".join(str(error).split("Example of usage")[0].split())
         return f"corpus.source = {name!r}, corpus.config = {params.config!r}: {reason}"

@@ -89,8 +89,13 @@ def _choose(params: CorpusParameters) -> Source:
         )
     if is_remote(params.source):
         return remote_source(params)
-    if (location := locate(params.source)) is not None:
-        return local_source(params, location)
+    try:
+        if (location := locate(params.source)) is not None:
+            return local_source(params, location)
+    except OSError as error:
+        raise ErgokedroError(
+            f"corpus.source = {params.source!r} cannot be read: {error.strerror}: {error.filename}."
+        ) from error
     if params.source.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(params.source):
         raise ErgokedroError(
             f"corpus.source = {params.source!r}: no such file or directory, seen from "

@@ -11,7 +11,7 @@ from pathlib import PurePath
 import numpy as np
 import pyarrow as pa
 
-from ergokedro.data.content_hash import content_hash
+from ergokedro.data.content_hash import quick_hash
 from ergokedro.data.documents import Part
 from ergokedro.errors import ErgokedroError
 
@@ -197,8 +197,7 @@ def _divide(
     if not missing:
         yield "train", batch
         return
-    hashes = [content_hash(text or "")[:16] or "f" * 16 for text in batch["text"].to_pylist()]
-    shares = np.array([int(digest, 16) / 2**64 for digest in hashes])
+    shares = np.array([quick_hash(text or "") / 2**64 for text in batch["text"].to_pylist()])
     target = np.minimum((shares / fraction).astype(np.int64), len(missing))
     for number, name in enumerate([*missing, "train"]):
         if (chosen := np.flatnonzero(target == number)).size:
