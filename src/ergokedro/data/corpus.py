@@ -1,4 +1,4 @@
-"""The corpus as it is kept on disk: one Parquet file per split and a JSON sidecar."""
+"""The cached corpus on disk: one Parquet file per split and a JSON sidecar."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ergokedro.files import atomic_directory, canonical_json
 
 log = logging.getLogger(__name__)
 
-# Bounds of a row group, the unit in which the corpus is read, tokenized and resumed.
+# Bounds of a row group, the unit of reading, tokenizing and resuming.
 BLOCK_ROWS = 1024
 BLOCK_BYTES = 16 * 2**20
 _SIDECAR = "corpus.json"
@@ -84,14 +84,14 @@ class Corpus:
 
 
 def write_corpus(path: Path, stream: CorpusStream) -> Corpus:
-    """Read `stream` into `path`, unless an equal source is there already."""
+    """Read `stream` into `path`, unless `path` holds a corpus with the same key."""
     try:
         cached = Corpus(path)
         if cached.provenance["key"] == stream.key:
             log.info("Using the cached corpus in %s (delete it to read the source again)", path)
             return cached
     except ErgokedroError:
-        pass  # nothing usable there: read the source
+        pass  # there is no usable corpus: read the source
     opened = stream.open()
     with atomic_directory(Path(path)) as work:
         rows, seen, digest = _write_splits(work, opened.batches)
@@ -122,7 +122,7 @@ def _check(rows: dict[str, int], labels: set[str]) -> None:
 def _write_splits(
     work: Path, batches: Iterator[tuple[str, pa.RecordBatch]]
 ) -> tuple[dict[str, int], set[str], str]:
-    """Write the Parquet files; give documents per split, labels seen and the content hash."""
+    """Write the Parquet files; return documents per split, labels and the content hash."""
     rows = dict.fromkeys(SPLITS, 0)
     seen: set[str] = set()
     with ThreadPoolExecutor(1) as pool:  # which compresses one block while the next is read
@@ -177,7 +177,7 @@ class _BlockWriter:
                 data = b"\xff" if value is None else value
                 self.digest.update(len(data).to_bytes(8, "little"))
                 self.digest.update(data)
-        self._written.result()  # raises what went wrong there, such as a full disk
+        self._written.result()  # raises an error of the writer, such as a full disk
         self._written = self._pool.submit(
             self._writer.write_table, table, row_group_size=max(1, table.num_rows)
         )

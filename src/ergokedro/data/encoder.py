@@ -1,8 +1,8 @@
-"""From text to token ids: a fast encoder where it proves itself, else the reference.
+"""From text to token ids: a fast encoder where it agrees with the reference, else the reference.
 
-The reference is the Hugging Face `tokenizers` library. `fastokens` gives the same ids many times
-faster for the tokenizers that it can take; it is used only after it has given the reference's ids
-for a sample of the corpus and for texts that tokenizers commonly differ on.
+The reference is the Hugging Face `tokenizers` library. `fastokens` is many times faster for the
+tokenizers that it supports. It is used only if it gives the reference's ids for a sample of the
+corpus and for texts on which tokenizers commonly differ.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ergokedro.errors import ErgokedroError
 
 log = logging.getLogger(__name__)
 
-# Token ids of all texts back to back (unsigned integers), and each text's number of them (int64).
+# Concatenated token ids of all texts (unsigned integers), and the number of ids per text (int64).
 Encoded = tuple[np.ndarray, np.ndarray]
 Encoder = Callable[[Sequence[str]], Encoded]
 
-# The reference encodes a few megabytes a second: enough text to prove, little enough to wait for.
+# The reference encodes a few megabytes per second: a sample of this size takes about 0.1 s.
 SAMPLE_CHARACTERS = 400_000
 _TRICKY = (
     "",
@@ -53,8 +53,10 @@ def choose_encoder(tokenizer: Tokenizer, sample: Sequence[str]) -> Encoder:
     except ImportError:
         log.info("Encoding with tokenizers (fastokens is not installed)")
         return reference_encoder(tokenizer)
-    except Exception as error:  # whatever a tokenizer that it does not know raises there
-        log.warning("Encoding with tokenizers: fastokens cannot take this tokenizer (%s)", error)
+    except Exception as error:  # fastokens raises several types for tokenizers it does not support
+        log.warning(
+            "Encoding with tokenizers: fastokens does not support this tokenizer (%s)", error
+        )
         return reference_encoder(tokenizer)
     if not all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True)):
         log.warning("Encoding with tokenizers: fastokens gives other ids for this tokenizer")
@@ -139,7 +141,7 @@ def fast_encoder(tokenizer: Tokenizer) -> Encoder:
     ImportError
         If it is not installed.
     ValueError
-        If it cannot take the tokenizer.
+        If it does not support the tokenizer.
     """
     from fastokens import Tokenizer as Backend
 
@@ -168,10 +170,10 @@ def encode_uint16(encode: Encoder, texts: Sequence[str], first_document: int) ->
     """
     ids, lengths = encode(texts)
     if len(ids) and ids.max() >= LARGEST_VOCABULARY:
-        place = int((ids >= LARGEST_VOCABULARY).argmax())
-        document = first_document + int(np.searchsorted(np.cumsum(lengths), place, side="right"))
+        index = int((ids >= LARGEST_VOCABULARY).argmax())
+        document = first_document + int(np.searchsorted(np.cumsum(lengths), index, side="right"))
         raise ErgokedroError(
-            f"Document {document} of the corpus has the token id {ids[place]:,}, but the uint16 "
+            f"Document {document} of the corpus has the token id {ids[index]:,}, but the uint16 "
             f"store holds ids below {LARGEST_VOCABULARY:,}. Choose a tokenizer.source with a "
             "smaller vocabulary."
         )

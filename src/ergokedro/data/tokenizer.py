@@ -76,8 +76,7 @@ class Tokenizer:
 
     @cached_property
     def backend(self) -> tokenizers.Tokenizer:
-        """The `tokenizers` object. Special tokens in a text are encoded as plain text, so that
-        the end-of-text id stands at document ends alone."""
+        """The `tokenizers` object; it encodes special tokens that a text spells as plain text."""
         import tokenizers
 
         backend = tokenizers.Tokenizer.from_file(str(self.definition))
@@ -143,7 +142,7 @@ def save_tokenizer(path: Path, definition: TokenizerDefinition) -> Tokenizer:
 def define_tokenizer(
     params: TokenizerParameters, corpus: Corpus, documents: pd.DataFrame
 ) -> TokenizerDefinition:
-    """The tokenizer that `params.source` names, trained on the kept training text if so asked."""
+    """The tokenizer that `params.source` names; 'trained' trains one on the kept training text."""
     if params.source == "trained":
         texts = kept_texts(corpus, documents, "train")
         return TokenizerDefinition(train_bpe(texts, params.vocab_size), END_OF_TEXT, "trained")
@@ -161,7 +160,7 @@ def kept_texts(corpus: Corpus, documents: pd.DataFrame, split: str) -> Iterator[
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int) -> str:
-    """Train a byte-level BPE; give its `tokenizer.json`."""
+    """Train a byte-level BPE; return its `tokenizer.json`."""
     from tokenizers import Tokenizer as Backend
     from tokenizers import decoders, models, pre_tokenizers, trainers
 
