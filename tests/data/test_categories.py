@@ -257,3 +257,40 @@ def test_a_folder_of_save_to_disk(tmp_path: Path) -> None:
         (folder / "state.json").write_text(json.dumps({"_data_files": []}))
     (tmp_path / "in/dataset_dict.json").write_text(json.dumps({"splits": ["train", "test"]}))
     assert counts(read(tmp_path, tmp_path / "in"))["test"] == ABC
+
+
+@pytest.mark.parametrize("values", ["numbers", "text"])
+@pytest.mark.parametrize("name", ["train.jsonl", "train.csv"])
+def test_a_card_names_numbers_that_are_written_as_text(
+    tmp_path: Path, name: str, values: str
+) -> None:
+    rows = [(text, str(n) if values == "text" else n) for text, n in numbered(marked(20))]
+    rows[0] = (rows[0][0], "7" if values == "text" else 7)  # has no name
+    write = write_csv if name.endswith("csv") else write_jsonl
+    write(tmp_path / "in" / name, rows)
+    features = [{"name": "label", "dtype": {"class_label": {"names": ["NO", "SE", "DK"]}}}]
+    (tmp_path / "in/README.md").write_text(
+        "---\n" + json.dumps({"dataset_info": {"features": features}}) + "\n---\n"
+    )
+    corpus = read(tmp_path, tmp_path / "in")
+    assert corpus.labels == ["NO", "SE", "DK"]
+    names = dict(zip(CATEGORIES, corpus.labels, strict=True))
+    labels = [(names[(text or "")[0]], label) for _, text, label in documents(corpus)]
+    assert labels.count(("NO", None)) == 1
+    assert all(label in (name, None) for name, label in labels)
+
+
+def test_class_names_from_before_there_were_cards(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in/train.jsonl", numbered(marked(20)))
+    features = {"label": {"names": ["A", "B", "C"], "_type": "ClassLabel"}, "text": {}}
+    infos = {"default": {"features": features}}
+    (tmp_path / "in/dataset_infos.json").write_text(json.dumps(infos))
+    assert counts(read(tmp_path, tmp_path / "in"))["train"].keys() == {"A", "B", "C"}
+
+
+def test_labels_that_are_merged_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [(text, label + " " * (i % 2)) for i, (text, label) in enumerate(marked(20))]
+    with caplog.at_level(logging.WARNING):
+        corpus = read(tmp_path, write_jsonl(tmp_path / "own.jsonl", rows))
+    assert corpus.labels == ["A", "B", "C"]
+    assert "labels merged, white space around them aside: 'A', 'A '" in caplog.text

@@ -26,6 +26,13 @@ class Columns:
     class_names: list[str] | None = None
     advice: str = ""
 
+    def name(self, label: str) -> str | None:
+        """The category of a label that is written as text, which may be a number with a name."""
+        names = self.class_names
+        if names is None or label in names or not label.strip().isdecimal():
+            return label
+        return names[int(label)] if int(label) < len(names) else None
+
     def check(self, present: Iterable[str], origin: str, hint: str = "") -> None:
         """Raise if one of the two columns is missing, or stands there twice."""
         names = list(present)

@@ -48,7 +48,7 @@ def _rows(lines: Iterable[str], origin: str, columns: Columns) -> Iterator[Row]:
     while True:
         line, cells = _next(reader, origin)
         if len(cells) == len(header):
-            yield cells[text], cells[label], line
+            yield cells[text], columns.name(cells[label]), line
         elif not cells:
             return
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -10,9 +11,11 @@ from typing import Any
 
 import yaml
 
+from ergokedro.data.labels import feature_names
 from ergokedro.errors import ErgokedroError
 
 CARD = "README.md"
+INFOS = "dataset_infos.json"
 # Of a configuration; others change how files are parsed.
 _KNOWN_KEYS = {"config_name", "data_files", "data_dir", "default", "description", "version"}
 
@@ -82,7 +85,7 @@ def _card(content: dict[str, Any], config: str | None, root: Path) -> Card:
     return Card(
         _patterns(settings.get("data_files"), root),
         settings.get("data_dir", ""),
-        _class_names(info.get("features")),
+        _class_names(info.get("features")) or _class_names_of_json(root, config),
     )
 
 
@@ -157,3 +160,14 @@ def _class_names(features: Any) -> dict[str, list[str]]:
         if isinstance(names, list):
             found[feature["name"]] = names
     return found
+
+
+def _class_names_of_json(root: Path, config: str | None) -> dict[str, list[str]]:
+    """As :func:`_class_names`, from the file that came before the YAML in cards."""
+    file = root / INFOS
+    if not file.is_file():
+        return {}
+    infos = json.loads(file.read_bytes())
+    info = infos.get(config or "default") or (next(iter(infos.values())) if len(infos) == 1 else {})
+    named = {column: feature_names(f) for column, f in info.get("features", {}).items()}
+    return {column: names for column, names in named.items() if names}

@@ -106,7 +106,7 @@ def _rows(items: Iterable[Item], origin: str, unit: str, columns: Columns) -> It
             label = _label(label, f"{origin}, {unit} {number}", columns.label)
         if label is not None and type(label) is not kind:
             kind = _check_kind(kind, label, f"{origin}, {unit} {number}")
-        yield text, _name(label, columns.class_names), number
+        yield text, _name(label, columns), number
     if count:
         columns.check(present, origin)
 
@@ -145,14 +145,12 @@ def _check_kind(kind: type | None, label: Any, where: str) -> type:
     return type(label)
 
 
-def _name(label: str | int | bool | None, class_names: list[str] | None) -> str | None:
-    if label is None or isinstance(label, str):
-        return label
-    if isinstance(label, bool):
-        return str(label).lower()
-    if class_names is None:
-        return str(label)
-    return class_names[label] if 0 <= label < len(class_names) else None
+def _name(label: str | int | bool | None, columns: Columns) -> str | None:
+    if label is None or isinstance(label, bool):
+        return None if label is None else str(label).lower()
+    if isinstance(label, int) and label < 0 and columns.class_names:
+        return None
+    return columns.name(str(label))
 
 
 def _show(value: Any) -> str:

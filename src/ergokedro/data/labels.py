@@ -126,15 +126,18 @@ def join_labels(parts: Iterable[Part]) -> Iterator[Part]:
     """
     by_origin: dict[str, set[str]] = {}
     by_split: dict[str, set[str]] = {}
+    written: dict[str, set[str]] = {}  # by category
     examples: dict[str, str] = {}  # an origin whose labels are all numbers, one with names alone
 
     def read(part: Part) -> Iterator[pa.RecordBatch]:
         own = by_origin.setdefault(part.origin, set())
         for batch in part.batches:
             labels = trim(batch["label"])
-            found = set(filter(None, labels.unique().to_pylist()))
-            own |= found
-            by_split.setdefault(part.split, set()).update(found)
+            for label in filter(None, batch["label"].unique().to_pylist()):
+                if name := label.strip():
+                    written.setdefault(name, set()).add(label)
+                    by_split.setdefault(part.split, set()).add(name)
+                    own.add(name)
             yield batch.set_column(1, SCHEMA.field(1), labels)
         if own:
             examples.setdefault(_kind(own), part.origin)
@@ -144,6 +147,8 @@ def join_labels(parts: Iterable[Part]) -> Iterator[Part]:
     for part in parts:
         yield replace(part, batches=read(part))
     _check_splits(by_split)
+    if merged := {label for forms in written.values() if len(forms) > 1 for label in forms}:
+        log.warning("Corpus: labels merged, white space around them aside: %s", show(merged))
 
 
 def _kind(labels: set[str]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from fsspec.utils import glob_translate
 
 from ergokedro.data.columns import Columns
-from ergokedro.data.dataset_card import CARD, Card, read_card, read_cards
+from ergokedro.data.dataset_card import CARD, INFOS, Card, read_card, read_cards
 from ergokedro.data.documents import Source
 from ergokedro.data.file_listing import Location, hash_files
 from ergokedro.data.labels import show
@@ -74,7 +74,7 @@ def _text_source(location: Location, pattern: str) -> Source:
 def _table_source(params: CorpusParameters, location: Location) -> Source:
     files, columns = find_tables(params, location)
     read = [Path(file.path) for file in files]
-    described = [location.root / CARD] if CARD in location.names else []
+    described = [location.root / name for name in (CARD, INFOS) if name in location.names]
     key = {"files": hash_files([*read, *described], location.root)}
     return Source(key, lambda: table_documents(files, columns))
 

@@ -73,10 +73,10 @@ def _folders(root: Path) -> Iterator[tuple[str, str, Path]]:
                 log.warning("Corpus: not read: %s is no split, the folders beside it are", folder)
         return
     inner = [list_folders(category) for category in folders]
-    by_split = bool(folders) and all(_are_splits(each) for each in inner)
-    for category, each in zip(folders, inner, strict=True):
+    by_split = bool(folders) and all(map(_are_splits, inner))
+    for category, subfolders in zip(folders, inner, strict=True):
         if by_split:
-            for folder in each:
+            for folder in subfolders:
                 if split := split_named(folder.name):
                     yield split, category.name, folder
         else:
