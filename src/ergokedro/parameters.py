@@ -71,20 +71,26 @@ class CorpusParameters(_Model):
         "synthetic",
         min_length=1,
         description=(
-            "'synthetic'; a hub name such as 'ccdv/arxiv-classification'; a local directory in "
-            "the hub's layout, or with a folder of text files per category; or a Parquet, JSONL "
-            "or CSV file (or glob of files), also at an fsspec URL such as s3://bucket/folder."
+            "'synthetic'; a name that a plugin registers; a hub name such as "
+            "'ccdv/arxiv-classification'; a file, glob or directory of Parquet, JSON Lines or CSV, "
+            "also at a URL such as s3://bucket/folder; or a directory with a folder of text files "
+            "per category."
         ),
     )
     text_files: str | None = Field(
         None,
         min_length=1,
         description=(
-            "Glob of the text files, such as '**/*.py', where the source is a directory with a "
-            "folder per category; default: all files there, if none is Parquet, JSONL or CSV."
+            "Glob ('**/*.py') or ending ('.py') of the text files, where the source is a directory "
+            "with a folder per category; default: all files, if none is Parquet, JSON Lines or CSV."
         ),
     )
-    config: str | None = Field(None, description="Configuration of the hub data set.")
+    options: dict[str, Any] = Field(
+        {}, description="Settings of a source of your own, which a plugin has registered."
+    )
+    config: str | None = Field(
+        None, description="Configuration of a hub data set, or of a copy with its README.md."
+    )
     revision: str | None = Field(None, description="Hub revision to pin (branch, tag or commit).")
     text_column: str = Field("text", description="Column that holds a document's text.")
     label_column: str = Field("label", description="Column that holds a document's category.")
@@ -93,8 +99,8 @@ class CorpusParameters(_Model):
         gt=0,
         lt=0.5,
         description=(
-            "Share of documents for each of validation and test, chosen by content hash, where "
-            "the source has a training split only."
+            "Share of the training documents, chosen by content hash, for each of validation and "
+            "test that the source lacks."
         ),
     )
     delete_label_names: bool = Field(
@@ -108,7 +114,7 @@ class CorpusParameters(_Model):
         "off",
         description=(
             "Look for near-duplicates by MinHash over all splits and categories: list them, or "
-            "also drop them from the training split. Held-out text never changes."
+            "also drop them from the training split. In held-out text they are listed only."
         ),
     )
     near_duplicate_threshold: float = Field(

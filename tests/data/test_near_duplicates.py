@@ -12,6 +12,7 @@ import pytest
 from ergokedro.data import near_duplicates
 from ergokedro.data.cleaning import clean_documents
 from ergokedro.data.corpus import Corpus, write_corpus
+from ergokedro.data.documents import SCHEMA
 from ergokedro.data.near_duplicates import (
     COLUMNS,
     choose_bands,
@@ -19,7 +20,7 @@ from ergokedro.data.near_duplicates import (
     none_found,
     shingle_hashes,
 )
-from ergokedro.data.sources import SCHEMA, CorpusStream, OpenCorpus
+from ergokedro.data.sources import CorpusStream, OpenCorpus
 from ergokedro.parameters import CorpusParameters
 from ergokedro.pipelines.data_processing import nodes
 from ergokedro.runtime.hooks import cleaning_metrics
@@ -30,7 +31,7 @@ Rows = list[tuple[str, str, str]]
 def make_corpus(path: Path, rows: Rows) -> Corpus:
     """A corpus of (split, text, label), in the order of the splits."""
     batches = [(s, pa.record_batch([[text], [label]], schema=SCHEMA)) for s, text, label in rows]
-    stream = CorpusStream({}, lambda: OpenCorpus(None, None, iter(batches)))
+    stream = CorpusStream({}, lambda: OpenCorpus(None, [], iter(batches)))
     return write_corpus(path, stream)
 
 

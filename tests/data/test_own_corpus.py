@@ -15,10 +15,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from ergokedro.data.sources import SCHEMA, corpus_stream
-from ergokedro.data.text_folders import find_text_files, read_text_files
-from ergokedro.errors import ErgokedroError
-from ergokedro.parameters import CorpusParameters
 from project import SMALL, Project
 
 Row = tuple[str, str]
@@ -100,60 +96,3 @@ def test_a_corpus_of_ones_own(
         table = pd.read_csv(data / "08_reporting/mine/xe_table.csv")
         assert table.k.to_list() == [1, 2]
         assert table.xe.between(1, np.log(400) + 1).all()
-
-
-def make_folders(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    return root
-
-
-def test_splits_and_categories_from_folders(tmp_path: Path) -> None:
-    root = make_folders(
-        tmp_path / "corpus",
-        {
-            "train/b/2.txt": "two",
-            "train/a/deep/1.txt": "one",
-            "train/a/.hidden": "no",
-            "test/a/3.txt": "three",
-        },
-    )
-    stream = corpus_stream(CorpusParameters(source=str(root)))
-    opened = stream.open()
-    assert opened.labels == ["a", "b"]
-    rows = [
-        (split, row["text"], row["label"])
-        for split, batch in opened.batches
-        for row in batch.to_pylist()
-    ]
-    assert {(text, label) for _, text, label in rows} == {
-        ("one", "a"),
-        ("two", "b"),
-        ("three", "a"),
-    }
-    # The missing validation split is carved out of train; the given one stays as it is.
-    assert [row for row in rows if row[0] == "test"] == [("test", "three", "a")]
-    (root / "train/b/2.txt").write_text("changed")
-    assert corpus_stream(CorpusParameters(source=str(root))).key != stream.key
-
-
-def test_a_glob_chooses_among_the_files(tmp_path: Path) -> None:
-    files = {"a/x.py": "1", "a/x.csv": "2", "b/y.py": "3", "b/z.md": "4"}
-    root = make_folders(tmp_path / "corpus", files)
-    found = find_text_files(root, "**/*.py")
-    assert [(label, file.name) for label, file in found["train"]] == [("a", "x.py"), ("b", "y.py")]
-    params = CorpusParameters(source=str(root), text_files="**/*.md")
-    assert corpus_stream(params).open().labels == ["b"]
-
-
-def test_mistakes_with_folders(tmp_path: Path) -> None:
-    root = make_folders(tmp_path / "corpus", {"a/x.txt": "1", "loose.txt": "2"})
-    with pytest.raises(ErgokedroError, match=r"no file <category>/\*\.md is there"):
-        find_text_files(root, "*.md")
-    (root / "a" / "bad.txt").write_bytes(b"ab\xff")
-    with pytest.raises(ErgokedroError, match=r"bad\.txt is not valid UTF-8 .* at byte 2"):
-        list(read_text_files(find_text_files(root, "*")["train"], SCHEMA))
-    params = CorpusParameters(source=str(root / "loose.txt"), text_files="*")
-    with pytest.raises(ErgokedroError, match=r"corpus\.text_files = '\*' is for a directory"):
-        corpus_stream(params)

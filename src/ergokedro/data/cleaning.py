@@ -1,82 +1,58 @@
-"""Which documents are used: exact duplicates and held-out documents leave the training split."""
+"""Which documents are used: copies are dropped, and so is held-out text from train."""
 
 from __future__ import annotations
 
 import logging
-import unicodedata
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-import xxhash
 
+from ergokedro.data.content_hash import content_hash
 from ergokedro.data.corpus import Corpus
+from ergokedro.errors import ErgokedroError
 
 log = logging.getLogger(__name__)
 
 KEPT = "kept"
-_PIECE = 2**20  # characters
 # Why a document can be left out, in the order of the tests.
 REASONS = ("unknown_label", "empty", "in_heldout", "duplicate", "near_heldout", "near_duplicate")
-
-
-def content_hash(text: str) -> str:
-    """128-bit XXH3 (hex) of the text after NFC and white space normalisation; "" if it is blank."""
-    digest, blank = xxhash.xxh3_128(), True
-    for piece in _pieces(text):
-        if words := unicodedata.normalize("NFC", piece).split():
-            digest.update((("" if blank else " ") + " ".join(words)).encode())
-            blank = False
-    return "" if blank else digest.hexdigest()
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """The text in pieces, so that the words of a long one are never all in memory.
-
-    A piece ends after a space, which neither belongs to a word nor composes with what follows.
-    """
-    start = 0
-    while len(text) - start > _PIECE:
-        stop = text.rfind(" ", start, start + _PIECE) + 1 or text.find(" ", start + _PIECE) + 1
-        if stop == 0:
-            break
-        yield text[start:stop]
-        start = stop
-    yield text[start:] if start else text
 
 
 def clean_documents(corpus: Corpus) -> pd.DataFrame:
     """Decide for every document of the corpus whether it is used.
 
-    Duplicates are dropped within train, where the first copy stays; then a training document
-    that also stands in validation or test is dropped from train.
+    Within a split, the first of equal texts stays and the others are dropped, so that a text
+    counts once. A training document that also stands in validation or test is dropped from train.
+    What is equal is said in :func:`ergokedro.data.content_hash.content_hash`. Texts that stand
+    both in validation and in test, or under two categories, stay, with a warning.
 
     Returns
     -------
     One row per document in corpus order: document (int64, its number), split, label (or missing),
     status ('kept' or the reason why not) and content_hash.
+
+    Raises
+    ------
+    ErgokedroError
+        If no document of a split is left.
     """
-    frames = []
+    documents = pd.concat(list(_hash_blocks(corpus)), ignore_index=True)
+    documents.insert(0, "document", np.arange(len(documents), dtype=np.int64))
+    documents["status"] = _status(documents, set(corpus.labels))
+    _log_counts(documents)
+    _warn_of_overlap(documents)
+    _warn_of_two_labels(documents)
+    _check_not_empty(documents)
+    return documents
+
+
+def _hash_blocks(corpus: Corpus) -> Iterator[pd.DataFrame]:
     for split, group in corpus.blocks():
         block = corpus.read_block(split, group)
         hashes = [content_hash(text or "") for text in block["text"].to_pylist()]
-        frames.append(
-            pd.DataFrame(
-                {
-                    "split": split,
-                    "label": block["label"].to_pandas().astype("object"),
-                    "content_hash": hashes,
-                }
-            )
-        )
-    documents = pd.concat(frames, ignore_index=True)
-    documents.insert(0, "document", np.arange(len(documents), dtype=np.int64))
-    documents["status"] = _status(documents, set(corpus.labels))
-    counts = documents.loc[documents.status != KEPT, "status"].value_counts()
-    log.info(
-        "Cleaning: %s", ", ".join(f"{n} {reason}" for reason, n in counts.items()) or "all kept"
-    )
-    return documents
+        labels = block["label"].to_pandas().astype("object")
+        yield pd.DataFrame({"split": split, "label": labels, "content_hash": hashes})
 
 
 def _status(documents: pd.DataFrame, labels: set[str]) -> pd.Series:
@@ -84,13 +60,58 @@ def _status(documents: pd.DataFrame, labels: set[str]) -> pd.Series:
     status = pd.Series(KEPT, index=documents.index)
     status[~documents.label.isin(labels)] = "unknown_label"
     status[documents.content_hash == ""] = "empty"
-    train = documents[(documents.split == "train") & (status == KEPT)]
-    heldout = documents[(documents.split != "train") & (status == KEPT)]
-    copies = train.content_hash.duplicated()
-    leaked = train.content_hash.isin(heldout.content_hash)
-    status[train.index[leaked]] = "in_heldout"
-    status[train.index[copies]] = "duplicate"
+    usable = documents[status == KEPT]
+    heldout = usable.split != "train"
+    leaked = ~heldout & usable.content_hash.isin(usable.content_hash[heldout])
+    copies = usable.duplicated(["split", "content_hash"])
+    status[usable.index[leaked]] = "in_heldout"
+    status[usable.index[copies]] = "duplicate"
     return status
+
+
+def _log_counts(documents: pd.DataFrame) -> None:
+    dropped = documents[documents.status != KEPT]
+    counts = [f"{n} {reason}" for reason, n in dropped.status.value_counts().items()]
+    log.info("Cleaning: %s", ", ".join(counts) or "all kept")
+    heldout = dropped[(dropped.split != "train") & (dropped.status == "duplicate")]
+    if len(heldout):
+        log.warning("Cleaning: %d held-out documents are copies; a text counts once", len(heldout))
+
+
+def _warn_of_overlap(documents: pd.DataFrame) -> None:
+    """Text of both held-out splits: what is chosen on validation is then no guess about test."""
+    kept = documents[documents.status == KEPT]
+    validation = kept.content_hash[kept.split == "validation"]
+    both = int(validation.isin(kept.content_hash[kept.split == "test"]).sum())
+    if both:
+        log.warning(
+            "Cleaning: %d of %d validation documents also stand in test; both keep them, so test "
+            "is not independent of validation",
+            both,
+            len(validation),
+        )
+
+
+def _warn_of_two_labels(documents: pd.DataFrame) -> None:
+    usable = documents[~documents.status.isin(["unknown_label", "empty"])]
+    pairs = usable[["content_hash", "label"]].drop_duplicates()
+    ambiguous = pairs.content_hash[pairs.content_hash.duplicated()].nunique()
+    if ambiguous:
+        log.warning(
+            "Cleaning: %d texts stand under more than one category; where one split has them "
+            "twice, the first one stays",
+            ambiguous,
+        )
+
+
+def _check_not_empty(documents: pd.DataFrame) -> None:
+    for split, statuses in documents.groupby("split", sort=False).status:
+        if not (statuses == KEPT).any():
+            counts = ", ".join(f"{n} {reason}" for reason, n in statuses.value_counts().items())
+            raise ErgokedroError(
+                f"Cleaning left no document of {split} ({counts}). Check corpus.text_column, "
+                "corpus.label_column and the source's labels."
+            )
 
 
 def leaked_heldout(documents: pd.DataFrame) -> dict[str, int]:

@@ -1,10 +1,11 @@
-"""The corpus as it is kept on disk: one Parquet file per split and a JSON sidecar."""
+"""The cached corpus on disk: one Parquet file per split and a JSON sidecar."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from ergokedro.data.sources import SCHEMA, SPLITS, CorpusStream
+from ergokedro.data.documents import SCHEMA
+from ergokedro.data.sources import CorpusStream
+from ergokedro.data.splits import SPLITS
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_directory, canonical_json
 
 log = logging.getLogger(__name__)
 
-# Bounds of a row group, the unit in which the corpus is read, tokenized and resumed.
+# Bounds of a row group, the unit of reading, tokenizing and resuming.
 BLOCK_ROWS = 1024
 BLOCK_BYTES = 16 * 2**20
 _SIDECAR = "corpus.json"
@@ -81,23 +84,19 @@ class Corpus:
 
 
 def write_corpus(path: Path, stream: CorpusStream) -> Corpus:
-    """Read `stream` into `path`, unless an equal source is there already."""
+    """Read `stream` into `path`, unless `path` holds a corpus with the same key."""
     try:
         cached = Corpus(path)
         if cached.provenance["key"] == stream.key:
             log.info("Using the cached corpus in %s (delete it to read the source again)", path)
             return cached
     except ErgokedroError:
-        pass  # nothing usable there: read the source
+        pass  # there is no usable corpus: read the source
     opened = stream.open()
     with atomic_directory(Path(path)) as work:
         rows, seen, digest = _write_splits(work, opened.batches)
-        labels = opened.labels or sorted(seen)
-        if len(seen) < 2:
-            raise ErgokedroError(
-                f"The corpus has the labels {sorted(seen)}; comparing components needs at least "
-                "two. Check corpus.label_column."
-            )
+        _check(rows, seen)
+        labels = [*opened.labels, *sorted(seen - set(opened.labels))]
         meta = {
             "labels": labels,
             "rows": rows,
@@ -110,61 +109,84 @@ def write_corpus(path: Path, stream: CorpusStream) -> Corpus:
     return Corpus(path)
 
 
+def _check(rows: dict[str, int], labels: set[str]) -> None:
+    if not any(rows.values()):
+        raise ErgokedroError("corpus.source holds no document: its files are empty.")
+    if len(labels) < 2:
+        raise ErgokedroError(
+            f"The corpus has the labels {sorted(labels)}; comparing components needs at least "
+            "two. Check corpus.label_column."
+        )
+
+
 def _write_splits(
     work: Path, batches: Iterator[tuple[str, pa.RecordBatch]]
 ) -> tuple[dict[str, int], set[str], str]:
-    """Write the Parquet files; give documents per split, labels seen and the content hash."""
-    digests = {split: xxhash.xxh3_128() for split in SPLITS}
+    """Write the Parquet files; return documents per split, labels and the content hash."""
     rows = dict.fromkeys(SPLITS, 0)
     seen: set[str] = set()
-    writers = {split: _BlockWriter(work / f"{split}.parquet") for split in SPLITS}
-    try:
-        for split, batch in batches:
-            rows[split] += batch.num_rows
-            seen.update(label for label in batch["label"].unique().to_pylist() if label)
-            writers[split].add(batch, digests[split])
-    finally:
-        for split, writer in writers.items():
-            writer.close(digests[split])
-    whole = b"".join(digests[split].digest() for split in SPLITS)
+    with ThreadPoolExecutor(1) as pool:  # which compresses one block while the next is read
+        writers = {split: _BlockWriter(work / f"{split}.parquet", pool) for split in SPLITS}
+        try:
+            for split, batch in batches:
+                rows[split] += batch.num_rows
+                seen.update(label for label in batch["label"].unique().to_pylist() if label)
+                writers[split].add(batch)
+        finally:
+            for writer in writers.values():
+                writer.close()
+    whole = b"".join(writers[split].digest.digest() for split in SPLITS)
     return rows, seen, xxhash.xxh3_128_hexdigest(whole)
 
 
 class _BlockWriter:
-    """Gathers batches into row groups whose borders depend on the content alone."""
+    """Gathers batches into row groups whose borders depend on the content alone.
 
-    def __init__(self, path: Path):
+    Attributes
+    ----------
+    digest : 128-bit XXH3 of the documents written so far.
+    """
+
+    def __init__(self, path: Path, pool: ThreadPoolExecutor):
+        self.digest = xxhash.xxh3_128()
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=["label"])
+        self._pool = pool
+        self._written = pool.submit(lambda: None)
         self._pending: list[pa.RecordBatch] = []
         self._rows = 0
         self._bytes = 0
 
-    def add(self, batch: pa.RecordBatch, digest: Any) -> None:
+    def add(self, batch: pa.RecordBatch) -> None:
         lengths = _text_lengths(batch)
         start = 0
         for row, length in enumerate(lengths):
             full = self._rows == BLOCK_ROWS or self._bytes + length > BLOCK_BYTES
             if full and self._rows:
                 self._pending.append(batch.slice(start, row - start))
-                self._flush(digest)
+                self._flush()
                 start = row
             self._rows += 1
             self._bytes += int(length)
         self._pending.append(batch.slice(start))
 
-    def _flush(self, digest: Any) -> None:
+    def _flush(self) -> None:
         table = pa.Table.from_batches(self._pending, SCHEMA).combine_chunks()
-        for text, label in zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True):
-            for value in (text, label):
-                data = b"\xff" if value is None else value.encode()
-                digest.update(len(data).to_bytes(8, "little"))
-                digest.update(data)
-        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+        columns = (table["text"].cast(pa.large_binary()), table["label"].cast(pa.binary()))
+        for document in zip(*(column.to_pylist() for column in columns), strict=True):
+            for value in document:
+                data = b"\xff" if value is None else value
+                self.digest.update(len(data).to_bytes(8, "little"))
+                self.digest.update(data)
+        self._written.result()  # raises an error of the writer, such as a full disk
+        self._written = self._pool.submit(
+            self._writer.write_table, table, row_group_size=max(1, table.num_rows)
+        )
         self._pending, self._rows, self._bytes = [], 0, 0
 
-    def close(self, digest: Any) -> None:
+    def close(self) -> None:
         if self._rows:
-            self._flush(digest)
+            self._flush()
+        self._written.result()
         self._writer.close()
 
 

@@ -1,14 +1,15 @@
-"""From text to token ids: a fast encoder where it proves itself, else the reference.
+"""From text to token ids: a fast encoder where it agrees with the reference, else the reference.
 
-The reference is the Hugging Face `tokenizers` library. `fastokens` gives the same ids many times
-faster for the tokenizers that it can take; it is used only after it has given the reference's ids
-for a sample of the corpus and for texts that tokenizers commonly differ on.
+The reference is the Hugging Face `tokenizers` library. `fastokens` is many times faster for the
+tokenizers that it supports. It is used only if it gives the reference's ids for a sample of the
+corpus and for texts on which tokenizers commonly differ.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,11 +18,11 @@ from ergokedro.errors import ErgokedroError
 
 log = logging.getLogger(__name__)
 
-# Token ids of all texts back to back (unsigned integers), and each text's number of them (int64).
+# Concatenated token ids of all texts (unsigned integers), and the number of ids per text (int64).
 Encoded = tuple[np.ndarray, np.ndarray]
 Encoder = Callable[[Sequence[str]], Encoded]
 
-# The reference encodes a few megabytes a second: enough text to prove, little enough to wait for.
+# The reference encodes a few megabytes per second: a sample of this size takes about 0.1 s.
 SAMPLE_CHARACTERS = 400_000
 _TRICKY = (
     "",
@@ -52,8 +53,10 @@ def choose_encoder(tokenizer: Tokenizer, sample: Sequence[str]) -> Encoder:
     except ImportError:
         log.info("Encoding with tokenizers (fastokens is not installed)")
         return reference_encoder(tokenizer)
-    except Exception as error:  # whatever a tokenizer that it does not know raises there
-        log.warning("Encoding with tokenizers: fastokens cannot take this tokenizer (%s)", error)
+    except Exception as error:  # fastokens raises several types for tokenizers it does not support
+        log.warning(
+            "Encoding with tokenizers: fastokens does not support this tokenizer (%s)", error
+        )
         return reference_encoder(tokenizer)
     if not all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True)):
         log.warning("Encoding with tokenizers: fastokens gives other ids for this tokenizer")
@@ -67,12 +70,67 @@ def reference_encoder(tokenizer: Tokenizer) -> Encoder:
     backend = tokenizer.backend
 
     def encode(texts: Sequence[str]) -> Encoded:
-        encodings = backend.encode_batch_fast(texts, add_special_tokens=False)
-        ids = [np.array(encoding.ids, dtype=np.uint32) for encoding in encodings]
-        lengths = np.array([len(part) for part in ids], dtype=np.int64)
-        return np.concatenate([np.empty(0, np.uint32), *ids]), lengths
+        try:
+            encodings = backend.encode_batch_fast(texts, add_special_tokens=False)
+        except Exception as error:  # `tokenizers` raises no type of its own
+            raise ErgokedroError(
+                f"tokenizer.source = {tokenizer.source!r} cannot encode the corpus: {error}"
+            ) from error
+        return _join([np.array(encoding.ids, dtype=np.uint32) for encoding in encodings])
 
     return encode
+
+
+def _join(parts: list[np.ndarray]) -> Encoded:
+    lengths = np.array([len(part) for part in parts], dtype=np.int64)
+    return np.concatenate([np.empty(0, np.uint32), *parts]), lengths
+
+
+def without_end_of_text(encode: Encoder, tokenizer: Tokenizer) -> Encoder:
+    """The same encoder, but no text is given the end-of-text token.
+
+    A text that spells the token is cut inside the spelling, and the pieces are encoded one by one.
+    """
+
+    def encode_texts(texts: Sequence[str]) -> Encoded:
+        ids, lengths = encode(texts)
+        if not (ids == tokenizer.end_of_text).any():
+            return ids, lengths
+        parts = np.split(ids, np.cumsum(lengths)[:-1])
+        for number, part in enumerate(parts):
+            if (part == tokenizer.end_of_text).any():
+                parts[number] = _encode_in_pieces(texts[number], tokenizer)
+        return _join(parts)
+
+    return encode_texts
+
+
+def _encode_in_pieces(text: str, tokenizer: Tokenizer) -> np.ndarray:
+    """Ids of a text, cut until none is the end-of-text token; uint32 (n,)."""
+    pieces, ids = [text], []
+    while pieces:
+        piece = pieces.pop()
+        encoding = tokenizer.backend.encode(piece, add_special_tokens=False)
+        spans = zip(encoding.ids, encoding.offsets, strict=True)
+        cuts = [_cut(piece, span, tokenizer) for i, span in spans if i == tokenizer.end_of_text]
+        if cuts:
+            borders = [0, *cuts, len(piece)]
+            pieces += reversed([piece[a:b] for a, b in pairwise(borders)])  # the first is next
+        else:
+            ids += encoding.ids
+    return np.array(ids, dtype=np.uint32)
+
+
+def _cut(text: str, span: tuple[int, int], tokenizer: Tokenizer) -> int:
+    """Where a text is cut so that these characters no longer give the end-of-text token."""
+    start, stop = span
+    if stop - start < 2:
+        raise ErgokedroError(
+            f"tokenizer.source = {tokenizer.source!r} gives its end-of-text token for "
+            f"{text[start:stop]!r} in a text, so that documents could not be told apart. Choose a "
+            "tokenizer whose end-of-text token stands for nothing else."
+        )
+    return start + 1
 
 
 def fast_encoder(tokenizer: Tokenizer) -> Encoder:
@@ -83,7 +141,7 @@ def fast_encoder(tokenizer: Tokenizer) -> Encoder:
     ImportError
         If it is not installed.
     ValueError
-        If it cannot take the tokenizer.
+        If it does not support the tokenizer.
     """
     from fastokens import Tokenizer as Backend
 
@@ -112,10 +170,10 @@ def encode_uint16(encode: Encoder, texts: Sequence[str], first_document: int) ->
     """
     ids, lengths = encode(texts)
     if len(ids) and ids.max() >= LARGEST_VOCABULARY:
-        place = int((ids >= LARGEST_VOCABULARY).argmax())
-        document = first_document + int(np.searchsorted(np.cumsum(lengths), place, side="right"))
+        index = int((ids >= LARGEST_VOCABULARY).argmax())
+        document = first_document + int(np.searchsorted(np.cumsum(lengths), index, side="right"))
         raise ErgokedroError(
-            f"Document {document} of the corpus has the token id {ids[place]:,}, but the uint16 "
+            f"Document {document} of the corpus has the token id {ids[index]:,}, but the uint16 "
             f"store holds ids below {LARGEST_VOCABULARY:,}. Choose a tokenizer.source with a "
             "smaller vocabulary."
         )

@@ -1,7 +1,7 @@
 """Hidden Markov sources of words, and their exact cross entropy.
 
-Everything is computed on logarithms, so sequences of any length neither overflow nor underflow:
-not even where a state that was given up a thousand words ago turns out to be the right one.
+Everything is computed with logarithms, so sequences of any length neither overflow nor underflow,
+even if a state that was improbable for a thousand words turns out to be the right one.
 All results are float64; costs are in nats.
 """
 
@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 from ergokedro.errors import ErgokedroError
 
 _TOLERANCE = 1e-9
-# Numbers in one step of the filter: small enough to stay in the processor's cache.
+# Numbers in one step of the filter; so few fit into the processor's cache.
 _BLOCK = 1 << 16
 
 
@@ -53,7 +53,7 @@ class HiddenMarkovSource:
 
 
 def require_distributions(name: str, rows: np.ndarray) -> None:
-    """Refuse what is not one probability distribution along the last axis."""
+    """Raise unless `rows` are probability distributions along the last axis."""
     sums = rows.sum(axis=-1)
     # Negated, so that NaN is refused too.
     if not ((rows >= 0).all() and (np.abs(sums - 1) <= _TOLERANCE).all()):
@@ -107,7 +107,7 @@ def position_nll(source: HiddenMarkovSource, words: np.ndarray) -> np.ndarray:
 
 
 def _filter(source: HiddenMarkovSource, words: np.ndarray) -> np.ndarray:
-    """The forward filter in log space; its state is kept normalised, so errors do not grow."""
+    """The forward filter in log space; normalised at every step, so that errors do not grow."""
     with np.errstate(divide="ignore"):
         state = np.log(source.initial)[None]
         transition = np.log(source.transition)
@@ -117,14 +117,14 @@ def _filter(source: HiddenMarkovSource, words: np.ndarray) -> np.ndarray:
         joint = state + emission[words[:, t]]
         evidence = logsumexp(joint, axis=1)
         nll[:, t] = -evidence
-        # An impossible past (-inf in every state) must stay one rather than become NaN.
+        # An impossible past (-inf in every state) must stay impossible and not become NaN.
         joint -= np.where(np.isneginf(evidence), 0.0, evidence)[:, None]
         state = logsumexp(joint[:, :, None] + transition, axis=1)
     return nll
 
 
 def block_diagonal(sources: Sequence[HiddenMarkovSource], prior: np.ndarray) -> HiddenMarkovSource:
-    """The one source that draws a component once and then stays in it for ever.
+    """The one source that draws a component once and then stays in it.
 
     Its states are those of all `sources` (over one vocabulary) in turn; `prior` is (m,).
     """
@@ -150,7 +150,7 @@ def entropy_rate(
     ----------
     source : a source that starts in its stationary distribution.
     words : int (n, T), n independent samples of it, n at least 2.
-    burn_in : words at the start of every sample that count as past alone, below T.
+    burn_in : words at the start of every sample that are not averaged over, below T.
 
     Returns
     -------

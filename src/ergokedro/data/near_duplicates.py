@@ -1,11 +1,11 @@
-"""Texts that say nearly the same: found by MinHash, listed, and dropped from train if so asked.
+"""Nearly equal texts: found by MinHash, listed, and dropped from train with the setting 'drop'.
 
 Two texts are near if the Jaccard similarity of their sets of five-word shingles (lower case,
 without punctuation) is at least a threshold. datasketch makes the MinHash signatures
 (Broder 1997), from which the similarity is estimated: 128 permutations, so a standard error of
 0.035 at 0.8. Candidates come from locality-sensitive hashing in bands (Leskovec, Rajaraman and
 Ullman, Mining of Massive Datasets, section 3.4). Only signatures and the first characters of the
-texts stay in memory: about 0.7 KB a document.
+texts stay in memory: about 0.7 KB per document.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _PERMUTATIONS = 128
 _SEED = 1
 _SHINGLE_WORDS = 5
 _EXAMPLE_CHARACTERS = 80
-# Shingles a call of the library: it holds 128 times as many 8-byte hashes at once.
+# Shingles per call of the library, which holds 128 hashes of 8 bytes for each at once.
 _CALL_SHINGLES = 2**14
-# Share of the pairs at the threshold that the bands have to find.
+# Smallest share of the pairs at the threshold that the bands must find.
 _RECALL = 0.99
 _WORD = re.compile(r"\w+")
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
@@ -46,7 +46,7 @@ def find_near_duplicates(
 
     A training document near a held-out one, or else near an earlier training document that is
     not a near-duplicate itself, is one; so is a held-out document near an earlier held-out one,
-    which is listed but never dropped. Documents without a word are near nothing.
+    which is listed but never dropped. Documents without a word are compared with none.
 
     Parameters
     ----------
@@ -79,12 +79,12 @@ def find_near_duplicates(
 
 
 def none_found() -> pd.DataFrame:
-    """The table of a search that was not asked for."""
+    """The table where no search was made."""
     return pd.DataFrame(columns=COLUMNS)
 
 
 def _describe(found: pd.DataFrame, documents: pd.DataFrame, texts: pd.Series) -> pd.DataFrame:
-    """Add what the pairs are, in the order of the documents."""
+    """Describe the documents of every pair, in the order of the documents."""
     found = found.sort_values("document", ignore_index=True)
     table = found[["reason", "dropped", "similarity"]].copy()
     for prefix, number in (("", found.document), ("near_", found.near)):
@@ -132,8 +132,8 @@ def shingle_hashes(text: str) -> np.ndarray:
     hashes = np.array([xxhash.xxh3_64_intdigest(word.encode()) for word in words], dtype=np.uint64)
     n = max(1, len(hashes) - _SHINGLE_WORDS + 1)
     mixed = np.zeros(n, dtype=np.uint64)
-    for place in range(min(_SHINGLE_WORDS, len(hashes))):
-        mixed = mixed * _FACTOR + hashes[place : place + n]
+    for position in range(min(_SHINGLE_WORDS, len(hashes))):
+        mixed = mixed * _FACTOR + hashes[position : position + n]
     return np.unique((mixed * _FACTOR) >> np.uint64(32))
 
 
@@ -142,8 +142,8 @@ def _nearest_earlier(
 ) -> Iterator[tuple[int, int, float]]:
     """(row, the nearest earlier row, similarity) of every near-duplicate; held-out rows first.
 
-    A training row that is a near-duplicate stands for nothing itself: chains of small changes do
-    not carry a text's name to one that differs from it.
+    Later rows are not compared with a training row that is a near-duplicate itself, so that a
+    chain of small changes does not link texts that differ.
     """
     keys = _band_keys(signatures, threshold)
     buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
@@ -152,9 +152,9 @@ def _nearest_earlier(
         found = sorted({other for bucket in own for other in buckets.get(bucket, ())})
         near = np.array(found, dtype=np.int64)
         similarity = (signatures[near] == signatures[row]).mean(axis=1)
-        # Nearness to held-out text comes first: it is the graver fault.
+        # Pairs with held-out text come first: they matter more.
         order = np.lexsort((-similarity, ~heldout[near]))
-        best = next((int(place) for place in order if similarity[place] >= threshold), None)
+        best = next((int(index) for index in order if similarity[index] >= threshold), None)
         if best is not None:
             yield int(row), int(near[best]), float(similarity[best])
         if best is None or heldout[row]:
@@ -165,7 +165,7 @@ def _nearest_earlier(
 def _band_keys(signatures: np.ndarray, threshold: float) -> np.ndarray:
     """Hash of every band of every signature (uint64, n x bands); 0 where no other row has it.
 
-    Most documents resemble no other, so the zeros keep the buckets small.
+    Most documents resemble no other, so most keys are 0 and the buckets stay small.
     """
     bands, width = choose_bands(threshold)
     keys = np.zeros((len(signatures), bands), dtype=np.uint64)
@@ -173,8 +173,8 @@ def _band_keys(signatures: np.ndarray, threshold: float) -> np.ndarray:
         mixed = np.zeros(len(signatures), dtype=np.uint64)
         for column in signatures[:, band * width : (band + 1) * width].T:
             mixed = mixed * _FACTOR + column
-        values, place, counts = np.unique(mixed, return_inverse=True, return_counts=True)
-        keys[:, band] = np.where(counts > 1, np.maximum(values, 1), 0)[place]
+        values, inverse, counts = np.unique(mixed, return_inverse=True, return_counts=True)
+        keys[:, band] = np.where(counts > 1, np.maximum(values, 1), 0)[inverse]
     return keys
 
 

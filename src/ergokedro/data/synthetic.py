@@ -1,7 +1,7 @@
 """A corpus whose best possible cross entropy is known: hidden Markov sources as text.
 
-All sources share one vocabulary and most of their structure, and differ enough that a reader can
-tell after a dozen words which one speaks. Documents are words joined by single spaces.
+All sources share one vocabulary and most of their structure. They differ enough that a dozen
+words tell which source a text comes from. Documents are words joined by single spaces.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ergokedro.parameters import SyntheticParameters
 
 _SYLLABLES = ["".join(pair) for pair in product("bdfgklmnprstvz", "aeiou")]
 # Purposes of the streams of random numbers, which numpy's SeedSequence keeps independent:
-# (seed, purpose, source, split). A source's streams do not know how many sources there are.
+# (seed, purpose, source, split). A source's streams do not depend on the number of sources.
 _SHARED, _OWN, _DOCUMENTS = 0, 1, 2
 _SPLITS = {"train": 0, "validation": 1, "test": 2}
 # Documents drawn at once: bounds the memory, however large the corpus.
@@ -38,12 +38,12 @@ def vocabulary(n_words: int) -> list[str]:
     total = base**length
     # A stride that shares no factor with `total` spreads the words and visits none twice.
     stride = next(s for s in range(total // n_words | 1, 2 * total) if np.gcd(s, total) == 1)
-    places = [i * stride % total for i in range(n_words)]
-    return ["".join(_SYLLABLES[p // base**d % base] for d in range(length)) for p in places]
+    numbers = [i * stride % total for i in range(n_words)]
+    return ["".join(_SYLLABLES[n // base**d % base] for d in range(length)) for n in numbers]
 
 
 def word_ids(text: str, words: Sequence[str]) -> np.ndarray:
-    """The numbers in `words` of the words of a document: int64 (n,), the inverse of its writing.
+    """The numbers in `words` of the words of a document: int64 (n,).
 
     Raises
     ------

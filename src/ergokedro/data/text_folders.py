@@ -1,81 +1,151 @@
-"""Text files in a folder per category: `<category>/…/<file>` or `<split>/<category>/…/<file>`."""
+"""Text files in a folder per category: `<category>/…/<file>`, or with folders of splits.
+
+These may be above the categories (`<split>/<category>/…/<file>`) or in each of them
+(`<category>/<split>/…/<file>`).
+"""
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+from fsspec.utils import glob_translate
 
+from ergokedro.data.documents import Documents, Part, Row, batch_rows
+from ergokedro.data.file_listing import list_files, list_folders
+from ergokedro.data.splits import READING_ORDER, check_train, split_named
+from ergokedro.data.table_files import LFS_POINTER
 from ergokedro.errors import ErgokedroError
 
-# Of a record batch; a single longer file is a batch of its own.
-_BATCH_FILES, _BATCH_CHARACTERS = 256, 2**23
+log = logging.getLogger(__name__)
+
+# Share of NUL characters from which on a file is taken for UTF-16 or binary.
+_MANY_NULS = 0.1
+_BOM = "\ufeff"
+
+# Category and path of every file of a split.
+TextFiles = dict[str, list[tuple[str, Path]]]
 
 
-def find_text_files(root: Path, pattern: str) -> dict[str, list[tuple[str, Path]]]:
-    """Category and path of every file, by the name of its split, in the order of their names.
+def find_text_files(root: Path, pattern: str) -> TextFiles:
+    """Category and path of every file, by split, in the order of their names.
 
     Without folders of splits, everything belongs to `train`. Hidden files are left out.
 
     Parameters
     ----------
-    pattern : glob, from the folder of a category on.
+    pattern : glob, from the folder of a category (and split) on; or an ending such as '.txt'.
 
     Raises
     ------
     ErgokedroError
-        If no category has a matching file.
+        If no category has a matching file, or none of the splits is train.
     """
-    folders = _folders(root)
-    splits = {"train", "validation", "test"}
-    by_split = bool(folders) and {folder.name for folder in folders} <= splits
-    roots = {folder.name: folder for folder in folders} if by_split else {"train": root}
-    files = {
-        split: [
-            (category.name, file)
-            for category in _folders(folder)
-            for file in sorted(category.glob(pattern))
-            if file.is_file() and not any(p.startswith(".") for p in file.relative_to(root).parts)
-        ]
-        for split, folder in roots.items()
-    }
-    if not any(files.values()):
+    glob = f"**/*{pattern}" if re.fullmatch(r"\.\w+", pattern) else pattern
+    matches = re.compile(glob_translate(glob), re.IGNORECASE).match
+    files: TextFiles = {}
+    for split, category, folder in _folders(root):
+        for file in list_files(folder):
+            if matches(file.relative_to(folder).as_posix()):
+                files.setdefault(split, []).append((category, file))
+    if not files:
         raise ErgokedroError(
-            f"corpus.source = {str(root)!r}: no file <category>/{pattern} is there. Give each "
-            "category a folder of text files, or set corpus.text_files to the glob that they match."
+            f"corpus.source = {str(root)!r}: no file <category>/{glob} is there"
+            f"{_what_is_there(root)}. Give each category a folder of text files, or set "
+            "corpus.text_files to the glob that they match."
         )
+    check_train(files, str(root))
     return files
 
 
-def read_text_files(files: list[tuple[str, Path]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _folders(root: Path) -> Iterator[tuple[str, str, Path]]:
+    """Split, category and path of every folder of text files."""
+    folders = list_folders(root)
+    if _are_splits(folders):
+        for folder in folders:
+            if split := split_named(folder.name):
+                for category in list_folders(folder):
+                    yield split, category.name, category
+            else:
+                log.warning("Corpus: not read: %s is no split, the folders beside it are", folder)
+        return
+    inner = [list_folders(category) for category in folders]
+    by_split = bool(folders) and all(map(_are_splits, inner))
+    for category, subfolders in zip(folders, inner, strict=True):
+        if by_split:
+            for folder in subfolders:
+                if split := split_named(folder.name):
+                    yield split, category.name, folder
+        else:
+            yield "train", category.name, category
+
+
+def _are_splits(folders: list[Path]) -> bool:
+    """Whether folders are splits: all by their names, or train and a held-out one among others."""
+    splits = [split_named(folder.name) for folder in folders]
+    some = "train" in splits and bool({"validation", "test"} & set(splits))
+    return bool(splits) and (all(splits) or some)
+
+
+def _what_is_there(root: Path) -> str:
+    endings = {file.suffix.lower() for file in list_files(root)}
+    if ".py" in endings and (root / f"{root.name}.py").exists():
+        return f" ({root.name}.py, a loading script, is not run: export the data as Parquet)"
+    if archives := endings & {".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"}:
+        return f" ({', '.join(sorted(archives))}: unpack archives)"
+    return f" ({', '.join(sorted(filter(None, endings)))})" if endings else " (no file at all)"
+
+
+def text_documents(files: TextFiles, root: Path) -> Documents:
+    """A document per file, labelled by its category's name."""
+    labels = sorted({label for members in files.values() for label, _ in members})
+
+    def parts() -> Iterator[Part]:
+        for split in READING_ORDER:
+            if split in files:
+                origin = f"{root} ({split})"
+                yield Part(split, origin, read_text_files(files[split], origin))
+
+    return Documents(parts, labels)
+
+
+def read_text_files(files: list[tuple[str, Path]], origin: str) -> Iterator[pa.RecordBatch]:
     """Batches of (text, category).
 
     Raises
     ------
     ErgokedroError
-        If a file is not UTF-8.
+        If a file is not UTF-8 text.
     """
-    texts: list[str] = []
-    labels: list[str] = []
-    characters = 0
-    for label, file in files:
-        try:
-            text = file.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise ErgokedroError(
-                f"{file} is not valid UTF-8 ({error.reason} at byte {error.start}). Mend it, or "
-                "leave it out with corpus.text_files, such as '**/*.txt'."
-            ) from error
-        texts.append(text)
-        labels.append(label)
-        characters += len(text)
-        if len(texts) == _BATCH_FILES or characters >= _BATCH_CHARACTERS:
-            yield pa.record_batch([texts, labels], schema=schema)
-            texts, labels, characters = [], [], 0
-    if texts:
-        yield pa.record_batch([texts, labels], schema=schema)
+
+    def rows() -> Iterator[Row]:
+        for number, (label, file) in enumerate(files, 1):
+            yield _read_text(file), label, number
+
+    return batch_rows(rows(), origin, "file")
 
 
-def _folders(root: Path) -> list[Path]:
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _read_text(file: Path) -> str:
+    remedy = "Repair it, or leave it out with corpus.text_files, such as '.txt'."
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ErgokedroError(
+            f"corpus.source: {file} is not valid UTF-8 ({error.reason} at byte {error.start}). "
+            f"{remedy}"
+        ) from error
+    except OSError as error:
+        raise ErgokedroError(
+            f"corpus.source: {file} cannot be read ({error.strerror}). {remedy}"
+        ) from error
+    if text.startswith(LFS_POINTER.decode()):
+        raise ErgokedroError(
+            f"corpus.source: {file} is not the text but a pointer of Git LFS to it. Fetch it "
+            "with `git lfs pull`."
+        )
+    if text.count("\0") > _MANY_NULS * len(text):
+        raise ErgokedroError(f"corpus.source: {file} is binary or UTF-16, not UTF-8. {remedy}")
+    return text.removeprefix(_BOM)

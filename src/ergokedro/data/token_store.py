@@ -2,8 +2,8 @@
 
 Layout of a store directory (format 1)::
 
-    tokens.bin   little-endian uint16; documents back to back, each ended by the end-of-text id,
-                 sorted by (split, label), in a seeded order inside
+    tokens.bin   little-endian uint16; concatenated documents, each ended by the end-of-text id,
+                 sorted by (split, label), and in a seeded order within
     index.arrow  one row per document: document, split, label, offset, length, content_hash
     store.json   canonical JSON: sizes, vocabulary, fingerprints, checksums of the other two
 
@@ -49,7 +49,7 @@ _REBUILD = "rebuild it with `kedro run --pipelines data_processing`"
 
 
 class TokenStore:
-    """A store on disk; a light handle that pickles as its path and maps the tokens when asked.
+    """A store on disk; a light handle that pickles as its path and maps the tokens on first use.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class TokenStore:
     """
 
     def __init__(self, path: str | Path):
-        """Open without reading the tokens; see :func:`open_store` for the checked way."""
+        """Open without reading the tokens; :func:`open_store` also checks them."""
         self.path = Path(path)
         raw = _read_sidecar(self.path)
         self.meta: dict[str, Any] = raw

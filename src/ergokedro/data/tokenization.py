@@ -1,6 +1,6 @@
 """From cached text to a token store: encode block by block, then sort the documents.
 
-Every finished block is kept in `<store>.blocks`, so interrupted work goes on where it stopped.
+Every finished block is kept in `<store>.blocks`, so interrupted work resumes from the last one.
 No step holds the text or the tokens of more than one block in memory.
 """
 
@@ -22,8 +22,8 @@ import xxhash
 
 from ergokedro.data.cleaning import KEPT
 from ergokedro.data.corpus import Corpus
-from ergokedro.data.encoder import Encoder, choose_encoder, encode_uint16
-from ergokedro.data.sources import SPLITS
+from ergokedro.data.encoder import Encoder, choose_encoder, encode_uint16, without_end_of_text
+from ergokedro.data.splits import SPLITS
 from ergokedro.data.token_store import (
     FORMAT,
     INDEX_COLUMNS,
@@ -33,24 +33,28 @@ from ergokedro.data.token_store import (
     open_store,
     seal_store,
 )
-from ergokedro.data.tokenizer import Tokenizer
+from ergokedro.data.tokenizer import LARGEST_VOCABULARY, Tokenizer
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_directory, fingerprint, write_atomic
 from ergokedro.progress import ProgressBar, progress_bar
 
 log = logging.getLogger(__name__)
 
-# Documents a call of the encoder: enough to share between its threads, bounded memory.
+# Documents per call of the encoder: enough for all its threads, in bounded memory.
 _CALL_DOCUMENTS = 256
-# What an encoder is tried on: so many blocks, and documents of each.
+# Size of the sample that an encoder is tested on: blocks, and documents per block.
 _SAMPLE_BLOCKS, _SAMPLE_DOCUMENTS = 8, 8
-# Blocks between two releases of the store's mapped pages, of which a document touches at least one.
+# Tokens looked at together when a store is checked.
+_CHECK_TOKENS = 2**24
+# Shares of unknown tokens, or of documents without tokens, that are a warning and an error.
+_WARNED_SHARE, _LARGEST_SHARE = 0.1, 0.5
+# Blocks after which the mapped pages of the store are released; every document touches one or more.
 _RELEASE_BLOCKS = 16
 
 
 @dataclass(frozen=True)
 class TokenizationPlan:
-    """What a store is made from; nothing is read before :func:`write_store`."""
+    """What a store is made from. Nothing is read before :func:`write_store`."""
 
     corpus: Corpus
     documents: pd.DataFrame
@@ -71,10 +75,10 @@ class TokenizationPlan:
 
 
 def write_store(path: Path, plan: TokenizationPlan) -> TokenStore:
-    """Tokenize and write the store to `path`, unless one from the same inputs is there.
+    """Tokenize and write the store to `path`, unless it holds one from the same inputs.
 
-    Killed at any moment, `path` holds what it held before, and the next call goes on from the
-    last finished block.
+    After a kill at any moment `path` holds what it held before, and the next call resumes from
+    the last finished block.
     """
     path = Path(path)
     blocks = path.with_name(path.name + ".blocks")
@@ -82,7 +86,7 @@ def write_store(path: Path, plan: TokenizationPlan) -> TokenStore:
         store = open_store(path)
         if store.meta["inputs"] == plan.inputs:
             log.info("The token store in %s is up to date", path)
-            shutil.rmtree(blocks, ignore_errors=True)  # left by a kill after the last rename
+            shutil.rmtree(blocks, ignore_errors=True)  # left behind by a kill after the last rename
             return store
     except ErgokedroError:
         pass  # nothing usable there: write it
@@ -90,6 +94,7 @@ def write_store(path: Path, plan: TokenizationPlan) -> TokenStore:
     with atomic_directory(path) as work:
         index = _index(plan, lengths)
         _write_tokens(work / TOKENS, blocks, plan, index, lengths)
+        _check_tokens(work / TOKENS, plan.tokenizer, index)
         seal_store(work, index, _meta(plan, lengths))
     shutil.rmtree(blocks)
     store = open_store(path)
@@ -98,7 +103,7 @@ def write_store(path: Path, plan: TokenizationPlan) -> TokenStore:
 
 
 def _encode_blocks(directory: Path, plan: TokenizationPlan) -> np.ndarray:
-    """Encode all blocks that are not there yet; give every document's tokens (int64)."""
+    """Encode the blocks that are missing; return the number of tokens per document (int64)."""
     key = fingerprint(plan.inputs)
     marker = directory / "inputs"
     if not marker.exists() or marker.read_text() != key:
@@ -108,6 +113,7 @@ def _encode_blocks(directory: Path, plan: TokenizationPlan) -> np.ndarray:
     missing = [number for number, file in enumerate(files) if not file.exists()]
     if missing:
         encode = choose_encoder(plan.tokenizer, _sample(plan.corpus))
+        encode = without_end_of_text(encode, plan.tokenizer)
         with progress_bar("tokenize", total=len(plan.documents), unit="documents") as bar:
             bar.update(sum(len(_block(file)[1]) for file in files if file.exists()))
             _encode_missing(files, missing, plan.corpus, encode, bar)
@@ -117,7 +123,7 @@ def _encode_blocks(directory: Path, plan: TokenizationPlan) -> np.ndarray:
 def _encode_missing(
     files: list[Path], missing: list[int], corpus: Corpus, encode: Encoder, bar: ProgressBar
 ) -> None:
-    """Encode blocks while the next one is read and the one before is written."""
+    """Encode blocks; meanwhile the next one is read and the previous one written."""
     blocks = corpus.blocks()
     rows = [corpus.block_rows(*block) for block in blocks]
     first = np.cumsum(rows) - rows
@@ -135,7 +141,7 @@ def _encode_missing(
             if following is not None:
                 ahead = reader.submit(read, following)
             block = _encode_block(texts, encode, int(first[number]))
-            written.result()  # raises what went wrong there, such as a full disk
+            written.result()  # raises an error of the writer, such as a full disk
             written = writer.submit(write_atomic, files[number], block)
             n_bytes += sum(map(len, texts))
             rate = n_bytes / 1e6 / (time.monotonic() - start)
@@ -155,7 +161,7 @@ def _encode_block(texts: list[str], encode: Encoder, first_document: int) -> byt
 
 
 def _sample(corpus: Corpus) -> list[str]:
-    """Texts spread over the corpus, to try an encoder on."""
+    """Texts from all parts of the corpus, to test an encoder on."""
     blocks = corpus.blocks()
     numbers = np.unique(np.linspace(0, len(blocks) - 1, _SAMPLE_BLOCKS).round().astype(int))
     tables = [corpus.read_block(*blocks[number])["text"] for number in numbers]
@@ -195,7 +201,7 @@ def _index(plan: TokenizationPlan, lengths: np.ndarray) -> pd.DataFrame:
 
 def _mix(hashes: np.ndarray, seed: int) -> np.ndarray:
     """A seeded pseudo-random key per content hash (the finaliser of SplitMix64), so that a
-    document's place among others does not depend on what else the corpus holds."""
+    document's position relative to another does not depend on the rest of the corpus."""
     offset = np.uint64(xxhash.xxh3_64_intdigest(seed.to_bytes(8, "little")))
     z = hashes.astype(np.uint64) ^ offset
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -206,7 +212,7 @@ def _mix(hashes: np.ndarray, seed: int) -> np.ndarray:
 def _write_tokens(
     file: Path, blocks: Path, plan: TokenizationPlan, index: pd.DataFrame, lengths: np.ndarray
 ) -> None:
-    """Copy every kept document from its block to its place, one block after the other."""
+    """Copy every kept document from its block to its offset, one block after another."""
     n_tokens = int(index.length.sum())
     if n_tokens == 0:
         raise ErgokedroError("Cleaning left no document at all; nothing can be trained on.")
@@ -221,22 +227,55 @@ def _write_tokens(
     for number, block in enumerate(_block_files(blocks, plan.corpus)):
         tokens, sizes = _block(block)
         source = memoryview(tokens)  # type: ignore[arg-type]  # arrays are buffers
-        places = target[first : first + len(sizes)].tolist()
+        offsets = target[first : first + len(sizes)].tolist()
         start = 0
-        for size, place in zip(sizes.tolist(), places, strict=True):
-            if place >= 0:
-                out[place : place + size] = source[start : start + size]
-                out[place + size] = end_of_text
+        for size, offset in zip(sizes.tolist(), offsets, strict=True):
+            if offset >= 0:
+                out[offset : offset + size] = source[start : start + size]
+                out[offset + size] = end_of_text
             start += size
         first += len(sizes)
         if number % _RELEASE_BLOCKS == 0 and hasattr(mmap, "MADV_DONTNEED"):
-            # Written pages go on to the disk by way of the system's cache, not of our memory.
+            # The system's page cache writes the pages to disk; they need not stay mapped.
             mapped.madvise(mmap.MADV_DONTNEED)
     mapped.flush()
 
 
+def _check_tokens(file: Path, tokenizer: Tokenizer, index: pd.DataFrame) -> None:
+    """Read the tokens once more: documents end as they should, and the tokenizer knows the text."""
+    tokens = np.memmap(file, dtype=TOKEN_DTYPE, mode="r")
+    unknown_id = LARGEST_VOCABULARY if tokenizer.unknown is None else tokenizer.unknown
+    ends = unknown = 0
+    for start in range(0, len(tokens), _CHECK_TOKENS):
+        chunk = tokens[start : start + _CHECK_TOKENS]
+        ends += int(np.count_nonzero(chunk == tokenizer.end_of_text))
+        unknown += int(np.count_nonzero(chunk == unknown_id))
+    if ends != len(index):
+        raise ErgokedroError(
+            f"The token store would hold {ends:,} end-of-text tokens for {len(index):,} documents. "
+            f"This is a defect of ergokedro with tokenizer.source = {tokenizer.source!r}; please "
+            "report it, and choose another tokenizer."
+        )
+    _check_share("tokens are the unknown token", unknown / max(1, len(tokens) - ends), tokenizer)
+    empty = (index.length == 1).mean()
+    _check_share("documents have no token", float(empty), tokenizer)
+
+
+def _check_share(what: str, share: float, tokenizer: Tokenizer) -> None:
+    """Warn, or raise, where a tokenizer does not fit the text."""
+    if share < _WARNED_SHARE:
+        return
+    message = f"tokenizer.source = {tokenizer.source!r}: {share:.1%} of the {what}"
+    if share >= _LARGEST_SHARE:
+        raise ErgokedroError(
+            f"{message}. Most of the text would be lost; choose a tokenizer that was made for it, "
+            "or 'trained'."
+        )
+    log.warning("%s; cross entropy says little about what is lost", message)
+
+
 def _meta(plan: TokenizationPlan, lengths: np.ndarray) -> dict[str, Any]:
-    """The part of the sidecar that tells where the tokens come from."""
+    """The part of the sidecar that says where the tokens come from."""
     by = ["split", "label", "status"]
     counts = (
         plan.documents.assign(length=lengths)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ergokedro.data.cleaning import KEPT
+from ergokedro.data.hub import unwritable_cache
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_directory, canonical_json, fingerprint
 from ergokedro.parameters import TokenizerParameters
@@ -75,8 +76,7 @@ class Tokenizer:
 
     @cached_property
     def backend(self) -> tokenizers.Tokenizer:
-        """The `tokenizers` object. Special tokens in a text are encoded as plain text, so that
-        the end-of-text id stands at document ends alone."""
+        """The `tokenizers` object; it encodes special tokens that a text spells as plain text."""
         import tokenizers
 
         backend = tokenizers.Tokenizer.from_file(str(self.definition))
@@ -84,6 +84,15 @@ class Tokenizer:
         backend.no_truncation()
         backend.no_padding()
         return backend
+
+    @cached_property
+    def unknown(self) -> int | None:
+        """Id of the token for what the vocabulary lacks; None if it has none."""
+        model = json.loads(self.definition.read_text(encoding="utf-8"))["model"]
+        if (token := model.get("unk_token")) is not None:
+            number: int | None = self.backend.token_to_id(token)
+            return number
+        return model.get("unk_id")
 
     def encode(self, texts: list[str]) -> list[np.ndarray]:
         """Token ids (uint16) of every text, without special tokens and without truncation."""
@@ -133,7 +142,7 @@ def save_tokenizer(path: Path, definition: TokenizerDefinition) -> Tokenizer:
 def define_tokenizer(
     params: TokenizerParameters, corpus: Corpus, documents: pd.DataFrame
 ) -> TokenizerDefinition:
-    """The tokenizer that `params.source` names, trained on the kept training text if so asked."""
+    """The tokenizer that `params.source` names; 'trained' trains one on the kept training text."""
     if params.source == "trained":
         texts = kept_texts(corpus, documents, "train")
         return TokenizerDefinition(train_bpe(texts, params.vocab_size), END_OF_TEXT, "trained")
@@ -151,7 +160,7 @@ def kept_texts(corpus: Corpus, documents: pd.DataFrame, split: str) -> Iterator[
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int) -> str:
-    """Train a byte-level BPE; give its `tokenizer.json`."""
+    """Train a byte-level BPE; return its `tokenizer.json`."""
     from tokenizers import Tokenizer as Backend
     from tokenizers import decoders, models, pre_tokenizers, trainers
 
@@ -188,7 +197,7 @@ def load_pretrained(source: str, revision: str | None) -> TokenizerDefinition:
     try:
         loaded = AutoTokenizer.from_pretrained(path, revision=revision)
     except (OSError, ValueError, RuntimeError) as error:
-        advice = (
+        advice = unwritable_cache(error) or (
             "The directory must hold a tokenizer.json."
             if is_local
             else "On a machine without the hub, copy the tokenizer's files there and set "

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ergokedro.data.cleaning import KEPT, REASONS
-from ergokedro.data.sources import SPLITS
+from ergokedro.data.splits import SPLITS
 from ergokedro.data.token_store import TokenStore
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import MixtureParameters

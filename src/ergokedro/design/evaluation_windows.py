@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xxhash
 
-from ergokedro.data.sources import SPLITS
+from ergokedro.data.splits import SPLITS
 from ergokedro.data.token_store import TokenStore
 from ergokedro.design.mixture import Design
 from ergokedro.errors import ErgokedroError
