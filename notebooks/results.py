@@ -77,7 +77,7 @@ display(cost.style.format("{:+.4f}", na_rep="").set_caption("XE minus XE at the 
 # ## A question for the arrays: does a larger K cost more early or late in the window?
 #
 # The NLL of every held-out window at every position is stored for each run. Any mean over windows
-# can get its interval from the same bootstrap over documents as the numbers of the report.
+# can get its interval in the same way as the numbers of the report.
 
 # %%
 split = "test"
@@ -94,10 +94,9 @@ series = selections(windows, split, design, trained=design.components)
 smallest = next(selection for selection in series if selection.series == "smallest")
 middle = difference.shape[1] // 2
 halves = {"first half": difference[:, :middle], "second half": difference[:, middle:]}
-answer = {name: smallest.mean(half, params) for name, half in halves.items()}
+answer = {name: smallest.mean(half, params).interval for name, half in halves.items()}
 display(pd.DataFrame(answer, index=["value", "low", "high", "standard_error"]).T)
 
 # %% [markdown]
 # `selections` also gives the series `chain`, `all` and one for each component.
-# `smallest.replicates` gives the bootstrap means of every position, from which other statistics can
-# be computed.
+# `smallest.estimate` takes several runs with their draws and seeds, and combines the chance of all.

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ergokedro.analysis.bayes_mixture import mixture_nll
+from ergokedro.analysis.contrasts import contrasts
 from ergokedro.analysis.controls import plan_experiment, read_settings
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.measurement import measure
@@ -231,7 +232,7 @@ def _results(known: bool, ks: tuple[int, ...]) -> pd.DataFrame:
     exact = make_exact(windows)
     runs = make_runs(windows, exact, [m for m in make_manifests() if m.k in ks])
     experiment = make_experiment(runs, windows, exact if known else UNKNOWN)
-    return results_table(measure(experiment))
+    return results_table([*measure(experiment), *contrasts(experiment)])
 
 
 def make_specialists(windows: pd.DataFrame, exact: ExactNLL) -> dict[Run, NLLArrays]:

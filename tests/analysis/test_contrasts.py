@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from ergokedro.analysis.contrasts import contrasts
 from ergokedro.analysis.curve_fits import exponential, fit_curves, power_law
 from ergokedro.analysis.series import results_table
 from ergokedro.design.nll import NLLArrays
-from ergokedro.design.runs import chain
-from synthetic_results import NAMES, PARAMS, make_experiment, make_meta, make_windows
+from ergokedro.design.runs import chain, repeat_run
+from synthetic_results import NAMES, make_experiment, make_meta, make_windows
 
 WINDOWS = make_windows()
 
@@ -51,14 +52,34 @@ def test_a_difference_is_found_and_none_is_not_invented() -> None:
 
 def test_p_values_are_those_of_a_t_test_on_documents() -> None:
     runs = [run_of(1, 0.0), run_of(2, 0.004)]
-    params = PARAMS.model_copy(update={"bootstrap": 4000})
-    table = contrast_table(runs, params=params)
+    table = contrast_table(runs)
     found = table[(table.split == "test") & (table.quantity == "p_value")].value.item()
     smallest = (WINDOWS[WINDOWS.split == "test"].component == NAMES[0]).to_numpy()
     difference = (runs[1].nll["test"] - runs[0].nll["test"])[smallest].mean(axis=1)
     expected = ttest_1samp(difference.reshape(-1, 4).mean(axis=1), 0).pvalue
     assert 0.001 < expected < 0.5
-    assert found == pytest.approx(expected, rel=0.1)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_chance_of_draws_and_seeds_is_in_the_interval() -> None:
+    """Three draws that differ by far more than documents do: the interval tells."""
+    runs, shifts = {}, {0: 0.0, 1: 0.1, 2: 0.3}
+    for (draw, shift), seed, k in product(shifts.items(), range(2), (1, 2)):
+        run = repeat_run(chain(k), draw, 3, seed)
+        nll = run_of(k, shift if k == 2 else 0.0).nll
+        runs[run] = NLLArrays({s: a + 0.001 * seed for s, a in nll.items()}, make_meta(run))
+    table = results_table(contrasts(make_experiment(runs, WINDOWS, draws=3, seeds=2)))
+    rows = table[table.split == "test"].set_index("quantity")
+    difference = rows.loc["difference_to_k1"]
+    assert (difference.draws, difference.seeds) == (3, 2)
+    assert difference.value == pytest.approx(np.mean(list(shifts.values())), abs=0.01)
+    assert difference.note == "not determined"
+    assert difference.low < 0 < 0.3 < difference.high
+    # Almost all of the variance is that of draws: that of their mean over three.
+    expected = np.var(list(shifts.values()), ddof=1) / 3
+    assert rows.value.variance_draws == pytest.approx(expected, rel=0.05)
+    assert abs(rows.value.variance_documents) < expected / 100
+    assert rows.value.needed_draws > 3
 
 
 def test_slope() -> None:

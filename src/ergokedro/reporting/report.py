@@ -123,5 +123,5 @@ def format_table(table: pd.DataFrame) -> str:
     shown = table[["k", *table.columns.intersection(_NUMBERS), "components"]].copy()
     for column in shown.columns.intersection(_NUMBERS):
         shown[column] = shown[column].map("{:.4f}".format)
-    title = "Cross entropy on test text, nats per token (low, high: document bootstrap)"
+    title = "Cross entropy on test text, nats per token (low, high: interval over documents)"
     return f"\n{title}\n{shown.to_string(index=False)}\n"

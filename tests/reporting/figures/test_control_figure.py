@@ -37,7 +37,7 @@ def test_series_of_controls(monkeypatch: pytest.MonkeyPatch) -> None:
     figure: Any = plot_controls(results)
     xe, difference = figure.axes
     balanced, pseudo, longer = xe.containers
-    assert balanced.get_label() == "balanced: all subsets of size K"
+    assert balanced.get_label() == "balanced over sets of size K"
     assert longer.get_label() == "chain with more epochs"
     assert balanced.lines[0].get_linestyle() == "-"
     assert pseudo.lines[0].get_linestyle() == "None"  # K = 2 was not run

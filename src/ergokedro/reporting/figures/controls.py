@@ -47,7 +47,7 @@ def plot_controls(results: pd.DataFrame, split: str = "test") -> Figure:
     for axis in axes:
         k_axis(axis, results.k.unique())
     share_legend(figure, axes, columns=3)
-    figure.suptitle(f"Controls on {split} text (bars: document bootstrap)", fontsize=11)
+    figure.suptitle(f"Controls on {split} text (bars: 95 % intervals)", fontsize=11)
     return figure
 
 

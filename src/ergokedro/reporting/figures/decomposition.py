@@ -57,7 +57,7 @@ def plot_decomposition(results: pd.DataFrame, split: str = "test") -> Figure:
     axes[0].legend(frameon=False, fontsize=8, loc="upper left")
     figure.suptitle(
         f"Where the cost of K comes from, on {split} text of the components trained on "
-        "(bars and bands: document bootstrap)",
+        "(bars and bands: intervals over documents)",
         fontsize=11,
     )
     return figure

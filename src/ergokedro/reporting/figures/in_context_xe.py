@@ -33,7 +33,7 @@ def plot_in_context_xe(results: pd.DataFrame, split: str = "test") -> Figure:
     axes[0].set_ylabel("L(t): " + XE_LABEL)
     figure.suptitle(
         f"Cross entropy in context on {split} text (means over bins of positions that widen; "
-        "bands: document bootstrap)",
+        "bands: intervals over documents)",
         fontsize=11,
     )
     return figure

@@ -45,7 +45,7 @@ def plot_specialists(results: pd.DataFrame, design: Design, split: str = "test")
         axis.set_axis_off()
     figure.suptitle(
         f"Specialists and models of K by the tokens of a component, on {split} text "
-        f"(D = {total:,} tokens; bars: document bootstrap, not paired)",
+        f"(D = {total:,} tokens; bars: intervals over documents, not paired)",
         fontsize=11,
     )
     return figure

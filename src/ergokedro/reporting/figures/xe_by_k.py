@@ -44,7 +44,7 @@ def plot_xe_by_k(results: pd.DataFrame, split: str = "test") -> Figure:
     axes[3].legend(frameon=False, fontsize=8, loc="upper left")
     figure.suptitle(
         f"Cross entropy on {split} text, at equal totals of training tokens "
-        "(bars: document bootstrap; each panel has its own scale)",
+        "(bars: intervals over documents; each panel has its own scale)",
         fontsize=11,
     )
     return figure
