@@ -16,7 +16,7 @@ from ergokedro.design.records import RunSummary
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import fingerprint, flatten
 from ergokedro.remote import RemoteCopy, cache_folder, is_remote
-from ergokedro.runtime import tracking
+from ergokedro.runtime import mlflow_store, tracking
 from ergokedro.runtime.config_loader import current_parameters
 from ergokedro.runtime.locks import OutputLock
 from ergokedro.runtime.provenance import Provenance
@@ -79,7 +79,7 @@ class ProjectHooks:
             return
         project = Path(self._context.project_path)
         commit = self._commit = tracking.git_commit(project)
-        uri = tracking.tracking_uri(config["tracking_uri"], project)
+        uri = mlflow_store.tracking_uri(config["tracking_uri"], project)
         self._tracker = tracking.Tracker(uri, config["experiment"])
         names = run_params.get("pipeline_names") or run_filters(run_params) or ["everything"]
         self._tracker.start(
