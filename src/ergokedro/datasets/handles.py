@@ -179,7 +179,10 @@ class FigureDataset(HandleDataset):
         _round_layout(data)
         with atomic_file(path) as work:
             data.savefig(work, dpi=150, format="png")
-        with atomic_file(path.with_suffix(".svg")) as work, rc_context({"svg.hashsalt": "ergokedro"}):
+        with (
+            atomic_file(path.with_suffix(".svg")) as work,
+            rc_context({"svg.hashsalt": "ergokedro"}),
+        ):
             data.savefig(work, metadata={"Date": None}, format="svg")
 
     def open(self, path: Path) -> bytes:

@@ -111,7 +111,7 @@ class ConfigLoader(OmegaConfigLoader):
             raise ErgokedroError(
                 f"experiment = {experiment!r} names a folder in every layer of data/: use "
                 "letters, digits, '_', '-' and '.' alone, and put a number in quotes, as in "
-                "experiment: \"2024\" in globals.yml or --params 'experiment=\"2024\"'."
+                'experiment: "2024" in globals.yml or --params \'experiment="2024"\'.'
             )
         if experiment == "synthetic" != parameters.corpus.source:
             folder = self._own_folder() or Path(self.conf_source) / "local"

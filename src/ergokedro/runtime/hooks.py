@@ -226,7 +226,7 @@ def log_run(tracker: tracking.Tracker, data: dict[str, Any]) -> None:
         means = component_means(data["nll"], data["evaluation_windows"])
         tracker.log_metrics(
             {
-                tracking.metric_name(f"{row.split}_xe", row.component): row.xe
+                mlflow_store.metric_name(f"{row.split}_xe", row.component): row.xe
                 for row in means.itertuples()
             }
         )
@@ -240,7 +240,7 @@ def cleaning_metrics(documents: Any, near_duplicates: Any) -> dict[str, float]:
     counts = {name: float(statuses.get(name, 0)) for name in (KEPT, *REASONS)}
     listed = near_duplicates.reason[~near_duplicates.dropped.astype(bool)].value_counts()
     counts |= {f"listed_{reason}": float(n) for reason, n in listed.items()}
-    return {tracking.metric_name("cleaning", name): n for name, n in counts.items()}
+    return {mlflow_store.metric_name("cleaning", name): n for name, n in counts.items()}
 
 
 _SUMMARY_METRICS = (

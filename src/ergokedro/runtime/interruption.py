@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: work ends where it can be saved, soon, and says how to go on."""
+"""Ctrl-C, SIGTERM and SIGHUP: work ends soon, where it can be saved, and can be resumed."""
 
 from __future__ import annotations
 
@@ -8,25 +8,30 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from ergokedro import progress
 
-# Work that has not ended by then, since it reports no progress, ends where it stands.
+# Work that has not ended after this time, because it reports no progress, is interrupted.
 _GRACE_SECONDS = 3.5
+# A closed terminal sends SIGHUP; Windows has no such signal.
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """The first signal asks work to stop at its next step, a second one does not ask.
+    """The first signal asks work to stop at its next step, a second one interrupts it.
 
-    Outside the main thread, where Python takes no signals, nothing changes.
+    A signal that is ignored, as under `nohup`, stays ignored. Outside the main thread, where
+    Python receives no signals, nothing changes.
 
     Raises
     ------
     SystemExit
-        With 128 and the signal's number, after a line that says how to go on.
+        With 128 and the signal's number, after a line that says how to resume.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -42,7 +47,8 @@ def interruptible() -> Iterator[None]:
         progress.stop()
         timer.start()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    handled = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in handled}
     try:
         yield
         ended = None
@@ -54,11 +60,13 @@ def interruptible() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
     if ended is not None:
-        print(
-            "Stopped. What is finished and what was saved is kept; the same command goes on from "
-            f"there{_command()}",
-            file=sys.stderr,
-        )
+        with suppress(OSError):  # of a terminal that was closed
+            print(
+                "Stopped. What is finished and what was saved is kept; the same command resumes "
+                f"from there{_command()}",
+                file=sys.stderr,
+                flush=True,
+            )
         sys.exit(128 + (received[0] if received else signal.SIGINT))
 
 

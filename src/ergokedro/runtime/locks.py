@@ -45,7 +45,7 @@ class OutputLock:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._opened = self._file.open("ab")
         for dataset in sorted(datasets):
-            position = xxhash.xxh3_64_intdigest(dataset) >> 2
+            position = xxhash.xxh3_64_intdigest(dataset.encode()) >> 2
             try:
                 fcntl.lockf(self._opened, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, position)
             except OSError as error:

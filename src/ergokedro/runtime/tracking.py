@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,9 @@ class Tracker:
 
     def log_measurements(self, measurements: list[Measurement]) -> None:
         """Points of curves of the current run; the step is the optimizer's."""
-        self._log_points([(metric_name(m.metric, m.component), m.value, m.step) for m in measurements])
+        self._log_points(
+            [(metric_name(m.metric, m.component), m.value, m.step) for m in measurements]
+        )
 
     def log_json(self, file: str, content: dict[str, Any]) -> None:
         """A JSON artifact of the current run."""
@@ -124,7 +127,8 @@ class Tracker:
             return
         self._open = False
         now = _milliseconds()
-        self._calls_put(lambda: self._runs.close_all(status, now))
+        with suppress(queue.Full):
+            self._calls.put(lambda: self._runs.close_all(status, now), timeout=self._patience)
         self._current = threading.local()
         self._wait()
 
@@ -141,9 +145,6 @@ class Tracker:
         """Queue a call, or drop it if the store does not keep up."""
         if self.broken or not self._open:
             return
-        self._calls_put(call)
-
-    def _calls_put(self, call: Callable[[], None]) -> None:
         try:
             self._calls.put_nowait(call)
         except queue.Full:
@@ -218,9 +219,7 @@ class _Runs:
             part = entries[start : start + _PARAMS_PER_CALL]
             self._client.log_batch(self._ids[run], params=part)
 
-    def log_points(
-        self, run: str | None, points: list[tuple[str, float, int]], time: int
-    ) -> None:
+    def log_points(self, run: str | None, points: list[tuple[str, float, int]], time: int) -> None:
         from mlflow.entities import Metric
 
         entries = [Metric(name, value, time, step) for name, value, step in points]
