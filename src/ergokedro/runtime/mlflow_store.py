@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _SQLITE = "sqlite:///"
 _LOCK_SECONDS = 120  # for another process that creates the database
+_BUSY_SECONDS = 5.0  # for another process that writes to it
 _LONGEST_NAME = 250  # MLflow's own limit
 # The name of the mean over all components, as in `test_xe/all`.
 MEAN = "all"
@@ -136,8 +137,8 @@ def _check_database(file: Path) -> None:
 
 
 def _connect(file: Path) -> sqlite3.Connection:
-    """Open an existing database; wait at most five seconds for a lock."""
-    return sqlite3.connect(f"file:{quote(str(file))}?mode=rw", timeout=5, uri=True)
+    """Open an existing database; wait a little for a lock."""
+    return sqlite3.connect(f"file:{quote(str(file))}?mode=rw", timeout=_BUSY_SECONDS, uri=True)
 
 
 def _remedy(file: Path, error: sqlite3.Error | None = None) -> str:
