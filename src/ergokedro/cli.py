@@ -14,6 +14,7 @@ import click
 import yaml
 from kedro.framework.cli.project import run as kedro_run
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 _QUOTED = r""""[^"]*"|'[^']*'"""
 # key=value, where a list or a text in quotes may contain commas.
@@ -40,7 +41,14 @@ def split_params(ctx: click.Context, param: click.Parameter, value: Any) -> dict
             "separated by commas; a list stands in brackets: 'mixture.components=[a,b]'.",
             ctx,
         )
-    settings: dict[str, Any] = OmegaConf.to_container(OmegaConf.from_dotlist(items))
+    try:
+        settings: dict[str, Any] = OmegaConf.to_container(OmegaConf.from_dotlist(items))
+    except OmegaConfBaseException as error:
+        raise click.UsageError(
+            f"--params: {str(error).splitlines()[0]}. ${{name}} stands for the value of another "
+            "setting; write \\${ for the characters themselves.",
+            ctx,
+        ) from None
     return settings
 
 
@@ -48,7 +56,7 @@ def _as_yaml(text: str) -> str:
     """`text` itself if YAML reads it as anything but text, else `text` in quotes."""
     try:
         value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]
-    except yaml.YAMLError:
+    except (yaml.YAMLError, OmegaConfBaseException):
         value = text
     delimited = text.startswith(("[", "{", '"', "'")) and value != text
     return text if delimited or not isinstance(value, str | dict) else json.dumps(text)

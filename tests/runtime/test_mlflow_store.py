@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
 import shutil
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -25,7 +24,21 @@ from ergokedro.runtime.mlflow_store import (
     tracking_uri,
 )
 
-LABELS = ["C#", "C+", "C_", "C", "all", "_x0061_ll", "C_x0023_", "a/b", "a b", ".", "..", "数学", "$"]
+LABELS = [
+    "C#",
+    "C+",
+    "C_",
+    "C",
+    "all",
+    "_x0061_ll",
+    "C_x0023_",
+    "a/b",
+    "a b",
+    ".",
+    "..",
+    "数学",
+    "$",
+]
 
 
 @pytest.fixture(scope="module")
@@ -69,19 +82,20 @@ def test_a_relative_database_belongs_to_the_project(
     assert tracking_uri(configured, tmp_path) == "sqlite:////elsewhere/mlflow.db"
 
 
+def first_run(uri: str) -> None:
+    client, experiment = open_store(uri, "ergokedro")
+    client.create_run(experiment)
+
+
 def test_first_runs_at_once_make_one_whole_database(tmp_path: Path) -> None:
-    program = (
-        "import sys; from ergokedro.runtime.mlflow_store import open_store;"
-        "client, experiment = open_store(sys.argv[1], 'ergokedro'); client.create_run(experiment)"
-    )
     uri = sqlite_uri(tmp_path / "mlflow.db")
-    processes = [
-        subprocess.Popen([sys.executable, "-c", program, uri], stderr=subprocess.PIPE)
-        for _ in range(3)
-    ]
+    context = multiprocessing.get_context("fork")  # MLflow is imported already
+    processes = [context.Process(target=first_run, args=(uri,)) for _ in range(3)]
     for process in processes:
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors.decode()
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
     client, experiment = open_store(uri, "ergokedro")
     assert len(client.search_runs([experiment])) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db"]

@@ -24,7 +24,7 @@ NAME = "provenance"
 _IRRELEVANT = {
     "experiment",
     "plan",
-    "controls.largest_sweep",
+    "largest_sweep",
     *(f"training.{name}" for name in MACHINE_SETTINGS),
 }
 

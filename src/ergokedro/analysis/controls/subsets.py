@@ -13,6 +13,9 @@ from ergokedro.analysis.controls.control import Control, Setting, series_rows
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow
 from ergokedro.design.runs import Run
+from ergokedro.errors import ErgokedroError
+
+_MOST_COMPONENTS = 16
 
 
 class Subsets(Control):
@@ -31,7 +34,18 @@ class Subsets(Control):
     )
 
     def runs(self, ks: list[int], n_components: int, settings: Mapping[str, Any]) -> list[Run]:
-        """Every subset of the components, at the same total."""
+        """Every subset of the components, at the same total.
+
+        Raises
+        ------
+        ErgokedroError
+            If there are more than 65,535.
+        """
+        if n_components > _MOST_COMPONENTS:
+            raise ErgokedroError(
+                f"controls.subsets = true asks for {2**n_components - 1:,} runs, one for each "
+                f"subset of {n_components} components. Lower mixture.top_n."
+            )
         positions = range(1, n_components + 1)
         return [
             Run("_".join(f"c{i}" for i in subset), subset, size, control=self.name)
