@@ -33,14 +33,14 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     path = Path(path)
     work = path.with_name(path.name + ".partial")
     shutil.rmtree(work, ignore_errors=True)
-    with _full_disk_is_an_os_error(path):
-        work.mkdir(parents=True)
-        try:
+    try:
+        with _full_disk_is_an_os_error(path):
+            work.mkdir(parents=True)
             yield work
-        except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
-        replace_directory(work, path)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    replace_directory(work, path)
 
 
 def replace_directory(new: Path, path: Path) -> None:
@@ -81,17 +81,17 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     work = path.with_name(path.name + ".partial")
-    with _full_disk_is_an_os_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+    try:
+        with _full_disk_is_an_os_error(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             yield work
             with work.open("r+b") as file:
                 os.fsync(file.fileno())
             work.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                work.unlink(missing_ok=True)
-            raise
+    except BaseException:
+        with suppress(OSError):
+            work.unlink(missing_ok=True)
+        raise
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -124,36 +124,50 @@ def reserve(file: BinaryIO, n_bytes: int) -> None:
     file.flush()
 
 
-@contextmanager
-def _full_disk_is_an_os_error(path: Path) -> Iterator[None]:
-    """In the block, an exception without the system's error number becomes one if it has one.
+def check_space(file: Path, n_bytes: int) -> None:
+    """Check that `file` can be written with so many bytes, before a library in Rust does it.
 
-    Libraries in Rust and C++ raise exceptions of their own when a disk is full.
+    Its exception would not tell a full disk from a defect.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, or the file larger than allowed.
     """
     try:
-        yield
+        with file.open("wb") as opened:
+            reserve(opened, n_bytes)
     except OSError as error:
-        if error.errno is None:
-            _check_space(path.parent)
-        elif error.filename is None:
-            error.filename = str(path)
-        raise
-    except Exception:
-        _check_space(path.parent)
-        raise
-
-
-def _check_space(folder: Path) -> None:
-    """Raise the system's error if a little file cannot be written to `folder`."""
-    probe = folder / f".{os.getpid()}.probe"
-    try:
-        probe.write_bytes(bytes(_PROBE_BYTES))
-    except OSError as error:
-        error.filename = str(folder)
+        error.filename = str(file)
         raise
     finally:
         with suppress(OSError):
-            probe.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _full_disk_is_an_os_error(path: Path) -> Iterator[None]:
+    """In the block, a library's own exception for a full disk becomes the system's.
+
+    It must be called before what was written is deleted, which makes space again.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, OSError) or error.errno is None:
+            _probe(path)
+        elif error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def _probe(path: Path) -> None:
+    """Raise the system's error if a little file cannot be written beside `path`."""
+    try:
+        check_space(path.with_name(f".{os.getpid()}.probe"), _PROBE_BYTES)
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def canonical_json(value: Any) -> bytes:
