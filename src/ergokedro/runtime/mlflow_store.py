@@ -112,9 +112,11 @@ def _make_database(file: Path) -> None:
     with FileLock(lock, timeout=_LOCK_SECONDS):
         if not _has_content(file):
             partial = file.with_name(file.name + ".partial")
-            partial.unlink(missing_ok=True)
-            _client(sqlite_uri(partial)).search_experiments(max_results=1)
-            partial.replace(file)
+            try:
+                _client(sqlite_uri(partial)).search_experiments(max_results=1)
+                partial.replace(file)
+            finally:
+                partial.unlink(missing_ok=True)
     lock.unlink(missing_ok=True)
 
 
