@@ -6,12 +6,15 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import xxhash
+
+if TYPE_CHECKING:
+    import torch
 
 # Written to find out whether an error without a reason was a full disk.
 _PROBE_BYTES = 2**16
@@ -124,25 +127,23 @@ def reserve(file: BinaryIO, n_bytes: int) -> None:
     file.flush()
 
 
-def check_space(file: Path, n_bytes: int) -> None:
-    """Check that `file` can be written with so many bytes, before a library in Rust does it.
-
-    Its exception would not tell a full disk from a defect.
+def save_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file.
 
     Raises
     ------
     OSError
-        If the disk is full, or the file larger than allowed.
+        If the disk is full. The library's own exception does not tell that from a defect.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import save, save_file
+
     try:
-        with file.open("wb") as opened:
-            reserve(opened, n_bytes)
-    except OSError as error:
-        error.filename = str(file)
-        raise
-    finally:
-        with suppress(OSError):
-            file.unlink(missing_ok=True)
+        save_file(dict(tensors), path, metadata)
+    except SafetensorError:
+        path.write_bytes(save(dict(tensors), metadata))  # raises the system's error, or succeeds
 
 
 @contextmanager
@@ -163,11 +164,15 @@ def _full_disk_is_an_os_error(path: Path) -> Iterator[None]:
 
 def _probe(path: Path) -> None:
     """Raise the system's error if a little file cannot be written beside `path`."""
+    probe = path.with_name(f".{os.getpid()}.probe")
     try:
-        check_space(path.with_name(f".{os.getpid()}.probe"), _PROBE_BYTES)
+        probe.write_bytes(bytes(_PROBE_BYTES))
     except OSError as error:
         error.filename = str(path)
         raise
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def canonical_json(value: Any) -> bytes:
