@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from typing import Any
+from typing import Any, cast
 
 import click
 import yaml
@@ -42,24 +42,27 @@ def split_params(ctx: click.Context, param: click.Parameter, value: Any) -> dict
             ctx,
         )
     try:
-        settings: dict[str, Any] = OmegaConf.to_container(OmegaConf.from_dotlist(items))
+        return _read(items)
     except OmegaConfBaseException as error:
         raise click.UsageError(
             f"--params: {str(error).splitlines()[0]}. ${{name}} stands for the value of another "
             "setting; write \\${ for the characters themselves.",
             ctx,
         ) from None
-    return settings
 
 
 def _as_yaml(text: str) -> str:
     """`text` itself if YAML reads it as anything but text, else `text` in quotes."""
     try:
-        value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]
+        value = _read([f"value={text}"])["value"]
     except (yaml.YAMLError, OmegaConfBaseException):
         value = text
     delimited = text.startswith(("[", "{", '"', "'")) and value != text
     return text if delimited or not isinstance(value, str | dict) else json.dumps(text)
+
+
+def _read(items: list[str]) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.from_dotlist(items)))
 
 
 def _run_command() -> click.Command:

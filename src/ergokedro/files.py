@@ -6,15 +6,12 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import xxhash
-
-if TYPE_CHECKING:
-    import torch
 
 # Written to find out whether an error without a reason was a full disk.
 _PROBE_BYTES = 2**16
@@ -125,25 +122,6 @@ def reserve(file: BinaryIO, n_bytes: int) -> None:
     for start in range(0, n_bytes, len(block)):
         file.write(block[: n_bytes - start])
     file.flush()
-
-
-def save_tensors(
-    path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str] | None = None
-) -> None:
-    """Write a safetensors file.
-
-    Raises
-    ------
-    OSError
-        If the disk is full. The library's own exception does not tell that from a defect.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import save, save_file
-
-    try:
-        save_file(dict(tensors), path, metadata)
-    except SafetensorError:
-        path.write_bytes(save(dict(tensors), metadata))  # raises the system's error, or succeeds
 
 
 @contextmanager

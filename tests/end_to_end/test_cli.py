@@ -174,9 +174,7 @@ def test_only_missing_outputs_keeps_no_result_of_other_settings(project: Project
     assert "leave out --runner" in output
 
 
-def test_a_machine_whose_encoding_is_ascii(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_whose_encoding_is_ascii(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("LC_ALL", "C"), ("PYTHONUTF8", "0"), ("PYTHONCOERCECLOCALE", "0")):
         monkeypatch.setenv(name, value)
     project = Project.create(tmp_path / "project")

@@ -45,7 +45,7 @@ def test_no_dataset_becomes_a_memory_dataset(loader: Any) -> None:
 def test_every_dataset_has_one_entry_and_one_file(loader: Any) -> None:
     catalog = DataCatalog.from_config(loader["catalog"])
     entries = loader["catalog"]
-    files = Counter()
+    files: Counter[Path] = Counter()
     for name in datasets():
         matches = [entry for entry in entries if entry == name or parse(entry, name)]
         assert len(matches) == 1, (name, matches)

@@ -12,7 +12,7 @@ from kedro.pipeline import Pipeline, node
 from ergokedro.datasets.atomic import JSONDataset
 from ergokedro.runtime.provenance import Provenance
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "seed": 0,
     "experiment": "synthetic",
     "training": {"epochs": 4, "threads": 1, "checkpoints": {"every": None}},
@@ -44,7 +44,9 @@ def catalog(tmp_path: Path) -> DataCatalog:
 
 def settings(**changes: Any) -> dict[str, Any]:
     """SETTINGS with changes such as training__epochs=5."""
-    changed = {k: dict(v) if isinstance(v, dict) else v for k, v in SETTINGS.items()}
+    changed: dict[str, Any] = {
+        k: dict(v) if isinstance(v, dict) else v for k, v in SETTINGS.items()
+    }
     for name, value in changes.items():
         group, _, key = name.partition("__")
         if key:

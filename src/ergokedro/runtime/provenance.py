@@ -81,7 +81,8 @@ class Provenance:
             self._catalog.save(NAME, dict(sorted(self._keys.items())))
 
     def _key(self, node: Node, keys: Mapping[str, str]) -> str:
-        settings, inputs = {}, {}
+        settings: dict[str, Any] = {}
+        inputs: dict[str, str | None] = {}
         for name in node.inputs:
             if name == "parameters" or name.startswith("params:"):
                 settings |= self._below(name.removeprefix("params:"))
