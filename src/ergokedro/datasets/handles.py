@@ -177,13 +177,10 @@ class FigureDataset(HandleDataset):
         from matplotlib import rc_context
 
         _round_layout(data)
-        with atomic_file(path) as work:
-            data.savefig(work, dpi=150, format="png")
-        with (
-            atomic_file(path.with_suffix(".svg")) as work,
-            rc_context({"svg.hashsalt": "ergokedro"}),
-        ):
-            data.savefig(work, metadata={"Date": None}, format="svg")
+        with atomic_file(path) as png, atomic_file(path.with_suffix(".svg")) as svg:
+            data.savefig(png, dpi=150, format="png")
+            with rc_context({"svg.hashsalt": "ergokedro"}):
+                data.savefig(svg, metadata={"Date": None}, format="svg")
 
     def open(self, path: Path) -> bytes:
         """The PNG file's content."""
