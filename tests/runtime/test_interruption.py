@@ -64,7 +64,7 @@ def test_work_is_saved_when_its_terminal_is_closed(tmp_path: Path) -> None:
 
 def _work_and_save(file: Path) -> None:
     """What the process in the terminal does; it never returns into the test."""
-    sys.stdout = sys.stderr = open(1, "w", closefd=False)  # pytest has replaced them  # noqa: SIM115
+    sys.stdout = sys.stderr = open(1, "w", encoding="utf-8", closefd=False)  # pytest has replaced them  # noqa: SIM115
     code = 1
     try:
         with interruptible():
@@ -74,7 +74,7 @@ def _work_and_save(file: Path) -> None:
                         bar.update(1)
                         file.with_name("saved.begun").touch()
             finally:
-                file.write_text("saved")
+                file.write_text("saved", encoding="utf-8")
     except SystemExit as ended:
         code = int(str(ended.code))
     finally:
