@@ -64,7 +64,8 @@ def test_work_is_saved_when_its_terminal_is_closed(tmp_path: Path) -> None:
 
 def _work_and_save(file: Path) -> None:
     """What the process in the terminal does; it never returns into the test."""
-    sys.stdout = sys.stderr = open(1, "w", encoding="utf-8", closefd=False)  # pytest has replaced them  # noqa: SIM115
+    terminal = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stderr = terminal  # pytest has replaced them
     code = 1
     try:
         with interruptible():

@@ -106,7 +106,7 @@ def _encode_blocks(directory: Path, plan: TokenizationPlan) -> np.ndarray:
     """Encode the blocks that are missing; return the number of tokens per document (int64)."""
     key = fingerprint(plan.inputs)
     marker = directory / "inputs"
-    if not marker.exists() or marker.read_text() != key:
+    if not marker.exists() or marker.read_text("utf-8") != key:
         shutil.rmtree(directory, ignore_errors=True)
         write_atomic(marker, key.encode())
     files = _block_files(directory, plan.corpus)
