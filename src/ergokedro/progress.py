@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _LINES = 10
 _PAUSE, _SILENCE = 5.0, 60.0
 
-_stopped = threading.Event()
+_stopped, _noticed = threading.Event(), threading.Event()
 _lock = threading.Lock()  # of everything that threads share below
 _display: Progress | None = None
 _whole: tuple[str, _Estimate] | None = None
@@ -42,9 +42,15 @@ def is_stopped() -> bool:
     return _stopped.is_set()
 
 
+def is_noticed() -> bool:
+    """Whether some work has ended because of :func:`stop`, and may be saving its state."""
+    return _noticed.is_set()
+
+
 def resume() -> None:
     """Allow work again after :func:`stop`."""
     _stopped.clear()
+    _noticed.clear()
 
 
 class ProgressBar(Protocol):
@@ -128,6 +134,7 @@ class _Bar:
 
     def update(self, amount: float, **fields: str) -> None:
         if is_stopped():
+            _noticed.set()
             raise Stopped
         self.own.add(amount)
         if self._whole:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ergokedro.progress import progress_bar
+from ergokedro import progress
+from ergokedro.progress import Stopped, progress_bar
+from ergokedro.runtime import interruption
 from ergokedro.runtime.interruption import interruptible
 
 
@@ -37,6 +39,41 @@ def test_work_ends_at_its_next_report(
     assert saved
     assert "the same command resumes" in capsys.readouterr().err
     assert signal.getsignal(number) == before
+
+
+def test_a_second_hangup_does_not_disturb_the_saving() -> None:
+    """A shell and the system both send one when a terminal closes."""
+    saved = []
+
+    def work() -> None:
+        try:
+            with progress_bar("k1", 1e9, "steps") as bar:
+                os.kill(os.getpid(), signal.SIGHUP)
+                while True:
+                    bar.update(1)
+        except Stopped:
+            os.kill(os.getpid(), signal.SIGHUP)
+            saved.append(True)
+            raise
+
+    with pytest.raises(SystemExit), interruptible():
+        work()
+    assert saved
+
+
+def test_a_long_save_is_not_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted: list[bool] = []
+    monkeypatch.setattr("_thread.interrupt_main", lambda: interrupted.append(True))
+    interruption._interrupt_unless_noticed()
+    assert interrupted  # nothing has reported progress
+    progress.stop()
+    try:
+        with pytest.raises(Stopped), progress_bar("k1", 1, "steps") as bar:
+            bar.update(1)
+        interruption._interrupt_unless_noticed()
+    finally:
+        progress.resume()
+    assert len(interrupted) == 1
 
 
 def test_under_nohup_a_closed_terminal_ends_nothing() -> None:

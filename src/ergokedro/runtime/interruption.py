@@ -13,17 +13,15 @@ from types import FrameType
 
 from ergokedro import progress
 
-# Work that has not ended after this time, because it reports no progress, is interrupted.
+# Work that reports no progress during this time is interrupted where it stands.
 _GRACE_SECONDS = 3.5
 # A closed terminal sends SIGHUP; Windows has no such signal.
-_SIGNALS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-]
+_SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """The first signal asks work to stop at its next step, a second one interrupts it.
+    """The first signal asks work to stop at its next step; Ctrl-C after that interrupts it.
 
     A signal that is ignored, as under `nohup`, stays ignored. Outside the main thread, where
     Python receives no signals, nothing changes.
@@ -37,29 +35,10 @@ def interruptible() -> Iterator[None]:
         yield
         return
     received: list[int] = []
-    timer = threading.Timer(_GRACE_SECONDS, _thread.interrupt_main)
-    timer.daemon = True
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        if len(received) > 1:
-            raise KeyboardInterrupt
-        progress.stop()
-        timer.start()
-
-    handled = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, handle) for number in handled}
     try:
-        yield
-        ended = None
-    except (progress.Stopped, KeyboardInterrupt) as stop:
-        ended = stop
-    finally:
-        timer.cancel()
-        progress.resume()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if ended is not None:
+        with _signals_stop_work(received):
+            yield
+    except (progress.Stopped, KeyboardInterrupt):
         with suppress(OSError):  # of a terminal that was closed
             print(
                 "Stopped. What is finished and what was saved is kept; the same command resumes "
@@ -68,6 +47,39 @@ def interruptible() -> Iterator[None]:
                 flush=True,
             )
         sys.exit(128 + (received[0] if received else signal.SIGINT))
+
+
+@contextmanager
+def _signals_stop_work(received: list[int]) -> Iterator[None]:
+    """In the block, signals are collected in `received`, and the first one stops work.
+
+    A terminal that closes may send several.
+    """
+    timer = threading.Timer(_GRACE_SECONDS, _interrupt_unless_noticed)
+    timer.daemon = True
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) == 1:
+            progress.stop()
+            timer.start()
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+
+    handled = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in handled}
+    try:
+        yield
+    finally:
+        timer.cancel()
+        progress.resume()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt_unless_noticed() -> None:
+    if not progress.is_noticed():  # otherwise a checkpoint may be being written
+        _thread.interrupt_main()
 
 
 def _command() -> str:
