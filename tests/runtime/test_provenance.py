@@ -129,6 +129,17 @@ def test_what_an_interrupted_run_was_about_to_make_is_unknown(catalog: DataCatal
     assert outdated(catalog) == ALL
 
 
+def test_two_commands_at_once_change_their_own_keys(catalog: DataCatalog) -> None:
+    run(catalog)
+    k1, k2 = PIPELINE.only_nodes("k1.train"), PIPELINE.only_nodes("k2.train")
+    first, second = (Provenance(catalog, settings(training__epochs=5)) for _ in range(2))
+    first.forget(k1.all_outputs())
+    second.forget(k2.all_outputs())
+    second.add("k2.nll", k2.nodes[0])  # and the first one is killed
+    assert outdated(catalog, k2, training__epochs=5) == []
+    assert outdated(catalog, k1) == outdated(catalog, k1, training__epochs=5) == ["k1.train"]
+
+
 def test_a_damaged_record_knows_nothing(catalog: DataCatalog, tmp_path: Path) -> None:
     run(catalog)
     (tmp_path / "provenance").write_text("{")

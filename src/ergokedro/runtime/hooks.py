@@ -45,8 +45,8 @@ class ProjectHooks:
         """Check the inputs, lock the outputs, then open the parent run."""
         self._parameters = self._context.config_loader["parameters"]
         check_inputs(pipeline, catalog)
-        self._lock_outputs(pipeline)
-        self._provenance = Provenance(catalog, self._parameters)
+        lock = self._lock_outputs(pipeline)
+        self._provenance = Provenance(catalog, self._parameters, lock.alone)
         if not self._parameters["plan"]:
             outdated = pipeline
             if run_params["only_missing_outputs"]:
@@ -59,7 +59,7 @@ class ProjectHooks:
         experiment = self._context.config_loader["globals"]["experiment"]
         return str(self._parameters["experiment"] or experiment)
 
-    def _lock_outputs(self, pipeline: Pipeline) -> None:
+    def _lock_outputs(self, pipeline: Pipeline) -> OutputLock:
         root = self._context.config_loader["globals"]["data_root"]
         folder = Path(self._context.project_path) / root
         if is_remote(root):
@@ -67,6 +67,7 @@ class ProjectHooks:
         self.release()
         self._lock = OutputLock(folder / f".{self._experiment}.lock")
         self._lock.acquire(pipeline.all_outputs(), self._experiment)
+        return self._lock
 
     def release(self) -> None:
         """Let other processes write the outputs."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +13,8 @@ import xxhash
 
 from ergokedro.errors import ErgokedroError
 
+# The byte that stands for no dataset.
+_ALONE = 2**62
 _BUSY = {errno.EACCES, errno.EAGAIN}
 
 
@@ -56,6 +59,20 @@ class OutputLock:
                     f"Another `kedro run` is writing {dataset} of experiment {experiment!r}. Wait "
                     "until it ends, or choose another folder with --params experiment=NAME."
                 ) from None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until no other process is in such a block of its own."""
+        if self._opened is None:  # a file system without locks
+            yield
+            return
+        import fcntl
+
+        fcntl.lockf(self._opened, fcntl.LOCK_EX, 1, _ALONE)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._opened, fcntl.LOCK_UN, 1, _ALONE)
 
     def release(self) -> None:
         """Unlock everything."""

@@ -129,13 +129,14 @@ def _check_database(file: Path) -> None:
     try:
         with closing(_connect(file)) as database:
             tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
-            database.execute("BEGIN IMMEDIATE")  # fails if nothing can be written
-            database.rollback()
+            if not {"experiments", "runs", "alembic_version"} <= tables or any(
+                name.startswith("_alembic_tmp_") for name in tables
+            ):
+                raise ErgokedroError(f"{file} is no complete MLflow database. {_remedy(file)}")
+            database.execute("UPDATE alembic_version SET version_num = version_num")
+            database.rollback()  # it was to find out whether anything can be written
     except sqlite3.DatabaseError as error:
         raise ErgokedroError(f"{file}: {error}. {_remedy(file, error)}") from error
-    broken = any(name.startswith("_alembic_tmp_") for name in tables)
-    if broken or not {"experiments", "runs", "alembic_version"} <= tables:
-        raise ErgokedroError(f"{file} is no complete MLflow database. {_remedy(file)}")
 
 
 def _connect(file: Path) -> sqlite3.Connection:

@@ -8,7 +8,8 @@ date if the present settings give the same key.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from kedro.io import CatalogProtocol, DatasetError
@@ -30,25 +31,34 @@ _IRRELEVANT = {
 
 
 class Provenance:
-    """The keys of an experiment's datasets; several threads may add to them.
+    """The keys of an experiment's datasets; several threads and processes may change them.
 
     Parameters
     ----------
     parameters : all settings, as nested dictionaries.
+    alone : makes a context in which no other process changes the keys.
     """
 
-    def __init__(self, catalog: CatalogProtocol, parameters: dict[str, Any]):
+    def __init__(
+        self,
+        catalog: CatalogProtocol,
+        parameters: dict[str, Any],
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ):
         self._catalog = catalog
         self._settings = {
             name: value
             for name, value in flatten(parameters).items()
             if not any(f"{name}.".startswith(f"{prefix}.") for prefix in _IRRELEVANT)
         }
-        self._lock = threading.Lock()
+        self._alone, self._lock = alone, threading.Lock()
+        self._keys = self._load()
+
+    def _load(self) -> dict[str, str]:
         try:
-            self._keys: dict[str, str] = catalog.load(NAME) if catalog.exists(NAME) else {}
+            return self._catalog.load(NAME) if self._catalog.exists(NAME) else {}
         except DatasetError:  # damaged: everything counts as outdated
-            self._keys = {}
+            return {}
 
     def outdated(self, pipeline: Pipeline) -> Pipeline:
         """The nodes whose outputs are missing or made from something else, and those after them."""
@@ -68,17 +78,18 @@ class Provenance:
 
     def forget(self, datasets: Iterable[str]) -> None:
         """Drop the keys of datasets that are about to be made again."""
-        with self._lock:
-            kept = {name: key for name, key in self._keys.items() if name not in set(datasets)}
-            if kept != self._keys:
-                self._keys = kept
-                self._catalog.save(NAME, kept)
+        forgotten = set(datasets)
+        if forgotten & self._keys.keys():
+            self._change(lambda keys: {n: k for n, k in keys.items() if n not in forgotten})
 
     def add(self, dataset: str, node: Node) -> None:
         """Record that `node` has made `dataset`."""
-        with self._lock:
-            self._keys = {**self._keys, dataset: self._key(node, self._keys)}
-            self._catalog.save(NAME, dict(sorted(self._keys.items())))
+        self._change(lambda keys: dict(sorted({**keys, dataset: self._key(node, keys)}.items())))
+
+    def _change(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+        with self._lock, self._alone():
+            self._keys = change(self._load())
+            self._catalog.save(NAME, self._keys)
 
     def _key(self, node: Node, keys: Mapping[str, str]) -> str:
         settings: dict[str, Any] = {}
