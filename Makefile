@@ -51,4 +51,4 @@ screenshots: $(STAMP) ## the pictures of Kedro-Viz and MLflow in the docs, from 
 	ERGOKEDRO_SCREENSHOTS=docs/images $(BIN)/pytest -q tests/end_to_end/test_browser.py
 
 clean: ## delete results and caches, keep the environment
-	rm -rf data/0*/*/ mlflow.db mlruns .viz .pytest_cache .mypy_cache .ruff_cache
+	rm -rf data/0*/*/ data/.*.lock mlflow.db* mlruns .viz .pytest_cache .mypy_cache .ruff_cache

@@ -58,7 +58,7 @@ def describe_machine(*packages: str) -> None:
     """Print the processor, the commit and the versions that a result belongs to."""
     processor = platform.processor() or platform.machine()
     try:
-        with open("/proc/cpuinfo") as file:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
         processor = f"{len(names)} cores of {names[0]}"
     except (OSError, IndexError):

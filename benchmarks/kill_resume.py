@@ -92,7 +92,7 @@ class Job:
         model, history, summary = nodes.train_model(*shared, _MODEL, _TRAINING, 0, checkpoints)
         save_model(folder / "model", model)
         history.to_csv(folder / "history.csv", index=False)
-        (folder / "summary.json").write_text(summary.model_dump_json())
+        (folder / "summary.json").write_text(summary.model_dump_json(), "utf-8")
         arrays = nodes.evaluate_model(
             model, summary, *shared, EvaluationParameters(), _TRAINING, checkpoints
         )
@@ -167,8 +167,8 @@ def _writing(folder: Path) -> bool:
 
 def result(folder: Path) -> dict[str, Any]:
     """All that a run ends in, without what it measured of its own speed."""
-    history = (folder / "history.csv").read_text().splitlines()
-    summary = json.loads((folder / "summary.json").read_text())
+    history = (folder / "history.csv").read_text("utf-8").splitlines()
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
     return {
         "weights": (folder / "model" / "model.safetensors").read_bytes(),
         "nll": (folder / "nll.npz").read_bytes(),
@@ -179,7 +179,7 @@ def result(folder: Path) -> dict[str, Any]:
 
 def check(folder: Path, expected: dict[str, Any]) -> None:
     """Exit with a message if a run did not end as `expected`."""
-    log = (folder / "log").read_text()
+    log = (folder / "log").read_text("utf-8")
     if "Traceback" in log:
         raise SystemExit(f"A run failed:\n{log}")
     found = result(folder)
@@ -217,10 +217,10 @@ def main() -> None:
                 writing += in_writing
                 in_writing = rng.random() < 0.5
             if killed(start(job, folder), after=60):
-                raise SystemExit(f"A run does not end: {(folder / 'log').read_text()}")
+                raise SystemExit(f"A run does not end: {(folder / 'log').read_text('utf-8')}")
             check(folder, expected)
             runs += 1
-            resumed += (folder / "log").read_text().count("resumes from step")
+            resumed += (folder / "log").read_text("utf-8").count("resumes from step")
     print(
         f"{kills} kills in {runs} runs of {seconds:.2f} s, {writing} of them while a file was "
         f"written; {resumed} times a run resumed from a checkpoint; every end is bit-identical"

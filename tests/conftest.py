@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from rich.logging import RichHandler
 
 from ergokedro.data.token_store import TOKEN_DTYPE, TOKENS, TokenStore, open_store, seal_store
 from project import Project
@@ -26,8 +25,8 @@ def _logging_as_it_was() -> None:
     for name, level in (("", logging.WARNING), ("kedro", 0), ("ergokedro", 0)):
         logger = logging.getLogger(name)
         logger.setLevel(level)
-        kept = [h for h in logger.handlers if not isinstance(h, RichHandler)]
-        logger.handlers[:] = kept
+        own = ("rich", "kedro", "ergokedro")
+        logger.handlers[:] = [h for h in logger.handlers if not type(h).__module__.startswith(own)]
 
 
 @pytest.fixture(scope="session")

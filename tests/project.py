@@ -84,8 +84,8 @@ class Project:
         return self.root / "data" / layer / "synthetic" / name
 
     def files(self) -> dict[str, bytes]:
-        """Content of all data files, by path."""
-        paths = sorted(p for p in (self.root / "data").rglob("*") if p.is_file())
+        """Content of all data files, by path; not of the lock."""
+        paths = sorted(p for p in (self.root / "data").rglob("[!.]*") if p.is_file())
         return {str(path.relative_to(self.root)): path.read_bytes() for path in paths}
 
     def copy(self, root: Path) -> Project:

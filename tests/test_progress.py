@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ergokedro import progress
 from ergokedro.progress import progress_bar
 
-SUFFIXES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+SUFFIXES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
 class Terminal(io.StringIO):
@@ -34,56 +34,73 @@ def piped(
     return caplog
 
 
-def test_a_pipe_gets_a_plain_line_a_tenth(
-    piped: pytest.LogCaptureFixture,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time in seconds, to be set by the test."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def test_a_pipe_gets_a_plain_line_per_tenth(
+    piped: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], clock: list[float]
 ) -> None:
-    clock = iter(second / 10 for second in range(10_000))
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
     with progress_bar("k3", total=1_000_000, unit="tokens") as bar:
         for step in range(1000):
+            clock[0] += 0.1
             bar.update(1000, **({"loss": "2.61"} if step % 7 == 0 else {}))
     lines = piped.messages
     assert len(lines) == 10
-    assert lines[0].startswith("k3: 100k/1M tokens, loss 2.61, ")
+    assert lines[0] == "k3: 100k/1M tokens, loss 2.61, 0:01:30 left"
     assert lines[-1] == "k3: 1M/1M tokens, loss 2.61, 0:00:00 left"
     assert all(line.isprintable() for line in lines)
     assert capsys.readouterr() == ("", "")
 
 
-def test_quick_work_is_told_once(piped: pytest.LogCaptureFixture) -> None:
+def test_quick_work_is_told_once(piped: pytest.LogCaptureFixture, clock: list[float]) -> None:
     with progress_bar("k3 evaluation", total=1000, unit="windows") as bar:
         for _ in range(1000):
             bar.update(1)
     assert piped.messages == ["k3 evaluation: 1k/1k windows, 0:00:00 left"]
 
 
-def test_a_pipe_hears_of_slow_work(
-    piped: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = iter(float(second) for second in range(0, 10_000, 25))
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+def test_a_pipe_hears_of_slow_work(piped: pytest.LogCaptureFixture, clock: list[float]) -> None:
     with progress_bar("store", total=1000, unit="documents") as bar:
-        for _ in range(12):  # 25 s each, 1.2 % in all
+        for _ in range(12):  # 1.2 % in all
+            clock[0] += 25
             bar.update(1)
-    lines = piped.messages
-    assert [line.split(",")[0] for line in lines] == [
+    assert [line.split(",")[0] for line in piped.messages] == [
         f"store: {n}/1k documents" for n in (3, 6, 9, 12)
     ]
-    assert lines[0].endswith(", 6:55:25 left")  # 75 s * 997 / 3
+    assert piped.messages[0].endswith(", 6:55:25 left")  # 75 s * 997 / 3
 
 
-def test_work_that_goes_on_is_judged_by_what_is_new(
-    piped: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_resumed_work_is_judged_by_what_is_new(
+    piped: pytest.LogCaptureFixture, clock: list[float]
 ) -> None:
-    clock = iter(float(second) for second in range(0, 10_000, 25))
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
     with progress_bar("k3", total=1000, unit="tokens", done=550) as bar:
-        for _ in range(9):  # 25 s each
+        for _ in range(9):
+            clock[0] += 25
             bar.update(50)
     assert piped.messages[0] == "k3: 600/1k tokens, 0:03:20 left"  # 25 s * 400 / 50
     assert piped.messages[-1] == "k3: 1k/1k tokens, 0:00:00 left"
+
+
+def test_the_time_left_for_all_runs(piped: pytest.LogCaptureFixture, clock: list[float]) -> None:
+    """Two runs side by side, one of them resumed half-way, and a third to come."""
+    with progress.whole(3000, "tokens"), progress_bar("k1", 1000, "tokens") as first:
+        with progress_bar("k2", 1000, "tokens", done=500) as second:
+            clock[0] += 10
+            first.update(250)
+            second.update(250)
+        with progress_bar("store", 10, "documents") as other:  # counts something else
+            clock[0] += 10
+            other.update(10)
+    assert piped.messages == [
+        "k1: 250/1k tokens, 0:00:30 left, all runs 0:01:30",  # 10 s * 2250 / 250
+        "k2: 750/1k tokens, 0:00:10 left, all runs 0:00:40",  # 10 s * 2000 / 500
+        "store: 10/10 documents, 0:00:00 left",
+    ]
 
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,6 +118,34 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
         assert text in shown
 
 
+def test_several_bars_share_the_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress_bar("k1", total=10, unit="tokens") as first:
+        with progress_bar("k2", total=10, unit="tokens") as second:
+            second.update(10)
+        first.update(5)
+        assert progress._display is not None
+        assert [task.description for task in progress._display.tasks] == ["k1"]
+    assert progress._display is None
+    assert "5/10 tokens" in terminal.getvalue()
+
+
+def test_a_terminal_that_was_closed_ends_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress_bar("k1", total=10, unit="tokens") as bar:
+        bar.update(5)
+
+        def closed(*_: object) -> int:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(terminal, "write", closed)
+        bar.update(5)
+    assert progress._display is None
+
+
 def test_log_lines_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
@@ -112,17 +157,17 @@ def test_log_lines_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(st.floats(0, 1e15))
-def test_counts_have_three_digits(value: float) -> None:
+def test_counts_have_four_digits(value: float) -> None:
     text = progress._count(value)
     suffix = text.lstrip("0123456789.e-+")
     number = text.removesuffix(suffix)
     assert "e+" not in number
-    assert float(number) * SUFFIXES[suffix] == pytest.approx(value, rel=6e-3)
+    assert float(number) * SUFFIXES[suffix] == pytest.approx(value, rel=6e-4, abs=1)
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (999, "999"), (1000, "1k"), (999_600, "1M"), (1_234_567, "1.23M"), (5e9, "5G")],
+    [(0, "0"), (999, "999"), (1000, "1k"), (999_960, "1000k"), (1_234_567, "1.235M"), (5e9, "5G")],
 )
 def test_counts_read_well(value: float, text: str) -> None:
     assert progress._count(value) == text

@@ -4,8 +4,8 @@ import click
 
 
 class ErgokedroError(click.ClickException):
-    """A mistake that the user can mend: names the setting, the value and the remedy.
+    """A mistake that the user can correct: names the setting, the value and the remedy.
 
-    It is a ``ClickException`` so that every command prints its message alone and
-    exits with status 1, where any other exception prints a traceback.
+    It is a ``ClickException``, so every command prints its message alone and exits with status 1.
+    Any other exception prints a traceback.
     """

@@ -11,10 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
-    StrictInt,
-    StrictStr,
     ValidationError,
     model_validator,
 )
@@ -153,7 +152,7 @@ class MixtureParameters(_Model):
     rank_by: Literal["tokens", "documents"] = Field(
         "tokens", description="What ranks the categories when choosing the top N."
     )
-    components: list[Annotated[str, Field(coerce_numbers_to_str=True)]] | None = Field(
+    components: list[str] | None = Field(
         None, min_length=1, description="Pin the components by name instead of ranking them."
     )
     total_tokens: int | None = Field(
@@ -351,15 +350,24 @@ class AnalysisParameters(_Model):
     seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
 
 
+def _check_form_of_k(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"not understood; give {_K_FORMS}")
+    return value
+
+
 class Parameters(_Model):
     """All settings of a run."""
 
-    k: StrictInt | StrictStr = Field(
+    k: Annotated[int | str, BeforeValidator(_check_form_of_k)] = Field(
         "all",
         description="Which K to run: 'all', 3, '2-4' or '1+3'. Raises mixture.top_n if need be.",
     )
     seed: int = Field(0, ge=0, description="Seed of initial weights and data order.")
     plan: bool = Field(False, description="Say what training would cost, and train nothing.")
+    largest_sweep: int = Field(
+        200, ge=1, description="More runs than this are refused: controls.subsets makes 2^n - 1."
+    )
     experiment: str | None = Field(
         None,
         pattern=EXPERIMENT_NAME,
@@ -444,7 +452,20 @@ def _describe(item: Any) -> str:
         return str(message)
     if item["type"] == "model_type":
         message = "not a value but a group: indent its settings below it, or name one, as in a.b=1"
+    if item["type"] == "string_type" and isinstance(item["input"], bool | int | float):
+        message = _how_to_quote(key, item["loc"])
     return f"{key} = {item['input']!r}: {message}"
+
+
+def _how_to_quote(key: str, location: tuple[Any, ...]) -> str:
+    """What to write where YAML has read text such as 2024, 1234e56 or NO as something else."""
+    in_list = isinstance(location[-1], int)
+    name = ".".join(str(part) for part in location[: -1 if in_list else None])
+    value = '["NO", "SE"]' if in_list else '"..."'
+    return (
+        "this should be text, but YAML reads it as a number or as true or false. Put it in quotes: "
+        f"{name.split('.')[-1]}: {value} in a file, --params '{name}={value}' on the command line"
+    )
 
 
 def _known_keys(location: tuple[Any, ...]) -> list[str]:

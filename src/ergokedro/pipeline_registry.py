@@ -5,6 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline
 
 from ergokedro.analysis.controls import plan_experiment
+from ergokedro.errors import ErgokedroError
 from ergokedro.pipelines import analysis, data_processing, mixture_design, training
 from ergokedro.runtime.config_loader import current_parameters
 
@@ -13,6 +14,13 @@ def register_pipelines() -> dict[str, Pipeline]:
     """All pipelines by name; `__default__` is the whole experiment."""
     parameters = current_parameters()
     runs = plan_experiment(parameters.runs, parameters.n_components, parameters.controls)
+    if len(runs) > parameters.largest_sweep:
+        raise ErgokedroError(
+            f"The settings ask for {len(runs):,} runs, more than largest_sweep = "
+            f"{parameters.largest_sweep}. Set largest_sweep={len(runs)} to make them all (with "
+            "plan=true: to see what they would cost), or lower mixture.top_n, or switch a control "
+            "off."
+        )
     pipelines = {
         "data_processing": data_processing.create_pipeline(),
         "mixture_design": mixture_design.create_pipeline(runs),

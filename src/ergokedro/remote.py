@@ -1,8 +1,8 @@
 """Files and directories at an fsspec URL (S3, GCS, …), each with a copy on this machine.
 
-The copy is what is mapped and written. It stands in the cache folder, under a name that depends on
-the URL alone. A note beside it holds the checksums (an object store's ETags) of what was copied,
-so that data travel only when they have changed.
+The copy is what is mapped and written. It is in the cache folder, under a name that depends on the
+URL alone. A note beside it holds the checksums (an object store's ETags) of what was copied, so
+that data are transferred only when they have changed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import os
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import platformdirs
 
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_directory, canonical_json, fingerprint, write_atomic
@@ -45,7 +47,7 @@ def open_filesystem(url: str, options: dict[str, Any]) -> tuple[Any, str]:
 
 def list_checksums(filesystem: Any, path: str) -> dict[str, str]:
     """Checksum of every file at or below a path, by its path; nothing if there is none."""
-    filesystem.invalidate_cache()  # what others wrote meanwhile counts
+    filesystem.invalidate_cache()  # other processes may have written since
     return {file: str(filesystem.checksum(file)) for file in sorted(filesystem.find(path))}
 
 
@@ -53,11 +55,11 @@ def cache_folder() -> Path:
     """ERGOKEDRO_CACHE, else `ergokedro` in the user's cache folder."""
     if folder := os.environ.get("ERGOKEDRO_CACHE"):
         return Path(folder).expanduser().resolve()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ergokedro"
+    return platformdirs.user_cache_path("ergokedro", appauthor=False)
 
 
 class RemoteCopy:
-    """What stands at a URL, a file or a directory, and its local copy.
+    """A file or directory at a URL, and its local copy.
 
     Parameters
     ----------
@@ -78,7 +80,7 @@ class RemoteCopy:
 
     @property
     def unused(self) -> bool:
-        """Whether nothing was ever copied or written here."""
+        """Whether the local copy does not exist."""
         return not self._data.exists()
 
     def exists(self) -> bool:
@@ -86,7 +88,7 @@ class RemoteCopy:
         return bool(self._checksums())
 
     def pull(self) -> Path:
-        """Bring the local copy up to date, and give its path.
+        """Bring the local copy up to date and return its path.
 
         Raises
         ------
@@ -108,10 +110,11 @@ class RemoteCopy:
         return self.local
 
     def push(self) -> None:
-        """Make what is at the URL equal to the local copy, and to the files beside that.
+        """Make what is at the URL equal to the local copy, with the files beside it.
 
-        What is there goes first, and JSON files, which complete a corpus or a store, come last:
-        an interrupted upload leaves something that is seen to be incomplete.
+        What is at the URL is deleted first, and JSON files, which complete a corpus or a store,
+        are uploaded last: what an interrupted upload leaves is incomplete and is not taken for
+        complete.
         """
         if self._agrees(self._checksums()):
             return
@@ -129,7 +132,7 @@ class RemoteCopy:
         return list_checksums(*self._opened)
 
     def _agrees(self, remote: dict[str, str]) -> bool:
-        """Whether neither side has changed since they were made equal."""
+        """Whether neither side has changed since they were last equal."""
         try:
             note = json.loads(self._note.read_bytes())
         except (OSError, ValueError):

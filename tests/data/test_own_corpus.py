@@ -39,7 +39,7 @@ def natural_languages(root: Path) -> dict[str, Any]:
         for _ in range(60):
             words = ("".join(rng.choices(syllables, k=rng.randint(1, 4))) for _ in range(200))
             rows.append((f'"{" ".join(words)}",\nshe said.', language))
-    with open(root / "sentences.csv", "w", newline="") as file:
+    with open(root / "sentences.csv", "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("body", "language"), *rows])
     return {
         "source": str(root / "sentences.csv"),
@@ -55,7 +55,7 @@ def log_files(root: Path) -> dict[str, Any]:
         "web": lambda: f'10.0.0.{rng.randint(1, 9)} "GET /page/{rng.randint(1, 99)}" 200',
         "kernel": lambda: f"[{rng.random() * 1e4:.3f}] usb 1-{rng.randint(1, 4)}: new device",
     }
-    with open(root / "logs.jsonl", "w") as file:
+    with open(root / "logs.jsonl", "w", encoding="utf-8") as file:
         for _ in range(50):
             for label, line in services.items():
                 text = "\n".join(line() for _ in range(40))

@@ -110,7 +110,7 @@ def test_kedro_viz_shows_every_k_and_previews(shown: tuple[Project, str], page: 
             banner.click()
         for k in ("k1", "k2", "k3"):
             assert page.get_by_text(k, exact=True).count() >= 1
-        page.get_by_text("plotly.xe_by_k", exact=True).first.click()
+        page.get_by_text("xe_by_k.plotly", exact=True).first.click()
         page.locator(".js-plotly-plot").first.wait_for()
         page.get_by_text("xe_table", exact=True).first.click()
         page.get_by_text("excess", exact=True).first.wait_for()  # a column of the table's preview

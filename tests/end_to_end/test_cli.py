@@ -62,7 +62,9 @@ def assert_same_results(project: Project, expected: Project) -> None:
     measured = ("seconds", "tokens_per_second")
     for name, content in project.files().items():
         other = (expected.root / name).read_bytes()
-        if name.endswith("summary.json"):
+        if name.endswith("provenance.json"):
+            assert json.loads(content).items() <= json.loads(other).items()
+        elif name.endswith("summary.json"):
             ours, theirs = json.loads(content), json.loads(other)
             for key in measured:
                 ours.pop(key, None), theirs.pop(key, None)
@@ -148,6 +150,44 @@ def test_controls_are_runs_of_the_same_template(project: Project) -> None:
     report = project.file("08_reporting", "report.html").read_text()
     assert "Where the cost of K comes from" in report
     assert "pseudo-components" in report
+
+
+def test_only_missing_outputs_keeps_no_result_of_other_settings(project: Project) -> None:
+    before = project.files()
+    output = project.run("--only-missing-outputs")
+    assert "k1: " not in output
+    assert project.files() == before
+
+    def table() -> pd.DataFrame:
+        return pd.read_csv(project.file("08_reporting", "xe_table.csv"))
+
+    wide = table()
+    output = project.run("--only-missing-outputs", "--params", "analysis.confidence=0.6")
+    assert "k1" not in output.split("Cross entropy")[0]  # nothing was trained or evaluated
+    assert (table().xe == wide.xe).all()
+    assert (table().high - table().low < wide.high - wide.low).all()
+    project.run("--only-missing-outputs", "--params", "k=1,training.epochs=2")
+    assert table().k.to_list() == [1]
+    summary = json.loads(project.file("07_model_output", "k1/summary.json").read_text("utf-8"))
+    assert summary["epochs"] == 2
+    output = project.run("--only-missing-outputs", "--runner", "ThreadRunner", status=1)
+    assert "leave out --runner" in output
+
+
+def test_a_machine_whose_encoding_is_ascii(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("LC_ALL", "C"), ("PYTHONUTF8", "0"), ("PYTHONCOERCECLOCALE", "0")):
+        monkeypatch.setenv(name, value)
+    project = Project.create(tmp_path / "project")
+    rows = [f"größer {i} gleich 数 {i % 7}\n" * 30 for i in range(60)]
+    lines = [json.dumps({"text": row, "label": "üx"[i % 2]}) for i, row in enumerate(rows)]
+    (tmp_path / "own.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    settings = f"experiment=own,corpus.source={tmp_path / 'own.jsonl'},k=1-2,mixture.top_n=2"
+    project.run("--pipelines", "data_processing,mixture_design", "--params", settings)
+    folder = project.root / "data"
+    budgets = pd.read_csv(folder / "08_reporting" / "own" / "budgets.csv")
+    assert "ü" in set(budgets.to_numpy().ravel())
+    manifest = (folder / "05_model_input" / "own" / "manifests" / "k2.json").read_bytes()
+    assert {c["label"] for c in json.loads(manifest)["components"]} == {"ü", "x"}
 
 
 def test_one_k_alone(project: Project) -> None:
@@ -337,7 +377,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(project: Project) -> None:
     assert process.wait() == 130
     saved = re.findall(r"(k\d): cancelled after step (\d+) of 360, saved", output)
     assert saved
-    assert "goes on from there:\n  kedro run --env small --pipeline training --params" in output
+    assert "resumes from there:\n  kedro run --env small --pipeline training --params" in output
     assert "Traceback" not in output
     output = project.kedro(*command)
     for run, step in saved:

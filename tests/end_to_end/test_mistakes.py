@@ -50,6 +50,24 @@ PARAMETERS: list[tuple[dict[str, Any], list[str]]] = [
     ({"analysis": {"confidence": 95}}, ["analysis.confidence = 95", "less than 1"]),
     ({"corpus": "/data/texts"}, ["corpus = '/data/texts'", "indent its settings"]),
     ({"experiment": "my/data"}, ["experiment = 'my/data'"]),
+    (
+        {"experiment": 2024},
+        ["experiment = 2024", 'experiment: "..."', "--params 'experiment=\"..."],
+    ),
+    ({"corpus": {"revision": 1234e56}}, ["corpus.revision = 1.234e+59", 'revision: "..."']),
+    ({"corpus": {"text_column": False}}, ["corpus.text_column = False", "in quotes"]),
+    (
+        {"mixture": {"components": [False, "SE"]}},
+        [
+            "mixture.components.0 = False",
+            'components: ["NO", "SE"]',
+            "--params 'mixture.components=",
+        ],
+    ),
+    ({"k": 2.0}, ["k = 2.0: not understood", "one number (3)"]),
+    ({"k": [1, 3]}, ["k = [1, 3]: not understood", "a list (1+3)"]),
+    ({"k": True}, ["k = True: not understood"]),
+    ({"controls": {"subset": True}}, ["controls.subset: unknown key", "subsets"]),
 ]
 
 
@@ -99,32 +117,59 @@ def conf(tmp_path: Path) -> Path:
         ("globals.yml", "experimnt: mine", ["'/texts.csv'", "'synthetic'", "mine/globals.yml"]),
         ("globals.yml", "experiment: ../up", ["experiment = '../up'", "letters"]),
         ("parameters.yml", "corpus:\n\tsource: x", ["mine/parameters.yml, line 2", "spaces"]),
-        ("parameters.yml", "k: 1\nk: 2", ["mine/parameters.yml, line 2", "a key stands once"]),
+        ("parameters.yml", "k: 1\nk: 2", ["mine/parameters.yml, line 2", "write each key once"]),
         ("parameters.yml", "k: a: b", ["mine/parameters.yml, line 1", "quotes"]),
+        ("parameters.yml", "corpus: {source: **/*.txt}", ["line 1", "quotes"]),
+        ("parameters.yml", "# size\n# gr\xf6\xdfe\nk: 1", ["mine/parameters.yml, line 2", "iconv"]),
+        ("parameters.yml", "- k: 1\n- seed: 2", ["mine/parameters.yml", "a list at its top"]),
+        ("parameters.yml", "seed: ${other}", ["mine/parameters.yml: seed", "'other'"]),
+        ("parameters.yml", "training:\n  epochs: ${seeed}", ["training.epochs", "'seeed'"]),
+        ("parameters.yml", "seed: ${oc.nothing:1}", ["seed", "oc.nothing"]),
+        (
+            "parameters_more.yml",
+            "corpus: {source: /b.csv}",
+            ["corpus.source", "_more.yml", "delete"],
+        ),
+        (
+            "globals.yml",
+            "experiment: mine\ndata_root: ${no}",
+            ["mine/globals.yml: data_root", "'no'"],
+        ),
+        ("globals.yml", "experiment: 2024", ["experiment = 2024", 'experiment: "2024"']),
+        ("tracking.yml", "- enabled", ["mine/tracking.yml", "a list at its top"]),
+        ("globals.yml", "\tx: 1", ["mine/globals.yml, line 1", "tabs"]),
     ],
 )
 def test_a_wrong_settings_file(conf: Path, name: str, text: str, expected: list[str]) -> None:
-    (conf / "mine" / name).write_text(text)
+    encoding = "latin-1" if "\xf6" in text else "utf-8"
+    (conf / "mine" / name).write_text(text, encoding=encoding)
     with pytest.raises(ErgokedroError) as error:
-        load_parameters(conf, "mine")
+        load_settings(conf, "mine")
     for part in expected:
         assert part in error.value.message
     assert "\n" not in error.value.message
 
 
+def test_a_settings_file_with_a_byte_order_mark(conf: Path) -> None:
+    text = "corpus: {source: /other.csv}\n"
+    (conf / "mine" / "parameters.yml").write_text(text, encoding="utf-8-sig")
+    assert load_settings(conf, "mine")["corpus"]["source"] == "/other.csv"
+
+
 def test_an_environment_that_is_not_there(conf: Path) -> None:
-    assert load_parameters(conf, "mine")["corpus"]["source"] == "/texts.csv"
-    with pytest.raises(ErgokedroError, match=r"--env mien: .* There are: arxiv, base, .* mine"):
-        load_parameters(conf, "mien")
+    assert load_settings(conf, "mine")["corpus"]["source"] == "/texts.csv"
+    with pytest.raises(ErgokedroError, match=r"--env mien: .* Known: arxiv, base, .* mine"):
+        load_settings(conf, "mien")
 
 
-def load_parameters(conf: Path, env: str) -> dict[str, Any]:
+def load_settings(conf: Path, env: str) -> dict[str, Any]:
     from ergokedro.settings import CONFIG_LOADER_ARGS
 
     with warnings.catch_warnings():  # of omegaconf's, which Kedro's own loader causes
         warnings.simplefilter("ignore", UserWarning)
         loader = ConfigLoader(str(conf), env=env, **CONFIG_LOADER_ARGS)
         parameters: dict[str, Any] = loader["parameters"]
+        assert loader["tracking"]
     return parameters
 
 
@@ -166,7 +211,7 @@ def test_a_node_that_is_not_there(tmp_path: Path) -> None:
 def test_an_unknown_pipeline(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "project")
     output = project.run("--pipeline", "trainig", status=1)
-    assert "There is no pipeline 'trainig'; there are data_processing, mixture_design" in output
+    assert "There is no pipeline 'trainig'. Known: data_processing, mixture_design" in output
     assert "Traceback" not in output
     assert project.files() == {}
 
@@ -184,7 +229,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     )
     assert process.returncode == 1
     message = process.stderr.split("Error: ")[-1]
-    assert "Nothing can be written there" in message
+    assert message.startswith("The disk is full")
     assert "data_root" in message
     assert not project.file("01_raw", "corpus").exists()  # not half of it either
     project.run("--pipeline", "data_processing")

@@ -38,7 +38,7 @@ def test_a_specialist_of_the_synthetic_results_is_had_again(tmp_path: Path) -> N
     command = json.loads((RESULTS / "synthetic" / "run.json").read_text())["command"]
     project.kedro(*command.split()[1:], "--to-outputs", "specialists.c1_of5.nll")
 
-    nll = load_nll(project.file("07_model_output", "specialists/c1_of5/nll.npz")).nll["test"]
+    nll = load_nll(project.file("07_model_output", "specialists.c1_of5/nll.npz")).nll["test"]
     windows = pd.read_parquet(project.file("05_model_input", "evaluation_windows.parquet"))
     here = (windows[windows.split == "test"].component == "source-1").to_numpy()
     assert here.sum() == starvation.windows

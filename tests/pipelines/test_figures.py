@@ -10,7 +10,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from ergokedro.analysis.controls import CONTROLS, plan_experiment
+from ergokedro.analysis.controls import plan_experiment
 from ergokedro.pipelines import analysis, data_processing, mixture_design, training
 from ergokedro.reporting.figures import FIGURES
 from how_to import run_page
@@ -55,17 +55,16 @@ def test_every_dataset_has_the_entry_meant_for_it(
 ) -> None:
     resolver = make_catalog(tmp_path).config_resolver
     figures = {name for figure, spec in FIGURES.items() for name in spec.outputs(figure)}
-    assert {"figure.token_accounting", "figure.xe_by_k", "plotly.gain_by_k"} <= figures
+    assert {"token_accounting.figure", "xe_by_k.figure", "gain_by_k.plotly"} <= figures
     datasets = {name for name in all_pipelines().datasets() if not name.startswith("param")}
     assert figures <= datasets
     for name in datasets:
         pattern = resolver.match_dataset_pattern(name)
         assert pattern or name in resolver.config, f"{name} would be kept in memory alone"
-        expected = f"{name.split('.')[0]}.{{name}}"
+        expected = f"{{name}}.{name.split('.')[-1]}"
         assert (pattern == expected) == (name in figures), (name, pattern)
     for name in ("figure", "plotly", "figures.a", "k1.figure.a", "k1.model"):
-        assert resolver.match_dataset_pattern(name) not in {"figure.{name}", "plotly.{name}"}
-    assert not {"figure", "plotly"} & set(CONTROLS)  # their runs would look like figures
+        assert resolver.match_dataset_pattern(name) not in {"{name}.figure", "{name}.plotly"}
 
 
 def test_a_figure_from_outside_is_drawn_saved_and_reported(
@@ -78,6 +77,6 @@ def test_a_figure_from_outside_is_drawn_saved_and_reported(
         catalog.save(name, value)
     files = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert files == {"gain_by_k.png", "gain_by_k.svg", "gain_by_k.json"}
-    assert catalog.load("figure.gain_by_k").startswith(b"\x89PNG")
+    assert catalog.load("gain_by_k.figure").startswith(b"\x89PNG")
     (report,) = pipeline.only_nodes("write_report").nodes
-    assert "figure.gain_by_k" in report.inputs
+    assert "gain_by_k.figure" in report.inputs

@@ -36,9 +36,9 @@ def package(tmp_path: Path) -> Path:
 
 
 def change(file: Path, old: str, new: str) -> None:
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     assert text.count(old) == 1
-    file.write_text(text.replace(old, new))
+    file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def test_a_change_of_what_computes_changes_the_fingerprint(package: Path) -> None:

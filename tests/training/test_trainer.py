@@ -334,7 +334,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "losses.json"
 def _processor() -> str:
     """Its name, where the system tells it: matrix products differ in bits between makers."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
     return next((line.split(":")[1].strip() for line in lines if "model name" in line), "")

@@ -25,19 +25,20 @@ _GAIN_FIRST, _GAIN_LAST = 4, 10
 
 
 def component_means(nll: NLLArrays, windows: pd.DataFrame) -> pd.DataFrame:
-    """Mean NLL by split and component, and over all ("all", each component weighing the same).
+    """Mean NLL by split and component, and over all components, each weighing the same.
 
     Returns
     -------
-    Columns split, component, xe (nats per token).
+    Columns split, component (None for all), xe (nats per token).
     """
     rows = []
     for split, values in nll.nll.items():
         component = windows.component[windows.split == split].to_numpy()
         means = pd.Series(values.mean(axis=1, dtype=np.float64)).groupby(component).mean()
         rows += [(split, name, float(xe)) for name, xe in means.items()]
-        rows.append((split, "all", float(means.mean())))
-    return pd.DataFrame(rows, columns=["split", "component", "xe"])
+        rows.append((split, None, float(means.mean())))
+    table = pd.DataFrame(rows, columns=["split", "component", "xe"], dtype=object)
+    return table.astype({"xe": float})
 
 
 def measure(experiment: Experiment) -> Iterator[ResultRow]:

@@ -35,7 +35,7 @@ from ergokedro.data.token_store import (
 )
 from ergokedro.data.tokenizer import LARGEST_VOCABULARY, Tokenizer
 from ergokedro.errors import ErgokedroError
-from ergokedro.files import atomic_directory, fingerprint, write_atomic
+from ergokedro.files import atomic_directory, fingerprint, reserve, write_atomic
 from ergokedro.progress import ProgressBar, progress_bar
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def _encode_blocks(directory: Path, plan: TokenizationPlan) -> np.ndarray:
     """Encode the blocks that are missing; return the number of tokens per document (int64)."""
     key = fingerprint(plan.inputs)
     marker = directory / "inputs"
-    if not marker.exists() or marker.read_text() != key:
+    if not marker.exists() or marker.read_text("utf-8") != key:
         shutil.rmtree(directory, ignore_errors=True)
         write_atomic(marker, key.encode())
     files = _block_files(directory, plan.corpus)
@@ -217,7 +217,7 @@ def _write_tokens(
     if n_tokens == 0:
         raise ErgokedroError("Cleaning left no document at all; nothing can be trained on.")
     with file.open("wb+") as opened:
-        opened.truncate(n_tokens * TOKEN_DTYPE.itemsize)
+        reserve(opened, n_tokens * TOKEN_DTYPE.itemsize)
         mapped = mmap.mmap(opened.fileno(), 0)
     out = memoryview(mapped).cast("H")  # copies short slices faster than numpy does
     end_of_text = plan.tokenizer.end_of_text

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, NewType
 
 from kedro.io import AbstractDataset
-from kedro_datasets._typing import ImagePreview
 
 from ergokedro.data.corpus import Corpus, write_corpus
 from ergokedro.data.sources import CorpusStream
@@ -16,18 +15,21 @@ from ergokedro.data.token_store import TokenStore, open_store
 from ergokedro.data.tokenization import TokenizationPlan, write_store
 from ergokedro.data.tokenizer import Tokenizer, TokenizerDefinition, save_tokenizer
 from ergokedro.design.nll import NLLArrays, load_nll, save_nll
-from ergokedro.files import recover_directory
+from ergokedro.files import atomic_file, recover_directory
 from ergokedro.remote import RemoteCopy, is_remote
+
+# Kedro-Viz chooses how to show a preview by the name of its type.
+ImagePreview = NewType("ImagePreview", str)
 
 
 class HandleDataset(AbstractDataset[Any, Any]):
     """A path, a way to write to it and a way to open it.
 
-    At an fsspec URL, such as `s3://bucket/store`, data are written and opened in a local copy,
-    which is sent to or brought from there when they have changed.
+    At an fsspec URL, such as `s3://bucket/store`, data are written to and opened in a local copy,
+    which is uploaded or downloaded when they have changed.
     """
 
-    # Whether `write` goes on with what stands at the path rather than replacing it.
+    # Whether `write` reuses what is at the path rather than replacing it.
     reuses = False
 
     def __init__(
@@ -53,7 +55,7 @@ class HandleDataset(AbstractDataset[Any, Any]):
 
     def save(self, data: Any) -> None:
         """Write `data`."""
-        # Not over unfinished work of an interrupted run, which the writer goes on with.
+        # Never over unfinished work of an interrupted run, which the writer resumes.
         if self._remote and self.reuses and self._remote.unused and self._remote.exists():
             self._remote.pull()
         self.write(self._filepath, data)
@@ -109,7 +111,7 @@ class TokenStoreDataset(HandleDataset):
     reuses = True
 
     def write(self, path: Path, data: TokenizationPlan) -> None:
-        """Tokenize and write the store, or go on with it."""
+        """Tokenize and write the store, or resume from its finished blocks."""
         write_store(path, data)
 
     def open(self, path: Path) -> TokenStore:
@@ -134,9 +136,9 @@ class ModelDataset(HandleDataset):
 
 
 class FolderDataset(HandleDataset):
-    """A folder, which may not exist yet, in which nodes keep work to go on from.
+    """A folder, which may not exist yet, in which nodes keep work to resume from.
 
-    Of a URL it is the local copy: work to go on from stays on the machine that does it.
+    For a URL it is the local copy: such work stays on the machine that does it.
     """
 
     def load(self) -> Path:
@@ -152,7 +154,7 @@ class FolderDataset(HandleDataset):
         return path
 
     def _exists(self) -> bool:
-        return True  # an empty folder is as good
+        return True  # a folder that does not exist is an empty one
 
 
 class NLLDataset(HandleDataset):
@@ -174,11 +176,11 @@ class FigureDataset(HandleDataset):
         """Write both files; equal figures give equal bytes."""
         from matplotlib import rc_context
 
-        path.parent.mkdir(parents=True, exist_ok=True)
         _round_layout(data)
-        data.savefig(path, dpi=150)
-        with rc_context({"svg.hashsalt": "ergokedro"}):
-            data.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+        with atomic_file(path) as png, atomic_file(path.with_suffix(".svg")) as svg:
+            data.savefig(png, dpi=150, format="png")
+            with rc_context({"svg.hashsalt": "ergokedro"}):
+                data.savefig(svg, metadata={"Date": None}, format="svg")
 
     def open(self, path: Path) -> bytes:
         """The PNG file's content."""
@@ -190,7 +192,7 @@ class FigureDataset(HandleDataset):
 
 
 def _round_layout(figure: Any) -> None:
-    """Fix the places of all axes to a millionth of the figure.
+    """Round the positions of all axes to a millionth of the figure.
 
     The solver of the constrained layout differs in the last bits from process to process, and an
     SVG file names its clip paths by a hash of all bits.

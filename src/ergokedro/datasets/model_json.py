@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NewType
 
 from kedro.utils import load_obj
-from kedro_datasets._typing import JSONPreview
-from kedro_datasets.json import JSONDataset
 from pydantic import BaseModel, ValidationError
 
+from ergokedro.datasets.atomic import JSONDataset
 from ergokedro.errors import ErgokedroError
+
+# Kedro-Viz chooses how to show a preview by the name of its type.
+JSONPreview = NewType("JSONPreview", str)
 
 
 class ModelJSONDataset(JSONDataset):
@@ -19,6 +21,7 @@ class ModelJSONDataset(JSONDataset):
     def __init__(self, *, model: str, **kwargs: Any):
         """`model` is the dotted path of the class; the rest as for JSONDataset."""
         super().__init__(**kwargs)
+        self._options["model"] = model
         self._model: type[BaseModel] = load_obj(model)
 
     def save(self, data: BaseModel) -> None:
@@ -26,7 +29,13 @@ class ModelJSONDataset(JSONDataset):
         super().save(data.model_dump(mode="json"))
 
     def load(self) -> BaseModel:
-        """Read and validate the model."""
+        """Read and validate the model.
+
+        Raises
+        ------
+        ErgokedroError
+            If the file does not hold such a model.
+        """
         raw = super().load()
         computed = self._model.model_computed_fields
         try:
@@ -35,8 +44,8 @@ class ModelJSONDataset(JSONDataset):
             )
         except ValidationError as error:
             raise ErgokedroError(
-                f"{self._filepath} is not a valid {self._model.__name__}: {error}. Run "
-                "`kedro run --pipelines mixture_design` to make it anew."
+                f"{self.path} is not a valid {self._model.__name__}: {error}. Run the command that "
+                "made it again."
             ) from error
 
     def preview(self) -> JSONPreview:

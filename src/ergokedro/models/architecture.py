@@ -49,12 +49,10 @@ class Architecture(ABC):
 
     def save_weights(self, directory: Path, model: CausalLM) -> None:
         """Write the weights beside the config.json in `directory`."""
-        from safetensors.torch import save_file
-
-        from ergokedro.models.weights import file_tensors
+        from ergokedro.models.weights import file_tensors, save_tensors
 
         weights = file_tensors(model.state_dict())
-        save_file(weights, directory / WEIGHTS_FILE, metadata={"format": "pt"})
+        save_tensors(directory / WEIGHTS_FILE, weights, {"format": "pt"})
 
     def load(self, directory: Path, config: dict[str, Any]) -> CausalLM:
         """Read the model of a directory whose config.json holds `config`.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save, save_file
 
 
 def n_parameters(model: torch.nn.Module) -> int:
@@ -33,3 +36,17 @@ def file_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         stored[name] = tensor.clone() if tensor.data_ptr() in addresses else tensor
         addresses.add(tensor.data_ptr())
     return stored
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file of tensors that :func:`file_tensors` has prepared.
+
+    Raises
+    ------
+    OSError
+        If the disk is full. The library's own exception does not tell that from a defect.
+    """
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError:
+        path.write_bytes(save(tensors, metadata))  # raises the system's error, or succeeds

@@ -1,26 +1,32 @@
 """Kedro's configuration loader with validated parameters, and the runs that they ask for.
 
 Kedro builds the context, and with it this loader, before it asks for the pipelines, so the
-pipeline registry can see which K are wanted. A hook could not tell it: Kedro-Viz runs without
+pipeline registry knows which K are wanted. A hook could not tell it: Kedro-Viz runs without
 the project's hooks.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
 from kedro.config import OmegaConfigLoader
 from kedro.framework import project
 from kedro.utils import find_kedro_project
-from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ergokedro.analysis.controls import read_settings
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import EXPERIMENT_NAME, Parameters, validate_parameters
 from ergokedro.registry import load_plugins
+from ergokedro.runtime.settings_files import (
+    find_mistake,
+    kind_of,
+    settings_files,
+    wrong_reference,
+)
 from ergokedro.training.names import check_names
 
 _current: ConfigLoader | None = None
@@ -35,27 +41,45 @@ class ConfigLoader(OmegaConfigLoader):
         global _current
         _current = self
         # Kedro caches the pipelines of a process; another session may ask for other K.
-        module = project.pipelines._pipelines_module
-        requested = project.pipelines._requested_pipelines
-        if module is not None:
-            project.pipelines.configure(module)
-            project.pipelines.set_requested(requested)
+        if project.PACKAGE_NAME is not None:
+            project.pipelines.configure(f"{project.PACKAGE_NAME}.pipeline_registry")
 
     def __getitem__(self, key: str) -> Any:
         try:
             value = super().__getitem__(key)
-        except yaml.YAMLError as error:
-            raise ErgokedroError(self._wrong_yaml() or str(error)) from None
+        except Exception as error:
+            if mistake := find_mistake(self._folders(), self._kinds):
+                raise ErgokedroError(mistake) from None
+            if isinstance(error, OmegaConfBaseException):
+                raise ErgokedroError(wrong_reference(error, self._folders())) from None
+            raise
         if key == "parameters":
+            self._import_from_source()
             parameters = check_parameters(value)
             self._check_experiment(parameters)
             return parameters.model_dump(mode="json")
         return value
 
-    def _folder(self) -> Path | None:
-        """The folder of the environment in hand, if it is none of Kedro's two own.
+    def _import_from_source(self) -> None:
+        """Make modules in the project's src/ importable, as the `kedro` command does: plugins."""
+        source = Path(self.conf_source).parent / "src"
+        if source.is_dir() and str(source.resolve()) not in sys.path:
+            sys.path.insert(0, str(source.resolve()))
 
-        None, too, where the configuration is no folder but a URL or a package's archive.
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        return (*self.config_patterns, "logging")
+
+    def _folders(self) -> list[Path]:
+        """The folders that settings come from; none where they are in a URL or an archive."""
+        source = Path(self.conf_source)
+        names = dict.fromkeys((self.base_env, self.env or self.default_run_env))
+        return [source / name for name in names if (source / name).is_dir()]
+
+    def _own_folder(self) -> Path | None:
+        """The folder of the chosen environment, if it is not one of Kedro's two defaults.
+
+        None, too, where the configuration is a URL or a package's archive.
         """
         env = self.env or self.default_run_env
         source = Path(self.conf_source)
@@ -64,63 +88,43 @@ class ConfigLoader(OmegaConfigLoader):
         return source / env
 
     def _check_environment(self) -> None:
-        """A folder or file with a mistyped name would leave the default in its place, unsaid."""
-        folder = self._folder()
+        """Refuse a mistyped name of a folder or file, which would silently leave the default."""
+        folder = self._own_folder()
         if folder is None:
             return
         if not folder.is_dir():
-            there = sorted(p.name for p in folder.parent.iterdir() if p.is_dir())
+            known = sorted(p.name for p in folder.parent.iterdir() if p.is_dir())
             raise ErgokedroError(
-                f"--env {self.env}: there is no folder {folder}. There are: {', '.join(there)}."
+                f"--env {self.env}: there is no folder {folder}. Known: {', '.join(known)}."
             )
-        names = (*self.config_patterns, "logging")
-        for file in _settings_files(folder):
-            parts = file.relative_to(folder).parts
-            if not any(part.startswith(names) for part in parts):
+        for file in settings_files(folder):
+            if kind_of(file, folder, self._kinds) is None:
                 raise ErgokedroError(
-                    f"{file} is read by nothing: names of settings files begin with one of "
-                    f"{', '.join(names)}. Rename it."
+                    f"{file} is read by nothing: the name of a settings file begins with one of "
+                    f"{', '.join(self._kinds)}. Rename it."
                 )
 
     def _check_experiment(self, parameters: Parameters) -> None:
-        """Files of another corpus must not take the place of the embedded one's."""
+        """Refuse to replace the embedded corpus's files by those of another corpus."""
         experiment = parameters.experiment or self["globals"].get("experiment")
-        if not re.fullmatch(EXPERIMENT_NAME, str(experiment)):
+        if not isinstance(experiment, str) or not re.fullmatch(EXPERIMENT_NAME, experiment):
             raise ErgokedroError(
-                f"experiment = {experiment!r} names a folder in every layer of data/: give "
-                "letters, digits, '_', '-' and '.' alone, in globals.yml or with --params "
-                "experiment=NAME."
+                f"experiment = {experiment!r} names a folder in every layer of data/: use "
+                "letters, digits, '_', '-' and '.' alone, and put a number in quotes, as in "
+                'experiment: "2024" in globals.yml or --params \'experiment="2024"\'.'
             )
         if experiment == "synthetic" != parameters.corpus.source:
-            place = self._folder() or Path(self.conf_source) / "local"
+            folder = self._own_folder() or Path(self.conf_source) / "local"
             raise ErgokedroError(
                 f"corpus.source = {parameters.corpus.source!r}, but experiment = 'synthetic', "
                 "whose files are those of the embedded corpus and would be replaced. Write "
-                f"`experiment: NAME` to {place / 'globals.yml'}, or add experiment=NAME to "
+                f"`experiment: NAME` to {folder / 'globals.yml'}, or add experiment=NAME to "
                 "--params."
             )
 
-    def _wrong_yaml(self) -> str | None:
-        """Which file cannot be read, where and why; Kedro counts from 0, or names no file."""
-        for env in (self.base_env, self.env or self.default_run_env):
-            for file in _settings_files(Path(self.conf_source) / env):
-                try:
-                    OmegaConf.load(file)
-                except yaml.MarkedYAMLError as error:
-                    line = error.problem_mark.line + 1 if error.problem_mark else 1
-                    return (
-                        f"{file}, line {line}: {error.problem}. YAML indents by spaces, never by "
-                        "tabs; a key stands once; text with ': ' or '#' in it stands in quotes."
-                    )
-        return None
-
-
-def _settings_files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix in {".yml", ".yaml"})
-
 
 def current_parameters() -> Parameters:
-    """The parameters of the session in hand, or of the default environment where there is none.
+    """The parameters of the present session, or of the default environment where there is none.
 
     Raises
     ------

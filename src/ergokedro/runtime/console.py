@@ -1,14 +1,13 @@
-"""What log lines look like where no terminal shows them."""
+"""How lines are written to standard output: always, and plainly where no terminal shows them."""
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from typing import TextIO
 
 from rich.logging import RichHandler
-
-from ergokedro.errors import ErgokedroError
 
 
 class _PlainHandler(logging.StreamHandler[TextIO]):
@@ -23,16 +22,17 @@ class _PlainHandler(logging.StreamHandler[TextIO]):
         return sys.stdout
 
 
+def escape_unknown_characters() -> None:
+    """Print \\xfc for a character that the terminal's encoding lacks, rather than fail."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def plain_lines_without_terminal() -> None:
-    """In a pipe or a file, one line each: rich would fold them at 80 columns."""
+    """In a pipe or a file, write one line per message; rich would fold them at 80 columns."""
     if sys.stdout.isatty():
         return
     root = logging.getLogger()
     for handler in [h for h in root.handlers if isinstance(h, RichHandler)]:
         root.removeHandler(handler)
         root.addHandler(_PlainHandler())
-
-
-def told_once(record: logging.LogRecord) -> bool:
-    """A filter for Kedro's nodes: a mistake of the user's is told when the command ends."""
-    return not isinstance(sys.exc_info()[1], ErgokedroError)

@@ -1,11 +1,8 @@
-"""Around a `kedro run`: are its inputs there, is it tracked, what did it end in."""
+"""What happens around a `kedro run`: its inputs are checked, and it is tracked in MLflow."""
 
 from __future__ import annotations
 
 import atexit
-import errno
-import logging
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +14,12 @@ from kedro.pipeline.node import Node
 
 from ergokedro.design.records import RunSummary
 from ergokedro.errors import ErgokedroError
-from ergokedro.files import flatten
-from ergokedro.remote import RemoteCopy, is_remote
-from ergokedro.runtime import tracking
-
-log = logging.getLogger(__name__)
-# A full disk or quota, a file larger than allowed, a folder that must not be written to.
-_NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
-_ORDER = ("data_processing", "mixture_design", "training", "analysis")
+from ergokedro.files import fingerprint, flatten
+from ergokedro.remote import RemoteCopy, cache_folder, is_remote
+from ergokedro.runtime import mlflow_store, tracking
+from ergokedro.runtime.config_loader import current_parameters
+from ergokedro.runtime.locks import OutputLock
+from ergokedro.runtime.provenance import Provenance
 
 
 class ProjectHooks:
@@ -33,6 +28,9 @@ class ProjectHooks:
     def __init__(self) -> None:
         self._tracker: tracking.Tracker | None = None
         self._context: Any = None
+        self._parameters: dict[str, Any] = {}
+        self._provenance: Provenance | None = None
+        self._lock: OutputLock | None = None
         self._commit = ""
 
     @hook_impl
@@ -44,28 +42,51 @@ class ProjectHooks:
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
-        """Check the inputs, then open the parent run."""
+        """Check the inputs, lock the outputs, then open the parent run."""
+        self._parameters = self._context.config_loader["parameters"]
         check_inputs(pipeline, catalog)
-        self._start_tracking(run_params)
+        lock = self._lock_outputs(pipeline)
+        self._provenance = Provenance(catalog, self._parameters, lock.alone)
+        if not self._parameters["plan"]:
+            outdated = pipeline
+            if run_params["only_missing_outputs"]:
+                outdated = self._provenance.outdated(pipeline)
+            self._provenance.forget(outdated.all_outputs())
+            self._start_tracking(run_params)
+
+    @property
+    def _experiment(self) -> str:
+        experiment = self._context.config_loader["globals"]["experiment"]
+        return str(self._parameters["experiment"] or experiment)
+
+    def _lock_outputs(self, pipeline: Pipeline) -> OutputLock:
+        root = self._context.config_loader["globals"]["data_root"]
+        folder = Path(self._context.project_path) / root
+        if is_remote(root):
+            folder = cache_folder() / fingerprint(root)
+        self.release()
+        self._lock = OutputLock(folder / f".{self._experiment}.lock")
+        self._lock.acquire(pipeline.all_outputs(), self._experiment)
+        return self._lock
+
+    def release(self) -> None:
+        """Let other processes write the outputs."""
+        if self._lock is not None:
+            self._lock.release()
 
     def _start_tracking(self, run_params: dict[str, Any]) -> None:
         config = self._context.config_loader["tracking"]
-        if not config["enabled"] or self._context.config_loader["parameters"]["plan"]:
+        if not config["enabled"]:
             return
         project = Path(self._context.project_path)
-        uri = tracking.tracking_uri(config["tracking_uri"], project)
-        artifacts = project / "mlruns" if uri.startswith("sqlite:") else None
-        self._tracker = tracking.Tracker(uri, config["experiment"], artifacts)
-        parameters = self._context.config_loader["parameters"]
         commit = self._commit = tracking.git_commit(project)
-        experiment = (
-            parameters["experiment"] or self._context.config_loader["globals"]["experiment"]
-        )
+        uri = mlflow_store.tracking_uri(config["tracking_uri"], project)
+        self._tracker = tracking.Tracker(uri, config["experiment"])
         names = run_params.get("pipeline_names") or run_filters(run_params) or ["everything"]
         self._tracker.start(
-            f"{experiment}: {'+'.join(names)}",
+            f"{self._experiment}: {'+'.join(names)}",
             {
-                **flatten({**parameters, "experiment": experiment}),
+                **flatten({**self._parameters, "experiment": self._experiment}),
                 "env": run_params["env"],
                 "git_commit": commit,
             },
@@ -74,8 +95,8 @@ class ProjectHooks:
         if config.get("system_metrics"):
             self._tracker.monitor_system()
         tracking.activate(self._tracker)
-        # An interrupted run would stay RUNNING for ever: a signal ends the process by way of
-        # an exception, and the process's end closes what is still open.
+        # A signal ends the process by an exception, and at the process's end the runs that are
+        # still open are closed; otherwise they would stay RUNNING.
         atexit.register(self._tracker.finish, "KILLED")
 
     @hook_impl
@@ -86,7 +107,7 @@ class ProjectHooks:
 
     @hook_impl
     def after_node_run(self, node: Node, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
-        """Log what cleaning counted, and what a node of one K used and made."""
+        """Log what cleaning counted, and what a node of one run received and made."""
         if self._tracker is None:
             return
         if not node.namespace:
@@ -99,31 +120,28 @@ class ProjectHooks:
         data |= {name.removeprefix(f"{node.namespace}."): v for name, v in outputs.items()}
         data["git_commit"] = self._commit
         log_run(self._tracker, data)
-        if "nll" in data:  # evaluated, so that its duration is its own
+        if "nll" in data:  # evaluated: the child run's duration ends here
             self._tracker.complete()
         self._tracker.leave()
 
     @hook_impl
-    def on_pipeline_error(self, error: Exception) -> None:
-        """Close the runs as failed; of a user's mistake, raise the message alone."""
+    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
+        """Record what the dataset was made from."""
+        if self._provenance is not None:
+            self._provenance.add(dataset_name, node)
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Close the runs as failed."""
+        self.release()
         if self._tracker is not None:
             self._tracker.finish("FAILED")
-        cause: BaseException | None = error
-        while cause is not None:  # Kedro wraps what a dataset raises, and prints a traceback
-            if isinstance(cause, ErgokedroError):
-                raise cause from None
-            if isinstance(cause, OSError) and cause.errno in _NO_PLACE:
-                raise ErgokedroError(
-                    f"Nothing can be written there: {cause}. Free the disk or choose another one "
-                    "with data_root in conf/<env>/globals.yml; the same command goes on from what "
-                    "is kept."
-                ) from None
-            cause = cause.__cause__
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Attach figures and report to the parent run, and say where the results are."""
-        if self._context.config_loader["parameters"]["plan"]:
+        """Attach figures and report to the parent run, and print where the results are."""
+        self.release()
+        if self._parameters["plan"]:
             return
         files = reporting_files(pipeline, catalog)
         if self._tracker is not None:
@@ -163,12 +181,11 @@ def check_inputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
     )
     if not missing:
         return
-    for name in missing:
-        _check_k(name, catalog)
-    # What the makers themselves need and is not there, they need made first.
+    _check_k(catalog)
+    # What makes the missing inputs may need inputs that are missing, too.
     needed = set(missing)
     makers: list[str] = []
-    for name in reversed(_ORDER):
+    for name in reversed([name for name in project_pipelines if name != "__default__"]):
         if needed & project_pipelines[name].all_outputs():
             makers.insert(0, name)
             needed |= {n for n in project_pipelines[name].inputs() if not catalog.exists(n)}
@@ -178,15 +195,15 @@ def check_inputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
     )
 
 
-def _check_k(name: str, catalog: DataCatalog) -> None:
-    """A manifest for more components than the corpus has can never be made."""
-    match = re.fullmatch(r"k(\d+)\.manifest", name)
-    if match is None or not catalog.exists("corpus"):
+def _check_k(catalog: DataCatalog) -> None:
+    """Refuse more components than the corpus has: their manifest can never be made."""
+    if not catalog.exists("corpus"):
         return
     labels = catalog.load("corpus").labels
-    if int(match[1]) > len(labels):
+    largest = max(current_parameters().runs)
+    if largest > len(labels):
         raise ErgokedroError(
-            f"k = {match[1]}, but the corpus has {len(labels)} categories: {', '.join(labels)}. "
+            f"k = {largest}, but the corpus has {len(labels)} categories: {', '.join(labels)}. "
             "Lower k or mixture.top_n."
         )
 
@@ -210,7 +227,7 @@ def log_run(tracker: tracking.Tracker, data: dict[str, Any]) -> None:
         means = component_means(data["nll"], data["evaluation_windows"])
         tracker.log_metrics(
             {
-                tracking.metric_name(f"{row.split}_xe", row.component): row.xe
+                mlflow_store.metric_name(f"{row.split}_xe", row.component): row.xe
                 for row in means.itertuples()
             }
         )
@@ -224,7 +241,7 @@ def cleaning_metrics(documents: Any, near_duplicates: Any) -> dict[str, float]:
     counts = {name: float(statuses.get(name, 0)) for name in (KEPT, *REASONS)}
     listed = near_duplicates.reason[~near_duplicates.dropped.astype(bool)].value_counts()
     counts |= {f"listed_{reason}": float(n) for reason, n in listed.items()}
-    return {tracking.metric_name("cleaning", name): n for name, n in counts.items()}
+    return {mlflow_store.metric_name("cleaning", name): n for name, n in counts.items()}
 
 
 _SUMMARY_METRICS = (
@@ -261,20 +278,23 @@ def run_params(manifest: Any, store: Any, summary: RunSummary) -> dict[str, Any]
 
 
 def reporting_files(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, Path]:
-    """Files of the reporting layer that the pipeline wrote: where they stand, as a path or a URL,
-    and where they can be read on this machine."""
+    """Files of the reporting layer that the pipeline wrote.
+
+    Returns
+    -------
+    Path or URL of each -> the path at which it can be read on this machine.
+    """
     files = {}
     for name in sorted(pipeline.all_outputs()):
-        dataset: Any = catalog.get(name)
-        place = dataset._describe() if hasattr(dataset, "_filepath") else {}
-        path, protocol = str(place.get("filepath", "")), place.get("protocol", "file")
-        if "08_reporting" not in Path(path).parts:
+        config = catalog.config_resolver.resolve_pattern(name)
+        url = str(config.get("filepath", ""))
+        if "08_reporting" not in Path(url).parts:
             continue
-        url = path if protocol == "file" else f"{protocol}://{path}"
         if not is_remote(url):
             files[url] = Path(url)
         elif catalog.exists(name):
-            own = hasattr(dataset, "storage_options")
-            options = dataset.storage_options if own else dataset._fs.storage_options
+            options = {**(config.get("credentials") or {}), **(config.get("fs_args") or {})}
+            for key in ("open_args_load", "open_args_save"):  # of a file, not the file system
+                options.pop(key, None)
             files[url] = RemoteCopy(url, options).pull()
     return {url: path for url, path in files.items() if path.is_file()}

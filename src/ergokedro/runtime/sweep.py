@@ -1,7 +1,7 @@
-"""Kedro's part of the sweep: its runs are trained side by side, all else in order.
+"""Kedro's session and runner for this project: the runs of a sweep are trained side by side.
 
-They share one process, in a thread each: torch computes outside Python's lock, so that small
-models leave each other alone, and the tracker and the progress display need no messenger.
+They share one process, in a thread each: torch computes outside Python's lock, so small models do
+not slow each other down, and the tracker and the progress display are shared without messages.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from kedro.framework.context import KedroContext
+from kedro.framework.project import pipelines as project_pipelines
 from kedro.framework.session import KedroSession
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
@@ -21,96 +23,155 @@ from pluggy import PluginManager
 from ergokedro import progress
 from ergokedro.errors import ErgokedroError
 from ergokedro.runtime.config_loader import current_parameters
+from ergokedro.runtime.failures import plain_error
 from ergokedro.runtime.interruption import interruptible
+from ergokedro.runtime.provenance import Provenance
 
 if TYPE_CHECKING:
     from ergokedro.training.cost_estimate import Plan
 
 log = logging.getLogger(__name__)
-
-
-PIPELINES = ("data_processing", "mixture_design", "training", "analysis")
+# The arguments of a session's run that select nodes, and their names in `Pipeline.filter`.
+_FILTERS = {
+    "tags": "tags",
+    "node_names": "node_names",
+    "namespaces": "node_namespaces",
+    "from_nodes": "from_nodes",
+    "to_nodes": "to_nodes",
+    "from_inputs": "from_inputs",
+    "to_outputs": "to_outputs",
+}
 
 
 class SweepSession(KedroSession):
     """A session whose default runner is :class:`SweepRunner`."""
 
+    _requested: dict[str, Any] | None = None
+
     def run(self, *args: Any, runner: AbstractRunner | None = None, **kwargs: Any) -> Any:
-        """As Kedro's; the runner that `--runner` names keeps its place.
+        """As Kedro's; another runner than the sequential one, as `--runner` gives, is kept.
 
         Raises
         ------
         ErgokedroError
-            If a pipeline is asked for that there is not.
+            If a name of a pipeline, node, tag, namespace or dataset is unknown, or the machine's
+            disk or permissions end the run.
         """
-        known = ("__default__", *PIPELINES)
-        for name in kwargs.get("pipeline_names") or []:
-            if name not in known:
-                raise ErgokedroError(
-                    f"There is no pipeline {name!r}; there are {', '.join(known[1:])}, and all of "
-                    "them together where none is named."
-                )
         if runner is None or type(runner) is SequentialRunner:
             runner = SweepRunner()
+        elif kwargs.get("only_missing_outputs"):
+            raise ErgokedroError(
+                "--only-missing-outputs needs the project's own runner, which finds out what is "
+                "outdated: leave out --runner."
+            )
+        self._requested = kwargs
         try:
             with interruptible():
                 return super().run(*args, runner=runner, **kwargs)
+        except Exception as error:
+            if plain := plain_error(error):
+                raise plain from None
+            raise
+
+    def load_context(self) -> KedroContext:
+        """As Kedro's, with a check of the names that the run was given."""
+        context = super().load_context()
+        if self._requested is not None:
+            _check_names(self._requested)
+        return context
+
+
+def _check_names(requested: dict[str, Any]) -> None:
+    """Refuse names of pipelines, nodes, tags, namespaces and datasets that do not exist."""
+    names = requested.get("pipeline_names") or ["__default__"]
+    for name in names:
+        if name not in project_pipelines:
+            known = ", ".join(known for known in project_pipelines if known != "__default__")
+            raise ErgokedroError(
+                f"There is no pipeline {name!r}. Known: {known}; all of them together run where "
+                "none is named."
+            )
+    filters = {new: requested[name] for name, new in _FILTERS.items() if requested.get(name)}
+    if filters:
+        try:
+            sum((project_pipelines[name] for name in names), Pipeline([])).filter(**filters)
         except ValueError as error:
-            if not str(error).startswith("Pipeline "):
-                raise
-            raise ErgokedroError(  # a name of a node, tag or namespace that there is not
+            raise ErgokedroError(
                 f"{error}\n`kedro registry describe __default__` lists all nodes; those of a run "
                 "begin with its namespace, as in k2.train_model."
             ) from None
 
 
 class SweepRunner(SequentialRunner):
-    """Runs the nodes in order, and the namespaces of the sweep side by side where that is faster.
+    """Runs nodes in order, and the namespaces of the sweep side by side where that is faster.
 
-    :func:`ergokedro.training.device.choose_machine` says how many at a time.
+    :func:`ergokedro.training.device.choose_machine` decides how many run at a time.
     """
 
-    # Kedro names a runner's log after its module; its lines are Kedro's all the same.
-    _logger = logging.getLogger("kedro.runner")
-
-    def _run(
+    def run(
         self,
         pipeline: Pipeline,
         catalog: CatalogProtocol,
         hook_manager: PluginManager | None = None,
         run_id: str | None = None,
-    ) -> None:
+        only_missing_outputs: bool = False,
+    ) -> dict[str, Any]:
+        """As Kedro's, but `only_missing_outputs` also runs what is outdated."""
+        if only_missing_outputs:
+            settings = current_parameters().model_dump(mode="json")
+            pipeline = Provenance(catalog, settings).outdated(pipeline)
+        for name in pipeline.datasets():  # made here, before several threads look them up
+            catalog.get(name, fallback_to_runtime_pattern=True)
+
         def run(part: Pipeline) -> None:
-            AbstractRunner._run(self, part, catalog, hook_manager, run_id)
+            SequentialRunner().run(part, catalog, hook_manager, run_id)
 
-        sweep = [node for node in pipeline.nodes if node.namespace]
-        needed = pipeline.to_nodes(*(node.name for node in sweep)).nodes if sweep else []
-        first = [node for node in needed if node not in sweep]
-        last = [node for node in pipeline.nodes if node not in needed]
-        if first:
-            run(Pipeline(first))
-        if sweep:
-            names = dict.fromkeys(node.namespace for node in sweep)
-            parts = [Pipeline([n for n in sweep if n.namespace == name]) for name in names]
-            plan = announce(parts, catalog)
-            if plan is None:
-                return
-            # The longest first, so that no core waits for a long one at the end.
-            tokens = {manifest.run: plan.seen(manifest) for manifest in plan.manifests}
-            parts.sort(key=lambda part: -tokens.get(str(part.nodes[0].namespace), 0))
-            with progress.whole(plan.tokens, "tokens"):
-                _side_by_side(run, parts, plan.machine.parallel_runs)
-        if last:
-            run(Pipeline(last))
+        before, sweep, after = _divide(pipeline)
+        if before.nodes:
+            run(before)
+        if sweep.nodes and not _run_sweep(run, sweep, catalog):
+            return {}
+        if after.nodes:
+            run(after)
+        return {name: catalog[name] for name in pipeline.outputs()}
 
 
-def announce(sweep: list[Pipeline], catalog: CatalogProtocol) -> Plan | None:
-    """Say what the sweep is computed with and what it will cost; None if that was all to do."""
+def _divide(pipeline: Pipeline) -> tuple[Pipeline, Pipeline, Pipeline]:
+    """What the sweep needs, the sweep itself, and the rest."""
+    sweep = [node for node in pipeline.nodes if node.namespace]
+    needed = pipeline.to_nodes(*(node.name for node in sweep)).nodes if sweep else []
+    before = [node for node in needed if not node.namespace]
+    after = [node for node in pipeline.nodes if node not in set(needed)]
+    return Pipeline(before), Pipeline(sweep), Pipeline(after)
+
+
+def _run_sweep(run: Callable[[Pipeline], None], sweep: Pipeline, catalog: CatalogProtocol) -> bool:
+    """Run all namespaces; False if only their cost was asked for."""
+    names = dict.fromkeys(str(node.namespace) for node in sweep.nodes)
+    parts = {name: Pipeline([n for n in sweep.nodes if n.namespace == name]) for name in names}
+    plan = announce(parts, catalog)
+    if plan is None:
+        return False
+    # The longest first, so that no core waits for a long one at the end.
+    tokens = {manifest.run: plan.seen(manifest) for manifest in plan.manifests}
+    longest_first = sorted(parts, key=lambda name: -tokens.get(name, 0))
+    with progress.whole(plan.tokens, "tokens"):
+        _side_by_side(run, [parts[name] for name in longest_first], plan.machine.parallel_runs)
+    return True
+
+
+def announce(sweep: dict[str, Pipeline], catalog: CatalogProtocol) -> Plan | None:
+    """Log how the sweep is computed and what it will cost; None if that was all to do.
+
+    Parameters
+    ----------
+    sweep : the nodes of each run, by its namespace.
+    """
     from ergokedro.training.cost_estimate import make_plan
 
     params = current_parameters()
-    to_train = [node for part in sweep for node in part.nodes if node.name.endswith("train_model")]
-    manifests = [catalog.load(f"{node.namespace}.manifest") for node in to_train]
+    to_train = [name for name, part in sweep.items() if f"{name}.model" in part.all_outputs()]
+    manifests = [catalog.load(f"{name}.manifest") for name in to_train]
     plan = make_plan(manifests, params, catalog.load("tokenizer").vocab_size)
     if params.plan:
         print(plan.table() if manifests else "Nothing to train")
@@ -134,14 +195,14 @@ def _side_by_side(run: Callable[[Pipeline], None], parts: list[Pipeline], at_onc
         try:
             run(part)
         except BaseException:
-            progress.stop()  # here, before this thread takes up the next part
+            progress.stop()  # in this thread, before it starts another part
             raise
 
     try:
         with ThreadPoolExecutor(at_once) as pool:
             try:
                 for future in as_completed([pool.submit(guarded, part) for part in parts]):
-                    with suppress(progress.Stopped):  # some other part has failed
+                    with suppress(progress.Stopped):  # because another part has failed
                         future.result()
             except BaseException:
                 progress.stop()

@@ -1,22 +1,25 @@
-"""MLflow: one parent run per `kedro run`, one child per K, under stable names.
+"""MLflow: one parent run per `kedro run`, one child per run of the sweep, under stable names.
 
-Uses the client with explicit run ids rather than MLflow's global active run, so that several
-children can be open at once. Tracking never stops an experiment: its first failure is reported
-once, and the rest of the run goes untracked.
+Nothing waits for the store: calls are put into a queue, and a thread of its own makes them, with
+explicit run ids rather than MLflow's global active run, so that several children can be open at
+once. Tracking never stops an experiment: its first failure is reported once, and the rest of the
+command is not tracked.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import sqlite3
+import queue
 import subprocess
 import threading
 import time
 from collections.abc import Callable
-from functools import wraps
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any
+
+from ergokedro.errors import ErgokedroError
+from ergokedro.runtime.mlflow_store import metric_name, open_store, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,37 +28,18 @@ if TYPE_CHECKING:
     from ergokedro.training.curves import Measurement
 
 log = logging.getLogger(__name__)
-P = ParamSpec("P")
 
 # MLflow's own limits for one call.
-_PARAMS_A_CALL = 100
-_METRICS_A_CALL = 1000
-
-
-def _never_raises(method: Callable[P, None]) -> Callable[P, None]:
-    @wraps(method)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        tracker: Any = args[0]
-        with tracker.lock:
-            if tracker.broken:
-                return
-            try:
-                method(*args, **kwargs)
-            except Exception as error:  # whatever a store or a network can raise
-                tracker.broken = True
-                log.warning(
-                    "MLflow tracking stopped (%s); the experiment goes on without it.", error
-                )
-
-    return guarded
-
-
-def _check_database(uri: str) -> None:
-    """Fail at once where an SQLite file cannot be opened; MLflow tries for two minutes."""
-    if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sqlite3.connect(path).close()
+_PARAMS_PER_CALL = 100
+_METRICS_PER_CALL = 1000
+# Calls that may wait; more are dropped.
+_QUEUED = 5000
+# The end of a command waits for the queue: at most so long in all, and at most so long without
+# any call coming to an end. A local file is slow at most; a server may never answer.
+_WAIT_SECONDS = 60.0
+_PATIENCE_SECONDS = {"file": 30.0, "server": 5.0}
+# Libraries whose warnings and tracebacks would repeat what is reported here once.
+_NOISY = ("mlflow", "alembic", "sqlalchemy", "urllib3.connectionpool")
 
 
 class Tracker:
@@ -67,140 +51,207 @@ class Tracker:
     ----------
     uri : tracking URI.
     experiment : MLflow experiment, made if it is missing.
-    artifacts : folder for artifacts of a new experiment in a local store, or None for the
-        server's choice.
     """
 
-    def __init__(self, uri: str, experiment: str, artifacts: Path | None):
+    def __init__(self, uri: str, experiment: str):
+        import mlflow.tracking  # noqa: F401  # in this thread, which imports other libraries, too
+
+        for name in _NOISY:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self.broken = False
-        self.lock = threading.RLock()
-        self._client: MlflowClient | None = None
-        self._parent: str | None = None
-        self._children: dict[str, str] = {}
+        self._patience = _PATIENCE_SECONDS["server" if sqlite_file(uri) is None else "file"]
+        self._runs = _Runs(uri, experiment)
         self._current = threading.local()
-        self._experiment = ""
-        self._uri = uri
-        self._monitor: SystemMetricsMonitor | None = None
-        self._connect(uri, experiment, artifacts)
+        self._open = True
+        self._calls: queue.Queue[Callable[[], None]] = queue.Queue(_QUEUED)
+        self._dropped = False
+        self._finished_call = time.monotonic()
+        threading.Thread(target=self._work, name="mlflow", daemon=True).start()
 
-    @_never_raises
-    def _connect(self, uri: str, experiment: str, artifacts: Path | None) -> None:
-        from mlflow import MlflowClient
-
-        for name in ("mlflow", "alembic"):  # the migration of a fresh store logs every step
-            logging.getLogger(name).setLevel(logging.WARNING)
-        _check_database(uri)
-        self._client = MlflowClient(tracking_uri=uri)
-        found = self._client.get_experiment_by_name(experiment)
-        location = artifacts.as_uri() if artifacts else None
-        self._experiment = (
-            found.experiment_id if found else self._client.create_experiment(experiment, location)
-        )
-
-    @_never_raises
     def start(self, name: str, params: dict[str, Any], tags: dict[str, str]) -> None:
         """Open the parent run."""
-        self._parent = self._create(name, tags)
-        self._log_params(self._parent, params)
+        now = _milliseconds()
+        self._call(lambda: self._runs.open(None, name, tags, now))
+        self._call(lambda: self._runs.log_params(None, params))
 
-    @_never_raises
     def monitor_system(self, seconds: float = 10) -> None:
         """Log use of processors, memory, disk and network to the parent run, so often."""
+        self._call(lambda: self._runs.monitor_system(seconds))
+
+    def enter(self, name: str) -> None:
+        """Make the child `name` the current run of this thread, opening it at its first use."""
+        now = _milliseconds()
+        self._call(lambda: self._runs.open(name, name, {}, now))
+        self._current.run = name
+
+    def leave(self) -> None:
+        """Make the parent the current run of this thread."""
+        self._current.run = None
+
+    def log_params(self, params: dict[str, Any]) -> None:
+        """Parameters of the current run, flat."""
+        run = self._run
+        self._call(lambda: self._runs.log_params(run, params))
+
+    def log_metrics(self, metrics: dict[str, float]) -> None:
+        """Final metrics of the current run."""
+        self._log_points([(name, value, 0) for name, value in metrics.items()])
+
+    def log_measurements(self, measurements: list[Measurement]) -> None:
+        """Points of curves of the current run; the step is the optimizer's."""
+        self._log_points(
+            [(metric_name(m.metric, m.component), m.value, m.step) for m in measurements]
+        )
+
+    def log_json(self, file: str, content: dict[str, Any]) -> None:
+        """A JSON artifact of the current run."""
+        run = self._run
+        self._call(lambda: self._runs.log_json(run, file, content))
+
+    def log_file(self, path: Path) -> None:
+        """A file as an artifact of the current run."""
+        run = self._run
+        self._call(lambda: self._runs.log_file(run, path))
+
+    def complete(self) -> None:
+        """Close the current child as FINISHED: nothing more will be logged to it."""
+        run, now = self._run, _milliseconds()
+        self._call(lambda: self._runs.close(run, "FINISHED", now))
+
+    def finish(self, status: str) -> None:
+        """Close all runs with FINISHED, FAILED or KILLED, and wait a little for the store.
+
+        A second call does nothing.
+        """
+        if not self._open:
+            return
+        self._open = False
+        now = _milliseconds()
+        with suppress(queue.Full):
+            self._calls.put(lambda: self._runs.close_all(status, now), timeout=self._patience)
+        self._current = threading.local()
+        self._wait()
+
+    @property
+    def _run(self) -> str | None:
+        run: str | None = getattr(self._current, "run", None)
+        return run
+
+    def _log_points(self, points: list[tuple[str, float, int]]) -> None:
+        run, now = self._run, _milliseconds()
+        self._call(lambda: self._runs.log_points(run, points, now))
+
+    def _call(self, call: Callable[[], None]) -> None:
+        """Queue a call, or drop it if the store does not keep up."""
+        if self.broken or not self._open:
+            return
+        try:
+            self._calls.put_nowait(call)
+        except queue.Full:
+            if not self._dropped:
+                self._dropped = True
+                log.warning("MLflow does not keep up: some of what it should track is left out.")
+
+    def _work(self) -> None:
+        """Make the queued calls, in order; after a failure, drop the rest."""
+        while True:
+            call = self._calls.get()
+            try:
+                if not self.broken:
+                    call()
+            except Exception as error:  # whatever a store or a network can raise
+                self._give_up(error)
+            self._finished_call = time.monotonic()
+            self._calls.task_done()
+
+    def _give_up(self, error: Exception | str) -> None:
+        if not self.broken:
+            self.broken = True
+            message = error.message if isinstance(error, ErgokedroError) else str(error)
+            log.warning(
+                "MLflow tracking stopped (%s); the experiment continues without it.",
+                (message.splitlines() or [type(error).__name__])[0][:400],
+            )
+
+    def _wait(self) -> None:
+        """Wait until the queue is empty, or the store has not answered for too long."""
+        start = self._finished_call = time.monotonic()
+        while self._calls.unfinished_tasks and not self.broken:
+            now = time.monotonic()
+            if now - self._finished_call > self._patience or now - start > _WAIT_SECONDS:
+                self._give_up("the store does not answer")
+            time.sleep(0.02)
+
+
+class _Runs:
+    """MLflow runs by name, None being the parent; for the tracker's thread alone."""
+
+    def __init__(self, uri: str, experiment: str):
+        self._uri, self._experiment_name = uri, experiment
+        self._opened: tuple[MlflowClient, str] | None = None
+        self._ids: dict[str | None, str] = {}
+        self._closed: set[str | None] = set()
+        self._monitor: SystemMetricsMonitor | None = None
+
+    @property
+    def _client(self) -> MlflowClient:
+        if self._opened is None:
+            self._opened = open_store(self._uri, self._experiment_name)
+        return self._opened[0]
+
+    def open(self, run: str | None, name: str, tags: dict[str, str], time: int) -> None:
+        """Create the run, unless it is open."""
+        if run in self._ids and run not in self._closed:
+            return
+        client = self._client
+        assert self._opened is not None
+        if run is not None:
+            tags = {**tags, "mlflow.parentRunId": self._ids[None]}
+        created = client.create_run(self._opened[1], start_time=time, tags=tags, run_name=name)
+        self._ids[run] = created.info.run_id
+        self._closed.discard(run)
+
+    def log_params(self, run: str | None, params: dict[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        entries = [Param(key, str(value)) for key, value in params.items()]
+        for start in range(0, len(entries), _PARAMS_PER_CALL):
+            part = entries[start : start + _PARAMS_PER_CALL]
+            self._client.log_batch(self._ids[run], params=part)
+
+    def log_points(self, run: str | None, points: list[tuple[str, float, int]], time: int) -> None:
+        from mlflow.entities import Metric
+
+        entries = [Metric(name, value, time, step) for name, value, step in points]
+        for start in range(0, len(entries), _METRICS_PER_CALL):
+            part = entries[start : start + _METRICS_PER_CALL]
+            self._client.log_batch(self._ids[run], metrics=part)
+
+    def log_json(self, run: str | None, file: str, content: dict[str, Any]) -> None:
+        self._client.log_dict(self._ids[run], content, file)
+
+    def log_file(self, run: str | None, path: Path) -> None:
+        self._client.log_artifact(self._ids[run], str(path))
+
+    def monitor_system(self, seconds: float) -> None:
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-        assert self._parent is not None
         self._monitor = SystemMetricsMonitor(
-            self._parent, sampling_interval=seconds, tracking_uri=self._uri
+            self._ids[None], sampling_interval=seconds, tracking_uri=self._uri
         )
         self._monitor.start()
 
-    @_never_raises
-    def enter(self, name: str) -> None:
-        """Make the child `name` the current run, opening it at its first use."""
-        if name not in self._children:
-            assert self._parent is not None
-            tags = {"mlflow.parentRunId": self._parent}
-            self._children[name] = self._create(name, tags)
-        self._current.run = self._children[name]
+    def close(self, run: str | None, status: str, time: int) -> None:
+        self._client.set_terminated(self._ids[run], status, end_time=time)
+        self._closed.add(run)
 
-    def leave(self) -> None:
-        """Make the parent the current run."""
-        self._current.run = self._parent
-
-    @_never_raises
-    def log_params(self, params: dict[str, Any]) -> None:
-        """Parameters of the current run, flat."""
-        self._log_params(self._run, params)
-
-    @_never_raises
-    def log_metrics(self, metrics: dict[str, float]) -> None:
-        """Final metrics of the current run."""
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        self._log_batch([Metric(name, value, now, 0) for name, value in metrics.items()])
-
-    @_never_raises
-    def log_measurements(self, measurements: list[Measurement]) -> None:
-        """Points of curves of the current run, in one call; the step is the optimizer's."""
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        self._log_batch(
-            [Metric(metric_name(m.metric, m.component), m.value, now, m.step) for m in measurements]
-        )
-
-    @_never_raises
-    def log_json(self, file: str, content: dict[str, Any]) -> None:
-        """A JSON artifact of the current run."""
-        assert self._client is not None
-        self._client.log_dict(self._run, content, file)
-
-    @_never_raises
-    def log_file(self, path: Path) -> None:
-        """A file as an artifact of the current run."""
-        assert self._client is not None
-        self._client.log_artifact(self._run, str(path))
-
-    @_never_raises
-    def complete(self) -> None:
-        """Close the current child as FINISHED: nothing more will be logged to it."""
-        assert self._client is not None
-        self._client.set_terminated(self._run, "FINISHED")
-        self._children = {n: run for n, run in self._children.items() if run != self._run}
-
-    @_never_raises
-    def finish(self, status: str) -> None:
-        """Close all runs with FINISHED, FAILED or KILLED; a second call does nothing."""
-        assert self._client is not None
+    def close_all(self, status: str, time: int) -> None:
+        """Close what is open, the parent last."""
         if self._monitor is not None:
             self._monitor.finish()
-            self._monitor = None
-        for run in [*self._children.values(), *([self._parent] if self._parent else [])]:
-            self._client.set_terminated(run, status)
-        self._children, self._parent = {}, None
-        self._current = threading.local()
-
-    @property
-    def _run(self) -> str:
-        return str(self._current.run)
-
-    def _create(self, name: str, tags: dict[str, str]) -> str:
-        assert self._client is not None
-        return str(self._client.create_run(self._experiment, tags=tags, run_name=name).info.run_id)
-
-    def _log_params(self, run: str, params: dict[str, Any]) -> None:
-        from mlflow.entities import Param
-
-        assert self._client is not None
-        entries = [Param(key, str(value)) for key, value in params.items()]
-        for start in range(0, len(entries), _PARAMS_A_CALL):
-            self._client.log_batch(run, params=entries[start : start + _PARAMS_A_CALL])
-
-    def _log_batch(self, metrics: list[Any]) -> None:
-        assert self._client is not None
-        for start in range(0, len(metrics), _METRICS_A_CALL):
-            self._client.log_batch(self._run, metrics=metrics[start : start + _METRICS_A_CALL])
+        for run in [*(name for name in self._ids if name is not None), None]:
+            if run in self._ids and run not in self._closed:
+                self.close(run, status, time)
 
 
 _active: Tracker | None = None
@@ -218,24 +269,6 @@ def log_measurements(measurements: list[Measurement]) -> None:
         _active.log_measurements(measurements)
 
 
-def metric_name(metric: str, component: str) -> str:
-    """`validation_xe/cs.DS`: a name that MLflow accepts and groups by metric."""
-    clean = "".join(c if c.isalnum() or c in "_-. " else "_" for c in component)
-    return f"{metric}/{clean}" if component else metric
-
-
-def tracking_uri(configured: str | None, project: Path) -> str:
-    """MLFLOW_TRACKING_URI, else the configured URI, else `mlflow.db` in the project's root.
-
-    A relative SQLite path is taken from the project's root, wherever the command is typed.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or configured or "sqlite:///mlflow.db"
-    prefix = "sqlite:///"
-    if uri.startswith(prefix) and not uri.startswith(prefix + "/"):
-        return prefix + str(project.resolve() / uri.removeprefix(prefix))
-    return uri
-
-
 def git_commit(project: Path) -> str:
     """The project's commit, with '+changes' if the work tree differs; 'unknown' without git."""
     try:
@@ -244,4 +277,8 @@ def git_commit(project: Path) -> str:
         status = subprocess.check_output([*run, "status", "--porcelain"], stderr=subprocess.DEVNULL)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return commit.decode().strip() + ("+changes" if status.strip() else "")
+    return commit.decode("ascii").strip() + ("+changes" if status.strip() else "")
+
+
+def _milliseconds() -> int:
+    return int(time.time() * 1000)

@@ -18,13 +18,12 @@ from typing import Any
 import torch
 import xxhash
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 from torch.optim import Optimizer
 
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_file, canonical_json, fingerprint, flatten
-from ergokedro.models.weights import file_tensors
+from ergokedro.models.weights import file_tensors, save_tensors
 from ergokedro.parameters import CheckpointParameters
 
 log = logging.getLogger(__name__)
@@ -180,7 +179,7 @@ def write_checkpoint(path: Path, tensors: dict[str, torch.Tensor], header: dict[
     text = canonical_json(header).decode()
     content = json.dumps({"checksum": _checksum(tensors, text), "header": text})
     with atomic_file(path) as work:
-        save_file(tensors, work, metadata={_HEADER: content})
+        save_tensors(work, tensors, {_HEADER: content})
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

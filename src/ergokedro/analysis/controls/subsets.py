@@ -13,6 +13,10 @@ from ergokedro.analysis.controls.control import Control, Setting, series_rows
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow
 from ergokedro.design.runs import Run
+from ergokedro.errors import ErgokedroError
+
+# All sets of more components are more runs than anyone can make.
+_MOST_COMPONENTS = 16
 
 
 class Subsets(Control):
@@ -37,8 +41,20 @@ class Subsets(Control):
     )
 
     def runs(self, ks: list[int], n_components: int, settings: Mapping[str, Any]) -> list[Run]:
-        """The sets of components, at the same total."""
+        """The sets of components, at the same total.
+
+        Raises
+        ------
+        ErgokedroError
+            If all sets of more than 16 components are asked for, which are more than 65,535.
+        """
         cyclic = settings["subsets"] == "cyclic"
+        if n_components > _MOST_COMPONENTS and not cyclic:
+            raise ErgokedroError(
+                f"controls.subsets = true asks for {2**n_components - 1:,} runs, one for each "
+                f"set of {n_components} components. Set controls.subsets=cyclic, which asks for "
+                f"{n_components * (n_components - 1) + 1:,}, or lower mixture.top_n."
+            )
         sets = (cyclic_sets if cyclic else all_sets)(n_components)
         return [
             Run("_".join(f"c{i}" for i in members), members, len(members), control=self.name)

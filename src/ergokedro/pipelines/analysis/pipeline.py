@@ -67,7 +67,7 @@ def _report_node(figures: list[str], in_chain: list[Run]) -> Node:
     names = ("results", "xe_table", "acceptance", "design", "parameters")
     inputs = {
         **{name: name for name in names},
-        **{f"figure:{name}": f"figure.{name}" for name in figures},
+        **{f"figure:{name}": f"{name}.figure" for name in figures},
         **_of_each(in_chain, "manifest", "summary"),
     }
     outputs = ["report_markdown", "report_html"]

@@ -37,7 +37,7 @@ class FigureSpec:
 
     def outputs(self, name: str) -> list[str]:
         """The catalog entries of what :meth:`draw` returns, if the figure has this name."""
-        return [f"figure.{name}", *([f"plotly.{name}"] if self.plotly else [])]
+        return [f"{name}.figure", *([f"{name}.plotly"] if self.plotly else [])]
 
     def static(self, *inputs: Any) -> Any:
         """The matplotlib figure, with fonts that have the characters of its labels."""

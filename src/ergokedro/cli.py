@@ -1,0 +1,85 @@
+"""`kedro run` of this project: Kedro's own command, with lists and any text as values of --params.
+
+Kedro finds this module by its name.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from typing import Any, cast
+
+import click
+import yaml
+from kedro.framework.cli.project import run as kedro_run
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+_QUOTED = r""""[^"]*"|'[^']*'"""
+# key=value, where a list or a text in quotes may contain commas.
+_ITEM = re.compile(rf"([^=,]+)=(\s*\[(?:{_QUOTED}|[^\]])*\]\s*|\s*(?:{_QUOTED})\s*|[^,]*)(?:,|$)")
+
+
+def split_params(ctx: click.Context, param: click.Parameter, value: Any) -> dict[str, Any]:
+    """The settings in `a=1,b.c=[x,y]` as nested dictionaries.
+
+    Values are numbers, true or false, null, lists in brackets, text in quotes; anything else is
+    text as it stands, such as **/*.txt.
+    """
+    if isinstance(value, dict):  # of a file that --config names
+        return value
+    items, end = [], 0
+    for match in _ITEM.finditer(value):
+        if match.start() != end:
+            break
+        end = match.end()
+        items.append(f"{match[1].strip()}={_as_yaml(match[2].strip())}")
+    if value[end:].strip(" ,"):
+        raise click.UsageError(
+            f"--params: {value[end:]!r} is not of the form key=value. Several settings are "
+            "separated by commas; a list stands in brackets: 'mixture.components=[a,b]'.",
+            ctx,
+        )
+    try:
+        return _read(items)
+    except OmegaConfBaseException as error:
+        raise click.UsageError(
+            f"--params: {str(error).splitlines()[0]}. ${{name}} stands for the value of another "
+            "setting; write \\${ for the characters themselves.",
+            ctx,
+        ) from None
+
+
+def _as_yaml(text: str) -> str:
+    """`text` itself if YAML reads it as anything but text, else `text` in quotes."""
+    try:
+        value = _read([f"value={text}"])["value"]
+    except (yaml.YAMLError, OmegaConfBaseException):
+        value = text
+    delimited = text.startswith(("[", "{", '"', "'")) and value != text
+    return text if delimited or not isinstance(value, str | dict) else json.dumps(text)
+
+
+def _read(items: list[str]) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.from_dotlist(items)))
+
+
+def _run_command() -> click.Command:
+    command = copy.copy(kedro_run)
+    command.params = [copy.copy(option) for option in kedro_run.params]
+    for option in command.params:
+        if option.name == "params":
+            option.callback = split_params
+    return command
+
+
+run = _run_command()
+
+
+@click.group(name="ergokedro")
+def cli() -> None:
+    """Commands of the project, which replace Kedro's of the same name."""
+
+
+cli.add_command(run)

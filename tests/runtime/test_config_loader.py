@@ -1,0 +1,76 @@
+"""The configuration loader: plugins, and sweeps that need a confirmation."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ergokedro.errors import ErgokedroError
+from ergokedro.pipeline_registry import register_pipelines
+from ergokedro.runtime.config_loader import ConfigLoader, current_parameters
+from ergokedro.settings import CONFIG_LOADER_ARGS
+from ergokedro.training.optimizers import OPTIMIZERS
+from project import ROOT
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*register_new_resolver")
+
+
+def load(root: Path, **params: Any) -> dict[str, Any]:
+    loader = ConfigLoader(str(root / "conf"), runtime_params=params, **CONFIG_LOADER_ARGS)
+    parameters: dict[str, Any] = loader["parameters"]
+    return parameters
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a plugin in src/ that registers an optimizer."""
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "toy_plugin.py").write_text(
+        "from ergokedro.training.optimizers import OPTIMIZERS\n"
+        "OPTIMIZERS.register('toy', OPTIMIZERS['adamw'])\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return tmp_path
+
+
+def test_plugins_in_src_are_imported_before_names_are_checked(project: Path) -> None:
+    with pytest.raises(ErgokedroError, match=r"training\.optimizer = 'toy' is unknown"):
+        load(project, training={"optimizer": "toy"})
+    try:
+        parameters = load(project, training={"optimizer": "toy"}, plugins="toy_plugin")
+    finally:
+        OPTIMIZERS._entries.pop("toy", None)
+        sys.modules.pop("toy_plugin", None)
+    assert parameters["training"]["optimizer"] == "toy"
+
+
+def test_a_plugin_that_is_not_there_is_one_message(project: Path) -> None:
+    with pytest.raises(ErgokedroError, match="module 'no_plugin' cannot be imported"):
+        load(project, plugins="no_plugin")
+
+
+def test_very_many_runs_need_a_confirmation(project: Path) -> None:
+    settings: dict[str, Any] = {
+        "corpus": {"synthetic": {"components": 9}},
+        "mixture": {"top_n": 9},
+        "controls": {"subsets": True},
+    }
+    load(project, **settings)
+    with pytest.raises(ErgokedroError, match=r"ask for 511 runs.*Set largest_sweep=511"):
+        register_pipelines()
+    load(project, **settings, largest_sweep=511)
+    assert len({n.namespace for n in register_pipelines()["training"].nodes}) == 511
+
+
+def test_more_runs_than_can_be_counted_are_refused_at_once(project: Path) -> None:
+    settings = {"corpus": {"source": "own"}, "experiment": "own", "mixture": {"top_n": 60}}
+    load(project, **settings, controls={"subsets": True}, k=1)
+    assert current_parameters().n_components == 60
+    with pytest.raises(ErgokedroError, match=r"asks for 1,152,921,504,606,846,975 runs"):
+        register_pipelines()
