@@ -126,8 +126,9 @@ def get_batch(tokens: np.ndarray) -> Peer:
 
 def datasets_loader(tokens: np.ndarray) -> Peer:
     """`datasets` in torch format, shuffled by PyTorch's DataLoader."""
-    import datasets
     from torch.utils.data import DataLoader
+
+    import datasets
 
     n = min(len(tokens) // WINDOW, 200_000)
     rows = tokens[: n * WINDOW].reshape(n, WINDOW).astype(np.int64)

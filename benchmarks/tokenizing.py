@@ -64,8 +64,9 @@ def ours(work: Path, corpora: list[Corpus], tokenizer: Tokenizer, n_bytes: int) 
 
 def datasets_map(work: Path, texts: list[str], tokenizer: Path) -> Peer:
     """`datasets.map(batched=True, num_proc=2)`, ids written as uint16."""
-    import datasets
     from transformers import AutoTokenizer
+
+    import datasets
 
     datasets.disable_progress_bars()
     datasets.disable_caching()

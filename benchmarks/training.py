@@ -140,8 +140,9 @@ def plain_loop(shape: str, seconds: float) -> float:
 
 def hf_trainer(shape: str, seconds: float) -> float:
     """`transformers.Trainer` with its defaults, on a `datasets` data set."""
-    import datasets
     from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    import datasets
 
     _, _, batch = SHAPES[shape]
     rows = tokens(shape, 200 * batch)

@@ -272,8 +272,9 @@ def test_the_hub_and_a_copy_of_it_give_the_same_documents(tmp_path: Path, hub: P
 def test_mistakes_with_the_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
 ) -> None:
-    import datasets
     import huggingface_hub
+
+    import datasets
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise error
@@ -287,8 +288,9 @@ def test_mistakes_with_the_hub(
 def test_without_the_hub_an_earlier_download_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import datasets
     import huggingface_hub
+
+    import datasets
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise ConnectionError("no route")
