@@ -129,7 +129,7 @@ def test_the_reference_has_every_setting() -> None:
     assert "training.checkpoints.every" in names
     for name in names:
         assert f"`{name}`" in tables, name
-    assert "`k{k:d}.nll` | NLLDataset | model_output" in generate["catalog_table"]()
+    assert "`{run}.nll` | NLLDataset | model_output" in generate["catalog_table"]()
 
 
 def test_the_examples_run_without_kedro(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
