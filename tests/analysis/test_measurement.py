@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from omegaconf import OmegaConf
 
-from ergokedro.analysis.checks import acceptance, check_comparable, check_runs, is_reference
+from ergokedro.analysis.checks import acceptance, check_comparable, check_runs, excess_bounds
 from ergokedro.analysis.measurement import component_means, measure, xe_table
 from ergokedro.analysis.series import results_table
 from ergokedro.design.evaluation_windows import windows_fingerprint
@@ -167,7 +168,7 @@ def test_no_optimum_and_no_k1_leave_their_quantities_out() -> None:
     assert set(results.quantity) == {
         "xe", "in_context_xe", "binned_in_context_xe", "in_context_gain",
     }  # fmt: skip
-    assert acceptance(results, reference=True).empty
+    assert acceptance(results, bounds={1: 0.005, 5: 0.015}).empty
     assert "excess" not in xe_table(results, make_design())
 
 
@@ -190,10 +191,10 @@ def test_component_means(runs: list[NLLArrays], windows: pd.DataFrame) -> None:
 
 
 def test_acceptance_of_good_models(results: pd.DataFrame) -> None:
-    checks = acceptance(results, reference=True)
+    checks = acceptance(results, bounds={1: 0.005, 5: 0.015})
     assert checks.passed.all()
     assert len(checks) == 5 + 2 + 1
-    assert len(acceptance(results, reference=False)) == 5
+    assert len(acceptance(results, bounds={})) == 5
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ def test_acceptance_of_bad_models(
 ) -> None:
     runs = make_runs(windows, exact, make_manifests(), shift)
     results = results_table(measure(make_experiment(runs, windows, exact)))
-    checks = acceptance(results, reference=True)
+    checks = acceptance(results, bounds={1: 0.005, 5: 0.015})
     names = " ".join(checks.check[~checks.passed])
     assert all(name in names for name in failed)
 
@@ -219,27 +220,31 @@ def test_a_leak_of_validation_text_alone_is_seen(
 ) -> None:
     leaked = replace(runs[2], nll=runs[2].nll | {"validation": runs[2].nll["validation"] - 0.05})
     experiment = make_experiment({chain(3): leaked}, windows, exact)
-    checks = acceptance(results_table(measure(experiment)), reference=False)
+    checks = acceptance(results_table(measure(experiment)), bounds={})
     assert not checks.passed.item()
 
 
 def test_excess_that_falls_with_k_is_not_accepted(results: pd.DataFrame) -> None:
     excess = results.quantity == "excess"
     falling = results.assign(value=results.value.where(~excess, 0.006 - 0.001 * results.k))
-    checks = acceptance(falling, reference=True).set_index("check").passed
+    checks = acceptance(falling, bounds={1: 0.005, 5: 0.015}).set_index("check").passed
     assert not checks.filter(like="grows").item()
 
 
-def test_reference_parameters_are_the_defaults_whatever_the_device() -> None:
+def test_known_parameters_have_bounds_whatever_the_device() -> None:
     for same in ({}, {"k": "1-3", "seed": 4}, {"training": {"device": "cuda", "threads": 1}}):
-        assert is_reference(Parameters.model_validate(same))
+        assert excess_bounds(Parameters.model_validate(same)) == {1: 0.005, 5: 0.015}
     for other in ({"training": {"epochs": 1}}, {"corpus": {"source": "x"}}):
-        assert not is_reference(Parameters.model_validate(other))
+        assert not excess_bounds(Parameters.model_validate(other))
 
 
-def test_the_default_environment_is_the_reference() -> None:
-    conf = Path(__file__).parents[2] / "conf" / "base" / "parameters.yml"
-    assert is_reference(validate_parameters(yaml.safe_load(conf.read_text())))
+@pytest.mark.parametrize(("environments", "ks"), [(["base"], [1, 5]), (["base", "quick"], [1, 3])])
+def test_the_embedded_environments_are_known(environments: list[str], ks: list[int]) -> None:
+    conf = Path(__file__).parents[2] / "conf"
+    files = [conf / name / "parameters.yml" for name in environments]
+    merged = OmegaConf.merge(*(OmegaConf.load(file) for file in files))
+    raw: Any = OmegaConf.to_container(merged)
+    assert sorted(excess_bounds(validate_parameters(raw))) == ks
 
 
 def test_one_document_gives_values_without_intervals(
@@ -253,7 +258,7 @@ def test_one_document_gives_values_without_intervals(
     table = results_table(measure(experiment))
     assert table.value.notna().all()
     assert table[["low", "high", "standard_error"]].isna().all(axis=None)
-    assert acceptance(table, reference=False).passed.all()
+    assert acceptance(table, bounds={}).passed.all()
 
 
 def test_current_runs_are_accepted(runs: list[NLLArrays], windows: pd.DataFrame) -> None:

@@ -120,7 +120,7 @@ def test_reports_show_any_label_literally(everything: pd.DataFrame, labels: list
     report = build_report(
         results,
         xe_table(results, design),
-        acceptance(results, reference=True),
+        acceptance(results, bounds={1: 0.005, 5: 0.015}),
         design,
         manifests,
         [make_summary(manifest) for manifest in manifests],

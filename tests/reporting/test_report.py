@@ -40,7 +40,7 @@ def make_report(results: pd.DataFrame) -> Report:
     return build_report(
         results,
         xe_table(results, make_design()),
-        acceptance(results, reference=True),
+        acceptance(results, bounds={1: 0.005, 5: 0.015}),
         make_design(),
         manifests,
         [make_summary(manifest) for manifest in manifests],
