@@ -179,7 +179,19 @@ class ModelParameters(_Model):
     """The model's architecture and size; weights always start from random values."""
 
     architecture: str = Field(
-        "gpt_neox", description="Name of a built-in architecture, or of one that a plugin adds."
+        "gpt_neox",
+        description=(
+            "'gpt_neox' (built in, the fastest); the `model_type` of any causal language model of "
+            "transformers, such as 'llama', 'qwen3' or 'mamba2'; or the name of one that a plugin "
+            "adds."
+        ),
+    )
+    config: dict[str, Any] | str | None = Field(
+        None,
+        description=(
+            "With a model of transformers: fields of its configuration, which override the "
+            "preset's sizes, or a directory with a config.json. Weights are random all the same."
+        ),
     )
     preset: str = Field(
         "micro",

@@ -53,13 +53,14 @@ class Registry(Mapping[str, Entry]):
         ErgokedroError
             If there is none; the message lists the known names.
         """
-        try:
-            return self._entries[name]
-        except KeyError:
-            raise ErgokedroError(
-                f"{self.setting} = {name!r} is unknown. Known: {', '.join(self._entries)}. "
-                "A module that registers another one is named by the setting plugins."
-            ) from None
+        return self._entries[name] if name in self._entries else self.missing(name)
+
+    def missing(self, name: str) -> Entry:
+        """What stands for a name that is not registered; here an error that lists the names."""
+        raise ErgokedroError(
+            f"{self.setting} = {name!r} is unknown. Known: {', '.join(self._entries)}. "
+            "A module that registers another one is named by the setting plugins."
+        )
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

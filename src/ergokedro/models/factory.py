@@ -1,6 +1,7 @@
 """Models by the name of their architecture: built from settings, saved, loaded.
 
-The built-in architectures are registered here; a plugin registers its own in the same `MODELS`.
+The built-in architectures are registered here; a plugin registers its own in the same `MODELS`. A
+name that is not registered is looked up among the model types of transformers.
 torch is imported when a model is built, so that settings can be checked without it.
 """
 
@@ -10,6 +11,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +22,31 @@ from ergokedro.files import atomic_directory, canonical_json
 from ergokedro.models.architecture import Architecture
 from ergokedro.models.gpt_neox.architecture import GPTNeoXArchitecture
 from ergokedro.models.presets import with_preset
+from ergokedro.models.transformers_models.architecture import transformers_architecture
+from ergokedro.models.transformers_models.names import causal_model_types
 from ergokedro.parameters import ModelParameters
 from ergokedro.registry import Registry
 
 if TYPE_CHECKING:
     from ergokedro.models.causal_lm import CausalLM
 
-MODELS: Registry[Architecture] = Registry("model.architecture")
+
+class _Architectures(Registry[Architecture]):
+    """Registered architectures; another name may be a model type of transformers."""
+
+    def missing(self, name: str) -> Architecture:
+        types = causal_model_types()
+        if name in types:
+            return transformers_architecture(name)
+        near = ", ".join(get_close_matches(name, types)) or "llama, gpt2, mamba2"
+        raise ErgokedroError(
+            f"{self.setting} = {name!r} is unknown. Known: {', '.join(self)}, and {len(types)} "
+            f"model types of transformers such as {near}. A module that registers another one is "
+            "named by the setting plugins."
+        )
+
+
+MODELS: Registry[Architecture] = _Architectures("model.architecture")
 MODELS.register("gpt_neox", GPTNeoXArchitecture())
 
 _CONFIG_FILE = "config.json"

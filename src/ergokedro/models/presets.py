@@ -29,12 +29,16 @@ PRESETS.register("pythia-160m", {"hidden_size": 768, "num_layers": 12, "num_head
 def with_preset(params: ModelParameters) -> ModelParameters:
     """`params` with the preset's value for every setting that they leave open.
 
+    A configuration directory leaves nothing open: then `params` are given back.
+
     Raises
     ------
     ErgokedroError
         If there is no such preset, or it holds something that is no setting of a model.
     """
     preset = PRESETS[params.preset]
+    if isinstance(params.config, str):
+        return params
     try:
         return ModelParameters.model_validate({**preset, **params.model_dump(exclude_none=True)})
     except ValidationError as error:

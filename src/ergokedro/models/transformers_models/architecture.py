@@ -1,0 +1,136 @@
+"""Any causal language model of transformers as an entry of the registry."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ergokedro.errors import ErgokedroError
+from ergokedro.files import fingerprint
+from ergokedro.models.architecture import Architecture
+from ergokedro.models.transformers_models.config import (
+    config_class,
+    config_from_settings,
+    configuration,
+)
+from ergokedro.parameters import ModelParameters
+
+if TYPE_CHECKING:
+    from ergokedro.models.causal_lm import CausalLM
+    from ergokedro.models.transformers_models.modules import TransformersModel
+
+log = logging.getLogger(__name__)
+
+
+class TransformersArchitecture(Architecture):
+    """The models of one `model_type` of transformers, from random weights; no code of others.
+
+    Parameters
+    ----------
+    model_type : in `AutoModelForCausalLM`'s table.
+    """
+
+    def __init__(self, model_type: str):
+        self.model_type = model_type
+        self._fused: dict[str, bool] = {}  # by the fingerprint of the configuration
+
+    def config(self, params: ModelParameters, vocab_size: int) -> dict[str, Any]:
+        """The content of transformers' config.json."""
+        return config_from_settings(self.model_type, params, vocab_size)
+
+    def build(self, config: dict[str, Any]) -> TransformersModel:
+        """A model as transformers initialises it, checked once per configuration.
+
+        Raises
+        ------
+        ErgokedroError
+            If the model sees later tokens, or draws random numbers.
+        """
+        model = self.skeleton(config, device="cpu")
+        model.fused = self._is_fused(model)
+        return model
+
+    def skeleton(self, config: dict[str, Any], device: str = "meta") -> TransformersModel:
+        """A model without memory for weights, unless `device` is 'cpu'."""
+        import torch
+
+        from ergokedro.models.transformers_models.modules import TransformersModel
+
+        with torch.device(device), self._explained():
+            inner = self._model_class()._from_config(configuration(config))
+            return TransformersModel(config, inner)
+
+    def save_weights(self, directory: Path, model: CausalLM) -> None:
+        """Write transformers' own files; `from_pretrained(directory)` reads them."""
+        inner: Any = model.model
+        inner.save_pretrained(directory)
+
+    def load(self, directory: Path, config: dict[str, Any]) -> TransformersModel:
+        """Read a directory of transformers, in float32; never pickled files.
+
+        Raises
+        ------
+        OSError, ValueError, RuntimeError, SafetensorError
+            If the files are missing, damaged, or of another model.
+        """
+        from ergokedro.models.transformers_models.modules import TransformersModel
+
+        inner, report = self._model_class().from_pretrained(
+            directory,
+            config=configuration(config),
+            dtype="float32",
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+        wrong = {kind: names for kind, names in report.items() if names}
+        if wrong:
+            raise ValueError(f"weights that do not fit: {wrong}")
+        model = TransformersModel(config, inner)
+        model.fused = self._is_fused(model)
+        return model
+
+    def _model_class(self) -> Any:
+        from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+        return MODEL_FOR_CAUSAL_LM_MAPPING[config_class(self.model_type)]
+
+    def _is_fused(self, model: TransformersModel) -> bool:
+        from ergokedro.models.transformers_models.checks import check_model
+
+        key = fingerprint(model.config)
+        if key not in self._fused:
+            with self._explained():
+                self._fused[key] = check_model(model)
+            log.info("%s: the loss is computed %s", self.model_type, _HOW[self._fused[key]])
+        return self._fused[key]
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what a model's own code raises into an error that names the settings."""
+        try:
+            yield
+        except ErgokedroError:
+            raise
+        except Exception as error:  # any of two hundred models
+            raise ErgokedroError(
+                f"model.architecture = {self.model_type!r}: transformers' model fails with these "
+                f"sizes ({type(error).__name__}: {error}). Set the fields that it needs in "
+                "model.config."
+            ) from error
+
+
+_HOW = {
+    True: "from hidden states and output weights in chunks, which give the model's own logits",
+    False: "from the model's own logits, which are more than hidden states times output weights",
+}
+
+
+@cache
+def transformers_architecture(model_type: str) -> TransformersArchitecture:
+    """The architecture of a model type; the same object at every call."""
+    return TransformersArchitecture(model_type)

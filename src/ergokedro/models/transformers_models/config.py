@@ -1,0 +1,208 @@
+"""From the settings `model.*` to a configuration of transformers."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ergokedro.errors import ErgokedroError
+from ergokedro.parameters import ModelParameters
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+Fields = dict[str, Any]
+# A window may have this many tokens: the largest mixture.window_length.
+_POSITIONS = 2048
+_DROPOUT = re.compile("dropout|pdrop|drop_prob|layerdrop|jitter")
+# Defaults for small models, where those of transformers fit one published size only.
+_MODEL_DEFAULTS: dict[str, Fields] = {
+    "mamba2": {"n_groups": 1, "head_dim": 32, "chunk_size": 64},
+}
+# Never as in a configuration directory: the first four belong to another tokenizer or to
+# generation, and RWKV would halve weights in place when it is evaluated.
+_FIXED: Fields = {
+    "pad_token_id": None,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "use_cache": False,
+    "rescale_every": 0,
+}
+
+
+def config_class(model_type: str) -> type[PreTrainedConfig]:
+    """transformers' configuration class of a model type."""
+    from transformers import CONFIG_MAPPING
+
+    found: type[PreTrainedConfig] = CONFIG_MAPPING[model_type]
+    return found
+
+
+def configuration(config: Fields) -> PreTrainedConfig:
+    """transformers' configuration of a config.json; RWKV must not rescale weights in place.
+
+    Raises
+    ------
+    Exception
+        Whatever the configuration class raises for values that do not fit.
+    """
+    values = json.loads(json.dumps(config), object_hook=_special_float)
+    found = config_class(config["model_type"]).from_dict(values)
+    found.use_cache = False
+    if hasattr(found, "rescale_every"):
+        found.rescale_every = 0
+    return found
+
+
+def _special_float(value: Fields) -> Any:
+    """The number that transformers writes as {"__float__": "Infinity"}."""
+    return float(value["__float__"]) if value.keys() == {"__float__"} else value
+
+
+def config_from_settings(model_type: str, params: ModelParameters, vocab_size: int) -> Fields:
+    """The content of config.json: `model.config`, the preset's sizes, and no dropout.
+
+    Parameters
+    ----------
+    model_type : of transformers, such as 'llama'.
+    params : settings `model.*`; those of the preset filled in, unless `config` is a directory.
+
+    Raises
+    ------
+    ErgokedroError
+        If `model.config` names unknown fields, or values that do not fit.
+    """
+    cls = config_class(model_type)
+    known = cls().to_dict()
+    if isinstance(params.config, str):
+        given = _read_directory(Path(params.config), model_type)
+    else:
+        given = dict(params.config or {})
+        _check_fields(given, known, cls.attribute_map, model_type)
+    given = {cls.attribute_map.get(name, name): value for name, value in given.items()}
+    own = _quiet(known) | _MODEL_DEFAULTS.get(model_type, {}) | _sizes(params, known, cls, given)
+    values = own | given | {"vocab_size": vocab_size, "dtype": "float32"}
+    if isinstance(params.config, str):
+        values |= _quiet(known)
+    return _validated(cls, values)
+
+
+def _validated(cls: type[PreTrainedConfig], values: Fields) -> Fields:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as NAMES
+
+    values |= {"architectures": [NAMES[cls.model_type]], "model_type": cls.model_type}
+    try:
+        config: Fields = json.loads(configuration(values).to_json_string())
+    except Exception as error:  # each configuration class raises what it likes
+        reason = " ".join(str(error).split())
+        raise ErgokedroError(f"model.config does not fit {cls.model_type}: {reason}") from error
+    return config
+
+
+def _read_directory(directory: Path, model_type: str) -> Fields:
+    """The fields of the config.json in a directory."""
+    try:
+        given: Fields = json.loads((directory / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise ErgokedroError(
+            f"model.config = '{directory}' is no directory with a readable config.json ({error}); "
+            "give one, or fields such as model.config.hidden_size."
+        ) from error
+    found = given.get("model_type")
+    if found != model_type:
+        raise ErgokedroError(
+            f"model.config = '{directory}' describes a model of type {found!r}, but "
+            f"model.architecture = {model_type!r}; set model.architecture={found}."
+        )
+    return given
+
+
+def _check_fields(given: Fields, known: Fields, aliases: dict[str, str], model_type: str) -> None:
+    """Refuse unknown fields, dropout, and models that read more than text."""
+    if "vocab_size" not in {*known, *aliases}:
+        raise ErgokedroError(
+            f"model.architecture = {model_type!r} has no vocabulary of its own, since it reads "
+            f"more than text; choose a text model, such as {model_type + '_text'!r} if there is "
+            "one."
+        )
+    for name, value in given.items():
+        if name not in known and name not in aliases:
+            fields = ", ".join(sorted({*known, *aliases} - _NO_SHAPE))
+            raise ErgokedroError(
+                f"model.config.{name} is unknown; the configuration of {model_type} has: {fields}."
+            )
+        if _DROPOUT.search(name) and value:
+            raise ErgokedroError(
+                f"model.config.{name} = {value!r}: models are trained without dropout, since "
+                "resumed runs would draw other random numbers; leave it out."
+            )
+
+
+# Fields of every configuration that say nothing of the model's shape.
+_NO_SHAPE = {
+    "_name_or_path", "architectures", "chunk_size_feed_forward", "dtype", "id2label", "label2id",
+    "model_type", "output_attentions", "output_hidden_states", "problem_type", "return_dict",
+    "transformers_version", "use_cache", "vocab_size",
+}  # fmt: skip
+
+
+def _quiet(known: Fields) -> Fields:
+    """No dropout, no cache, and no special tokens of another vocabulary."""
+    quiet: Fields = {name: value for name, value in _FIXED.items() if name in known}
+    for name, value in known.items():
+        if _DROPOUT.search(name) and isinstance(value, float):
+            quiet[name] = 0.0
+    return quiet
+
+
+def _sizes(
+    params: ModelParameters, known: Fields, cls: type[PreTrainedConfig], given: Fields
+) -> Fields:
+    """The preset's sizes under the names that the configuration has for them."""
+
+    def native(name: str) -> str:
+        return str(cls.attribute_map.get(name, name))
+
+    width = given.get(native("hidden_size"), params.hidden_size)
+    heads = given.get(native("num_attention_heads"), params.num_heads)
+    sizes: Fields = {
+        "hidden_size": width,
+        "num_hidden_layers": params.num_layers,
+        "num_attention_heads": heads,
+        "initializer_range": params.initializer_range,
+        "intermediate_size": params.intermediate_size,
+    }
+    if not isinstance(params.config, str):
+        sizes = _derived(width, heads, known, given, cls.model_type) | {
+            name: value for name, value in sizes.items() if value is not None
+        }
+        positions = native("max_position_embeddings")
+        sizes["max_position_embeddings"] = max(_POSITIONS, known.get(positions) or 0)
+    named = {native(name): value for name, value in sizes.items() if value is not None}
+    return {name: value for name, value in named.items() if name in known}
+
+
+def _derived(
+    width: int | None, heads: int | None, known: Fields, given: Fields, model_type: str
+) -> Fields:
+    """Sizes that follow from width and heads, where neither setting nor field gives them."""
+    if width is None:
+        return {}
+    sizes: Fields = {
+        "intermediate_size": 4 * width,
+        "attention_hidden_size": width,
+        "lru_width": width,
+    }
+    if model_type == "mamba2":
+        fields = {**known, **_MODEL_DEFAULTS[model_type], **given}
+        sizes["num_heads"] = fields["expand"] * width // fields["head_dim"]
+    elif heads:
+        dimensions = given.get("head_dim", width // heads)
+        sizes |= {
+            "num_key_value_heads": heads,
+            "head_dim": dimensions,
+            "query_pre_attn_scalar": dimensions,
+        }
+    return sizes
