@@ -67,7 +67,8 @@ class TransformersArchitecture(Architecture):
     def save_weights(self, directory: Path, model: CausalLM) -> None:
         """Write transformers' own files; `from_pretrained(directory)` reads them."""
         inner: Any = model.model
-        inner.save_pretrained(directory)
+        with _no_progress_bars():
+            inner.save_pretrained(directory)
 
     def load(self, directory: Path, config: dict[str, Any]) -> TransformersModel:
         """Read a directory of transformers, in float32; never pickled files.
@@ -79,14 +80,15 @@ class TransformersArchitecture(Architecture):
         """
         from ergokedro.models.transformers_models.modules import TransformersModel
 
-        inner, report = self._model_class().from_pretrained(
-            directory,
-            config=configuration(config),
-            dtype="float32",
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        with _no_progress_bars():
+            inner, report = self._model_class().from_pretrained(
+                directory,
+                config=configuration(config),
+                dtype="float32",
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+            )
         wrong = {kind: names for kind, names in report.items() if names}
         if wrong:
             raise ValueError(f"weights that do not fit: {wrong}")
@@ -128,6 +130,20 @@ _HOW = {
     True: "from hidden states and output weights in chunks, which give the model's own logits",
     False: "from the model's own logits, which are more than hidden states times output weights",
 }
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Without transformers' progress bars, one for every file."""
+    from transformers.utils import logging as their_logging
+
+    shown = their_logging.is_progress_bar_enabled()
+    their_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            their_logging.enable_progress_bar()
 
 
 @cache

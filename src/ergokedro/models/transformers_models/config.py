@@ -75,18 +75,18 @@ def config_from_settings(model_type: str, params: ModelParameters, vocab_size: i
         If `model.config` names unknown fields, or values that do not fit.
     """
     cls = config_class(model_type)
-    known = cls().to_dict()
+    known, settings = cls().to_dict(), _settings(params)
     if isinstance(params.config, str):
-        given = _read_directory(Path(params.config), model_type)
+        values = _read_directory(Path(params.config), model_type)
+        values |= _quiet(known) | _native(settings, cls, known)
     else:
-        given = dict(params.config or {})
-        _check_fields(given, known, cls.attribute_map, model_type)
-    given = {cls.attribute_map.get(name, name): value for name, value in given.items()}
-    own = _quiet(known) | _MODEL_DEFAULTS.get(model_type, {}) | _sizes(params, known, cls, given)
-    values = own | given | {"vocab_size": vocab_size, "dtype": "float32"}
-    if isinstance(params.config, str):
-        values |= _quiet(known)
-    return _validated(cls, values)
+        config = params.config or {}
+        _check_fields(config, known, cls.attribute_map, model_type)
+        given = _native(config, cls, known)
+        defaults = _quiet(known) | _MODEL_DEFAULTS.get(model_type, {})
+        sizes = _derived(settings, given, known, cls) | _native(settings, cls, known)
+        values = defaults | sizes | given
+    return _validated(cls, values | {"vocab_size": vocab_size, "dtype": "float32"})
 
 
 def _validated(cls: type[PreTrainedConfig], values: Fields) -> Fields:
@@ -157,52 +157,43 @@ def _quiet(known: Fields) -> Fields:
     return quiet
 
 
-def _sizes(
-    params: ModelParameters, known: Fields, cls: type[PreTrainedConfig], given: Fields
-) -> Fields:
-    """The preset's sizes under the names that the configuration has for them."""
-
-    def native(name: str) -> str:
-        return str(cls.attribute_map.get(name, name))
-
-    width = given.get(native("hidden_size"), params.hidden_size)
-    heads = given.get(native("num_attention_heads"), params.num_heads)
-    sizes: Fields = {
-        "hidden_size": width,
+def _settings(params: ModelParameters) -> Fields:
+    """The settings `model.*` that most models share, under the names most configurations use."""
+    values = {
+        "hidden_size": params.hidden_size,
         "num_hidden_layers": params.num_layers,
-        "num_attention_heads": heads,
-        "initializer_range": params.initializer_range,
+        "num_attention_heads": params.num_heads,
         "intermediate_size": params.intermediate_size,
+        "initializer_range": params.initializer_range,
     }
-    if not isinstance(params.config, str):
-        sizes = _derived(width, heads, known, given, cls.model_type) | {
-            name: value for name, value in sizes.items() if value is not None
-        }
-        positions = native("max_position_embeddings")
-        sizes["max_position_embeddings"] = max(_POSITIONS, known.get(positions) or 0)
-    named = {native(name): value for name, value in sizes.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _native(fields: Fields, cls: type[PreTrainedConfig], known: Fields) -> Fields:
+    """The fields that this configuration has, under its own names."""
+    named = {cls.attribute_map.get(name, name): value for name, value in fields.items()}
     return {name: value for name, value in named.items() if name in known}
 
 
-def _derived(
-    width: int | None, heads: int | None, known: Fields, given: Fields, model_type: str
-) -> Fields:
-    """Sizes that follow from width and heads, where neither setting nor field gives them."""
-    if width is None:
-        return {}
-    sizes: Fields = {
+def _derived(settings: Fields, given: Fields, known: Fields, cls: type[PreTrainedConfig]) -> Fields:
+    """Sizes that follow from width and heads, where neither a setting nor a field gives them."""
+    aliases = cls.attribute_map
+    fields = {**settings, **{name: given[own] for name, own in aliases.items() if own in given}}
+    fields |= given
+    width, heads = fields.get("hidden_size"), fields.get("num_attention_heads")
+    positions = known.get(aliases.get("max_position_embeddings", "max_position_embeddings"))
+    sizes: Fields = {"max_position_embeddings": max(_POSITIONS, positions or 0)}
+    if not isinstance(width, int) or not isinstance(heads, int):
+        return _native(sizes, cls, known)  # another message says what is wrong with them
+    sizes |= {
         "intermediate_size": 4 * width,
         "attention_hidden_size": width,
         "lru_width": width,
+        "num_key_value_heads": heads,
+        "head_dim": width // heads,
+        "query_pre_attn_scalar": given.get("head_dim", width // heads),
     }
-    if model_type == "mamba2":
-        fields = {**known, **_MODEL_DEFAULTS[model_type], **given}
-        sizes["num_heads"] = fields["expand"] * width // fields["head_dim"]
-    elif heads:
-        dimensions = given.get("head_dim", width // heads)
-        sizes |= {
-            "num_key_value_heads": heads,
-            "head_dim": dimensions,
-            "query_pre_attn_scalar": dimensions,
-        }
-    return sizes
+    if cls.model_type == "mamba2":
+        of = {**known, **_MODEL_DEFAULTS["mamba2"], **given}
+        sizes |= {"num_heads": of["expand"] * width // of["head_dim"], "head_dim": of["head_dim"]}
+    return _native(sizes, cls, known)

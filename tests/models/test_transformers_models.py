@@ -1,0 +1,459 @@
+"""Models of transformers: the same losses as its own, refusals, and who steps which weights."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+from architectures import NAMES, config_of
+from ergokedro.errors import ErgokedroError
+from ergokedro.models.causal_lm import CausalLM
+from ergokedro.models.factory import (
+    MODELS,
+    build_model,
+    load_model,
+    model_config,
+    multiplied_weights,
+    save_model,
+)
+from ergokedro.models.transformers_models.names import causal_model_types
+from ergokedro.models.weights import n_parameters, weights_fingerprint
+from ergokedro.parameters import ModelParameters, TrainingParameters
+from ergokedro.training.optimizers import OPTIMIZERS
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def trained_like(name: str, **changes: Any) -> tuple[Any, torch.Tensor]:
+    """A model whose weights, biases and logits are far from their initial values; windows."""
+    model: Any = build_model(config_of(name, **changes), seed=1)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape, generator=generator))
+    return model, torch.randint(100, (3, 14), generator=generator)
+
+
+def relative_error(found: Any, expected: Any) -> float:
+    return ((found - expected).norm() / expected.norm().clamp_min(1e-12)).item()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loss_nll_and_gradients_equal_those_of_transformers(name: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model, windows = trained_like(name)
+    save_model(tmp_path / "model", model)
+    reference: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
+    output = reference(input_ids=windows, labels=windows)
+    expected = -output.logits[:, :-1].log_softmax(-1).gather(2, windows[:, 1:, None])[..., 0]
+    assert expected.std() > 0.05
+    torch.testing.assert_close(model.nll(windows), expected, atol=1e-5, rtol=1e-5)
+    loss = model.loss(windows)
+    assert loss.item() == pytest.approx(output.loss.item(), rel=1e-5)
+
+    loss.backward()
+    output.loss.backward()
+    gradients = {n: weight.grad for n, weight in reference.named_parameters()}
+    for n, weight in model.model.named_parameters():
+        assert relative_error(weight.grad, gradients[n]) < 1e-4, n
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_models_survive_saving(name: str, tmp_path: Path) -> None:
+    model, windows = trained_like(name)
+    for folder in ("a", "b"):
+        save_model(tmp_path / folder, model)
+    names = {file.name for file in (tmp_path / "a").iterdir()}
+    assert {"config.json", "model.safetensors"} <= names
+    assert not any(n.endswith((".bin", ".pt", ".py")) for n in names)
+    for n in names:
+        assert (tmp_path / "a" / n).read_bytes() == (tmp_path / "b" / n).read_bytes()
+    loaded: Any = load_model(tmp_path / "a")
+    assert loaded.config == model.config
+    assert loaded.fused == model.fused
+    assert weights_fingerprint(loaded) == weights_fingerprint(model)
+    assert torch.equal(loaded.nll(windows), model.nll(windows))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_loss_depends_on_later_tokens(name: str) -> None:
+    model, windows = trained_like(name)
+    before = model.nll(windows)
+    for position in (5, 13):
+        changed = windows.clone()
+        changed[:, position] = (changed[:, position] + 1) % 100
+        after = model.nll(changed)
+        earlier = slice(position - 1)  # of the tokens before it
+        torch.testing.assert_close(after[:, earlier], before[:, earlier], atol=1e-6, rtol=0)
+        assert (after[:, position - 1] - before[:, position - 1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_and_losses_depend_on_the_seed_alone(name: str) -> None:
+    """They are transformers' own initial weights; no random numbers are drawn afterwards."""
+    config = config_of(name)
+    state = torch.random.get_rng_state()
+    model: Any = build_model(config, seed=7)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.rand(3)
+    again = build_model(config, seed=7)
+    assert weights_fingerprint(again) == weights_fingerprint(model)
+    assert weights_fingerprint(build_model(config, seed=8)) != weights_fingerprint(model)
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        reference = type(model.model)(copy.deepcopy(model.model.config))
+    assert weights_fingerprint(reference) == weights_fingerprint(model.model)
+
+    windows = torch.arange(40).view(2, 20)
+    model.train()
+    state = torch.random.get_rng_state()
+    assert model.loss(windows).item() == again.eval().loss(windows).item()
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert weights_fingerprint(model) == weights_fingerprint(again)
+
+
+# The weights of a layer that Muon steps, without those that repeat in other layers.
+LLAMA = {
+    "model.layers.*.mlp.down_proj.weight",
+    "model.layers.*.mlp.gate_proj.weight",
+    "model.layers.*.mlp.up_proj.weight",
+    "model.layers.*.self_attn.k_proj.weight",
+    "model.layers.*.self_attn.o_proj.weight",
+    "model.layers.*.self_attn.q_proj.weight",
+    "model.layers.*.self_attn.v_proj.weight",
+}
+MUON = {
+    **dict.fromkeys(("llama", "qwen3", "mistral", "gemma2", "cohere"), LLAMA),
+    "gpt2": {
+        "transformer.h.*.attn.c_attn.weight",
+        "transformer.h.*.attn.c_proj.weight",
+        "transformer.h.*.mlp.c_fc.weight",
+        "transformer.h.*.mlp.c_proj.weight",
+    },
+    "mamba2": {
+        "backbone.layers.*.mixer.in_proj.weight",
+        "backbone.layers.*.mixer.out_proj.weight",
+    },
+    "rwkv": {
+        "rwkv.blocks.*.attention.key.weight",
+        "rwkv.blocks.*.attention.output.weight",
+        "rwkv.blocks.*.attention.receptance.weight",
+        "rwkv.blocks.*.attention.value.weight",
+        "rwkv.blocks.*.feed_forward.key.weight",
+        "rwkv.blocks.*.feed_forward.receptance.weight",
+        "rwkv.blocks.*.feed_forward.value.weight",
+    },
+    "recurrent_gemma": {
+        "model.layers.*.mlp_block.down_proj.weight",
+        "model.layers.*.mlp_block.gate_proj.weight",
+        "model.layers.*.mlp_block.up_proj.weight",
+        "model.layers.*.temporal_block.k_proj.weight",
+        "model.layers.*.temporal_block.linear_out.weight",
+        "model.layers.*.temporal_block.linear_x.weight",
+        "model.layers.*.temporal_block.linear_y.weight",
+        "model.layers.*.temporal_block.o_proj.weight",
+        "model.layers.*.temporal_block.q_proj.weight",
+        "model.layers.*.temporal_block.v_proj.weight",
+    },
+    # Experts are three-dimensional and a router is no linear layer.
+    "mixtral": {name for name in LLAMA if "mlp" not in name},
+}
+NORMS = {
+    "model.layers.*.input_layernorm.weight",
+    "model.layers.*.post_attention_layernorm.weight",
+    "model.norm.weight",
+}
+ADAMW = {
+    "llama": {"model.embed_tokens.weight", "lm_head.weight"} | NORMS,
+    "mistral": {"model.embed_tokens.weight", "lm_head.weight"} | NORMS,
+    "qwen3": {
+        "model.embed_tokens.weight",  # also the output layer's
+        "model.layers.*.self_attn.k_norm.weight",
+        "model.layers.*.self_attn.q_norm.weight",
+    }
+    | NORMS,
+    "gemma2": {
+        "model.embed_tokens.weight",
+        "model.layers.*.post_feedforward_layernorm.weight",
+        "model.layers.*.pre_feedforward_layernorm.weight",
+    }
+    | NORMS,
+    "cohere": {
+        "model.embed_tokens.weight",
+        "model.layers.*.input_layernorm.weight",
+        "model.layers.*.self_attn.k_norm.weight",
+        "model.layers.*.self_attn.q_norm.weight",
+        "model.norm.weight",
+    },
+    "gpt2": {
+        "transformer.wte.weight",
+        "transformer.wpe.weight",
+        "transformer.h.*.attn.c_attn.bias",
+        "transformer.h.*.attn.c_proj.bias",
+        "transformer.h.*.ln_*.bias",
+        "transformer.h.*.ln_*.weight",
+        "transformer.h.*.mlp.c_fc.bias",
+        "transformer.h.*.mlp.c_proj.bias",
+        "transformer.ln_f.bias",
+        "transformer.ln_f.weight",
+    },
+    "mamba2": {
+        "backbone.embeddings.weight",
+        "backbone.layers.*.mixer.A_log",
+        "backbone.layers.*.mixer.D",
+        "backbone.layers.*.mixer.conv*d.bias",
+        "backbone.layers.*.mixer.conv*d.weight",
+        "backbone.layers.*.mixer.dt_bias",
+        "backbone.layers.*.mixer.norm.weight",
+        "backbone.layers.*.norm.weight",
+        "backbone.norm_f.weight",
+        "lm_head.weight",
+    },
+    "rwkv": {
+        "head.weight",
+        "rwkv.blocks.*.attention.time_decay",
+        "rwkv.blocks.*.attention.time_first",
+        "rwkv.blocks.*.attention.time_mix_key",
+        "rwkv.blocks.*.attention.time_mix_receptance",
+        "rwkv.blocks.*.attention.time_mix_value",
+        "rwkv.blocks.*.feed_forward.time_mix_key",
+        "rwkv.blocks.*.feed_forward.time_mix_receptance",
+        "rwkv.blocks.*.ln*.bias",
+        "rwkv.blocks.*.ln*.weight",
+        "rwkv.blocks.*.pre_ln.bias",
+        "rwkv.blocks.*.pre_ln.weight",
+        "rwkv.embeddings.weight",
+        "rwkv.ln_out.bias",
+        "rwkv.ln_out.weight",
+    },
+    "recurrent_gemma": {
+        "model.embed_tokens.weight",
+        "model.final_norm.weight",
+        "model.layers.*.channel_pre_norm.weight",
+        "model.layers.*.mlp_block.down_proj.bias",
+        "model.layers.*.mlp_block.gate_proj.bias",
+        "model.layers.*.mlp_block.up_proj.bias",
+        "model.layers.*.temporal_block.conv_*d.bias",
+        "model.layers.*.temporal_block.conv_*d.weight",
+        "model.layers.*.temporal_block.linear_out.bias",
+        "model.layers.*.temporal_block.linear_x.bias",
+        "model.layers.*.temporal_block.linear_y.bias",
+        "model.layers.*.temporal_block.o_proj.bias",
+        "model.layers.*.temporal_block.rg_lru.input_gate_bias",
+        "model.layers.*.temporal_block.rg_lru.input_gate_weight",
+        "model.layers.*.temporal_block.rg_lru.recurrent_gate_bias",
+        "model.layers.*.temporal_block.rg_lru.recurrent_gate_weight",
+        "model.layers.*.temporal_block.rg_lru.recurrent_param",
+        "model.layers.*.temporal_pre_norm.weight",
+    },
+    "mixtral": {
+        "lm_head.weight",
+        "model.embed_tokens.weight",
+        "model.layers.*.mlp.experts.down_proj",
+        "model.layers.*.mlp.experts.gate_up_proj",
+        "model.layers.*.mlp.gate.weight",
+    }
+    | NORMS,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_steps_which_weights(name: str) -> None:
+    model: Any = build_model(config_of(name), seed=0)
+    names = {id(w): re.sub(r"\d+", "*", n) for n, w in model.model.named_parameters()}
+    adamw, muon = OPTIMIZERS["muon"](model, TrainingParameters(optimizer="muon"))
+    got = [
+        [names[id(w)] for group in optimizer.param_groups for w in group["params"]]
+        for optimizer in (adamw, muon)
+    ]
+    assert sum(map(len, got)) == len(names)  # every weight once
+    assert [set(part) for part in got] == [ADAMW[name], MUON[name]]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "fused"),
+    [
+        ("llama", {}, True),
+        ("gpt2", {}, True),
+        ("rwkv", {}, True),
+        ("mamba2", {}, True),
+        ("mixtral", {}, True),
+        ("gemma2", {}, False),
+        ("gemma2", {"final_logit_softcapping": None}, True),
+        ("cohere", {}, False),
+        ("cohere", {"logit_scale": 1.0}, True),
+        ("recurrent_gemma", {}, False),
+        ("phi", {}, False),  # a bias, zero at first
+    ],
+)
+def test_the_fused_loss_is_used_where_it_is_right(
+    name: str, changes: dict[str, Any], fused: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkey: Any = MODELS[name]
+    monkey._fused.clear()
+    with caplog.at_level("INFO", "ergokedro"):
+        models: Any = [build_model(config_of(name, **changes), seed) for seed in (0, 1)]
+    assert [model.fused for model in models] == [fused, fused]
+    lines = [r.getMessage() for r in caplog.records if r.name.startswith("ergokedro")]
+    how = "in chunks" if fused else "more than hidden states"
+    assert len(lines) == 1
+    assert how in lines[0]
+
+
+def test_large_evaluations_hold_few_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, windows = trained_like("gemma2")
+    expected = model.nll(windows)
+    monkeypatch.setattr("ergokedro.models.transformers_models.modules._LOGITS", 1)
+    torch.testing.assert_close(model.nll(windows), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_multiplied_weights_need_no_memory(name: str) -> None:
+    config = config_of(name)
+    model: Any = build_model(config, seed=0)
+    assert multiplied_weights(config) == model.multiplied_weights
+    hidden = sum(matrix.numel() for matrix in model.hidden_matrices())
+    output = model.output_weight.numel()
+    assert hidden + output <= model.multiplied_weights <= n_parameters(model)
+    if name == "llama":
+        assert model.multiplied_weights == hidden + output
+    if name == "mixtral":  # two of four experts, and the router
+        assert model.multiplied_weights == hidden + output + 2 * (2 * 3 * 16 * 32 + 4 * 16)
+
+
+def test_a_model_that_sees_the_future_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ErgokedroError, match=r"'bert' sees the tokens .*is_decoder=true"):
+        build_model(config_of("bert"), seed=0)
+    build_model(config_of("bert", is_decoder=True), seed=0)
+
+    attention = torch.nn.functional.scaled_dot_product_attention
+
+    def bidirectional(*args: Any, **kwargs: Any) -> torch.Tensor:
+        return attention(*args, **{**kwargs, "is_causal": False, "attn_mask": None})
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", bidirectional)
+    with pytest.raises(ErgokedroError, match="'llama' sees the tokens"):
+        build_model(config_of("llama", rms_norm_eps=2e-6), seed=0)
+
+
+def test_a_model_that_draws_random_numbers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    silu = functional.silu
+
+    def noisy(x: torch.Tensor, inplace: bool = False) -> torch.Tensor:
+        return functional.dropout(silu(x), 0.1)
+
+    monkeypatch.setattr(torch.nn.functional, "silu", noisy)
+    with pytest.raises(ErgokedroError, match="'llama' gives other logits"):
+        build_model(config_of("llama", rms_norm_eps=3e-6), seed=0)
+
+
+def test_sizes_are_those_of_preset_settings_and_config() -> None:
+    def of(**values: Any) -> dict[str, Any]:
+        return model_config(ModelParameters(**values), vocab_size=300)
+
+    llama = of(architecture="llama", preset="tiny")
+    sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    assert [llama[size] for size in sizes] == [128, 2, 4, 512]
+    assert (llama["head_dim"], llama["num_key_value_heads"], llama["vocab_size"]) == (32, 4, 384)
+    gpt2 = of(architecture="gpt2", preset="tiny", num_layers=3, config={"hidden_size": 96})
+    assert [gpt2[size] for size in ("n_embd", "n_layer", "n_head")] == [96, 3, 4]
+    assert {gpt2[name] for name in ("attn_pdrop", "embd_pdrop", "resid_pdrop")} == {0.0}
+    mamba = of(architecture="mamba2", preset="tiny", config={"expand": 4})
+    assert mamba["num_heads"] * mamba["head_dim"] == 4 * 128
+    own = of(architecture="llama", config={"hidden_size": 48, "num_attention_heads": 4})
+    assert (own["head_dim"], own["num_key_value_heads"], own["intermediate_size"]) == (12, 4, 192)
+
+
+def test_a_configuration_directory_gives_the_shape(tmp_path: Path) -> None:
+    from transformers import GPT2Config
+
+    published = GPT2Config(n_embd=32, n_layer=1, n_head=2, n_positions=64, pad_token_id=7)
+    published.save_pretrained(tmp_path)
+    params = ModelParameters(architecture="gpt2", config=str(tmp_path))
+    config = model_config(params, vocab_size=100)
+    sizes = ("n_embd", "n_layer", "n_head", "n_positions", "vocab_size")
+    assert [config[size] for size in sizes] == [32, 1, 2, 64, 128]
+    assert config["attn_pdrop"] == 0.0
+    assert config["pad_token_id"] is None  # which would keep the embedding of token 7 at zero
+    deeper = params.model_copy(update={"num_layers": 3})
+    assert model_config(deeper, vocab_size=100)["n_layer"] == 3
+    assert build_model(config, seed=0).hidden_matrices()
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "message"),
+    [
+        (
+            "llama",
+            {"hiden_size": 8},
+            r"model\.config\.hiden_size is unknown; .*llama.* hidden_size",
+        ),
+        ("gpt2", {"attn_pdrop": 0.1}, r"model\.config\.attn_pdrop = 0\.1: .*without dropout"),
+        ("llama", {"hidden_size": "x"}, r"model\.config does not fit llama: .*hidden_size"),
+        ("llama", {"hidden_size": 30, "num_attention_heads": 4}, r"does not fit llama|fails with"),
+        ("gemma3", {}, r"'gemma3' has no vocabulary .*'gemma3_text'"),
+        ("llama", "/nowhere", r"model\.config = '/nowhere' is no directory"),
+        ("llama", "gpt2", r"describes a model of type 'gpt2'.*set model\.architecture=gpt2"),
+    ],
+)
+def test_configurations_that_do_not_fit(
+    name: str, config: Any, message: str, tmp_path: Path
+) -> None:
+    if config == "gpt2":
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+        config = str(tmp_path)
+    params = ModelParameters(architecture=name, config=config)
+    with pytest.raises(ErgokedroError, match=message):
+        build_model(model_config(params, vocab_size=100), seed=0)
+
+
+def test_files_that_are_damaged_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    model, _ = trained_like("llama")
+    save_model(tmp_path / "model", model)
+    file = tmp_path / "model" / "model.safetensors"
+    weights = load_file(file)
+    weights.pop("model.norm.weight")
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(ErgokedroError, match=r"no readable model.*model\.norm\.weight"):
+        load_model(tmp_path / "model")
+
+
+def test_the_model_types_are_those_of_transformers() -> None:
+    """They are known without an import of torch or transformers."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    assert causal_model_types() == set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    code = (
+        "import sys; from ergokedro.models.factory import MODELS; MODELS['llama']; "
+        "assert not {'torch', 'transformers'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_embedding_of_every_token_is_trained() -> None:
+    """Also of those that the published model pads with."""
+    for name in ("gemma2", "mamba2", "cohere"):
+        model: CausalLM = build_model(config_of(name), seed=0)
+        embedding = next(m for m in model.modules() if isinstance(m, torch.nn.Embedding))
+        assert embedding.padding_idx is None
+        model.loss(torch.tensor([[0, 1, 0, 1]])).backward()
+        assert embedding.weight.grad is not None
+        assert (embedding.weight.grad[:2].abs().sum(dim=1) > 0).all()
