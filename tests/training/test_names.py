@@ -39,7 +39,7 @@ def test_names_are_checked_without_torch() -> None:
     code = (
         "import sys; from ergokedro.training.names import check_names; "
         "from ergokedro.parameters import ModelParameters, TrainingParameters; "
-        "check_names(ModelParameters(), TrainingParameters()); "
+        "check_names(ModelParameters(architecture='llama'), TrainingParameters()); "
         "print(sorted({'torch', 'transformers'} & sys.modules.keys()))"
     )
     output = subprocess.check_output([sys.executable, "-c", code], text=True)

@@ -67,7 +67,7 @@ class TransformersArchitecture(Architecture):
     def save_weights(self, directory: Path, model: CausalLM) -> None:
         """Write transformers' own files; `from_pretrained(directory)` reads them."""
         inner: Any = model.model
-        with _no_progress_bars():
+        with _quietly():
             inner.save_pretrained(directory)
 
     def load(self, directory: Path, config: dict[str, Any]) -> TransformersModel:
@@ -80,7 +80,7 @@ class TransformersArchitecture(Architecture):
         """
         from ergokedro.models.transformers_models.modules import TransformersModel
 
-        with _no_progress_bars():
+        with _quietly():
             inner, report = self._model_class().from_pretrained(
                 directory,
                 config=configuration(config),
@@ -133,15 +133,17 @@ _HOW = {
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Without transformers' progress bars, one for every file."""
+def _quietly() -> Iterator[None]:
+    """Without transformers' progress bars and reports on files; errors are raised instead."""
     from transformers.utils import logging as their_logging
 
-    shown = their_logging.is_progress_bar_enabled()
+    shown, verbosity = their_logging.is_progress_bar_enabled(), their_logging.get_verbosity()
     their_logging.disable_progress_bar()
+    their_logging.set_verbosity_error()
     try:
         yield
     finally:
+        their_logging.set_verbosity(verbosity)
         if shown:
             their_logging.enable_progress_bar()
 

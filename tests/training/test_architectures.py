@@ -1,0 +1,119 @@
+"""Models of transformers are trained, resumed, shared by processes and planned as the own one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from architectures import NAMES, config_of, settings
+from ergokedro.files import flatten
+from ergokedro.models.factory import load_model, save_model
+from ergokedro.models.weights import weights_fingerprint
+from ergokedro.parameters import CheckpointParameters, Parameters, TrainingParameters
+from ergokedro.training.cost_estimate import make_plan
+from ergokedro.training.launcher import train_in_processes
+from ergokedro.training.run import RunSettings, evaluate_run, train_run
+from ergokedro.training.step import Stepper
+from ergokedro.training.trainer import train
+from small_training import SmallRun, make_job, random_windows, small_run
+
+TRAINING = TrainingParameters(
+    epochs=1,
+    batch_size=32,
+    validation_windows=1,
+    validation_points=1,
+    log_points=50,
+    device="cpu",
+    threads=1,
+    checkpoints=CheckpointParameters(every=1),
+)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    return small_run(tmp_path_factory.mktemp("architectures") / "store")
+
+
+def losses(history: pd.DataFrame) -> np.ndarray:
+    return history[history.metric == "train_loss"].value.to_numpy()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_interrupted_run_resumes_to_the_same_bits(
+    small: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    run = RunSettings(settings(name), TRAINING, seed=3)
+
+    def trained(folder: str) -> Any:
+        return train_run(
+            small.manifest, small.store, run, small.windows, checkpoints=tmp_path / folder
+        )
+
+    expected = trained("whole")
+    step = Stepper.step
+
+    def failing(self: Stepper, index: int) -> Any:
+        if index == 2:
+            raise KeyboardInterrupt
+        return step(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stepper, "step", failing)
+        with pytest.raises(KeyboardInterrupt):
+            trained("interrupted")
+    resumed = trained("interrupted")
+    assert expected.summary.steps > 2
+    assert resumed.summary.final_weights == expected.summary.final_weights
+    np.testing.assert_array_equal(losses(resumed.history), losses(expected.history))
+    assert losses(expected.history)[-1] < losses(expected.history)[0]
+
+    save_model(tmp_path / "model", resumed.model)
+    loaded = load_model(tmp_path / "model")
+    arrays = [
+        evaluate_run(model, expected.summary, small.manifest, small.store, small.windows)
+        for model in (resumed.model, loaded)
+    ]
+    np.testing.assert_array_equal(arrays[0].nll["test"], arrays[1].nll["test"])
+
+
+def test_two_processes_train_as_one() -> None:
+    """With tied weights and the model's own logits."""
+    config, results = config_of("gemma2"), []
+    for start, processes in ((train, 1), (train_in_processes, 2)):
+        params = TRAINING.model_copy(update={"processes": processes, "batch_size": 5})
+        results.append(start(make_job(random_windows(11), params, model=config)))
+    one, two = results
+    assert two.summary.processes == 2
+    np.testing.assert_allclose(losses(two.history), losses(one.history), rtol=1e-5)
+    for ours, theirs in zip(two.model.parameters(), one.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_runs_side_by_side_are_the_same_as_alone() -> None:
+    """In threads, as a sweep trains them."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def fingerprint(seed: int) -> str:
+        job = make_job(random_windows(20), TRAINING, model=config_of("llama"), seed=seed)
+        return weights_fingerprint(train(job).model)
+
+    alone = [fingerprint(seed) for seed in range(3)]
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(fingerprint, range(3))) == alone
+
+
+def test_the_plan_and_the_parameters_of_mlflow(
+    small: SmallRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ergokedro.training.cost_estimate._PROBE_SECONDS", 0.01)
+    params = Parameters(model=settings("llama"), training=TRAINING)
+    table = make_plan([small.manifest], params, 100).table()
+    assert "Model: 8,784 parameters" in table
+    flat = flatten(params.model_dump(mode="json"))
+    assert flat["model.architecture"] == "llama"
+    assert flat["model.config.num_key_value_heads"] == 1
