@@ -200,6 +200,15 @@ class ModelParameters(_Model):
             "single values of it."
         ),
     )
+    parameters: float | None = Field(
+        None,
+        ge=2.5e4,
+        le=1e12,
+        description=(
+            "Weights between embedding and output layer, such as 3e6: a rule gives the width, the "
+            "layers and the heads, in place of the preset's."
+        ),
+    )
     hidden_size: int | None = Field(None, ge=8, description="Width of the hidden states.")
     num_layers: int | None = Field(None, ge=1, description="Number of layers.")
     num_heads: int | None = Field(
@@ -263,7 +272,14 @@ class TrainingParameters(_Model):
             "name of an optimizer that a plugin adds."
         ),
     )
-    learning_rate: float = Field(8e-3, gt=0, description="Peak learning rate.")
+    learning_rate: float = Field(
+        8e-3,
+        gt=0,
+        description=(
+            "Peak learning rate. If it is not set: that of `model.preset`, or by a rule for the "
+            "model's width; see Performance."
+        ),
+    )
     schedule: str = Field(
         "cosine",
         description=(

@@ -20,9 +20,9 @@ from ergokedro.models.factory import (
     save_model,
 )
 from ergokedro.models.gpt_neox.config import GPTNeoXConfig, from_transformers
-from ergokedro.models.presets import PRESETS
+from ergokedro.models.presets import PRESETS, shape, with_learning_rate, with_preset
 from ergokedro.models.weights import file_tensors, n_parameters, weights_fingerprint
-from ergokedro.parameters import ModelParameters
+from ergokedro.parameters import ModelParameters, TrainingParameters
 
 
 def small_model(seed: int = 0, **settings: Any) -> CausalLM:
@@ -30,7 +30,7 @@ def small_model(seed: int = 0, **settings: Any) -> CausalLM:
     return build_model(model_config(params, vocab_size=50), seed)
 
 
-def shape(vocab_size: int = 300, **settings: Any) -> GPTNeoXConfig:
+def neox(vocab_size: int = 300, **settings: Any) -> GPTNeoXConfig:
     return from_transformers(model_config(ModelParameters(**settings), vocab_size))
 
 
@@ -42,6 +42,8 @@ def shape(vocab_size: int = 300, **settings: Any) -> GPTNeoXConfig:
         ("pythia-31m", 30_494_720, 8),
         ("pythia-70m", 70_426_624, 16),
         ("pythia-160m", 162_322_944, 16),
+        ("pythia-410m", 405_334_016, 16),
+        ("pythia-1b", 1_011_781_632, 64),
     ],
 )
 def test_pythia_sizes_are_the_published_ones(preset: str, parameters: int, rotary: int) -> None:
@@ -66,7 +68,7 @@ def test_multiplied_weights_are_those_of_the_matrices() -> None:
 
 
 def test_tiny_rotates_whole_heads_and_has_sequential_residuals() -> None:
-    tiny = shape(preset="tiny")
+    tiny = neox(preset="tiny")
     model: Any = build_model(model_config(ModelParameters(preset="tiny"), 300), seed=0)
     assert (tiny.hidden_size, tiny.num_hidden_layers, tiny.intermediate_size) == (128, 2, 512)
     assert tiny.rotary_dimensions == 128 // 4
@@ -79,28 +81,69 @@ def test_tiny_rotates_whole_heads_and_has_sequential_residuals() -> None:
 
 @pytest.mark.parametrize(("vocab_size", "padded"), [(1, 128), (128, 128), (129, 256)])
 def test_the_vocabulary_is_padded(vocab_size: int, padded: int) -> None:
-    assert shape(vocab_size).vocab_size == padded
+    assert neox(vocab_size).vocab_size == padded
 
 
 def test_overrides_replace_single_fields_of_the_preset() -> None:
-    config = shape(preset="pythia-14m", num_layers=3, parallel_residual=False)
+    config = neox(preset="pythia-14m", num_layers=3, parallel_residual=False)
     assert (config.num_hidden_layers, config.hidden_size) == (3, 128)
     assert not config.use_parallel_residual
-    assert shape(preset="pythia-14m", hidden_size=64).intermediate_size == 256
+    assert neox(preset="pythia-14m", hidden_size=64).intermediate_size == 256
 
 
 def test_a_registered_preset_is_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PRESETS, "_entries", dict(PRESETS._entries))
     PRESETS.register("mine", {"hidden_size": 48, "num_layers": 1, "num_heads": 3})
-    mine = shape(preset="mine", num_layers=2)
+    mine = neox(preset="mine", num_layers=2)
     assert (mine.hidden_size, mine.num_hidden_layers, mine.num_attention_heads) == (48, 2, 3)
     assert mine.rotary_pct == 0.25  # Pythia's
     PRESETS.register("open", {"hidden_size": 48})
     with pytest.raises(ErgokedroError, match=r"model\.num_layers is given neither"):
-        shape(preset="open")
+        neox(preset="open")
     PRESETS.register("mistyped", {"hiden_size": 48})
     with pytest.raises(ErgokedroError, match=r"'mistyped' is registered .*(\n.*)*hiden_size"):
-        shape(preset="mistyped")
+        neox(preset="mistyped")
+
+
+@pytest.mark.parametrize("parameters", [3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8, 3e8, 1e9])
+def test_a_number_of_weights_gives_a_shape(parameters: float) -> None:
+    config = model_config(ModelParameters(parameters=parameters), vocab_size=300)
+    model = MODELS["gpt_neox"].skeleton(config)
+    hidden = sum(matrix.numel() for matrix in model.hidden_matrices())
+    assert hidden == pytest.approx(parameters, rel=0.25)
+    sizes = shape(parameters)
+    assert sizes["num_layers"] >= 2
+    assert sizes["hidden_size"] // sizes["num_heads"] in (32, 64)
+
+
+def test_a_number_of_weights_replaces_the_sizes_of_the_preset() -> None:
+    chosen = with_preset(ModelParameters(preset="pythia-14m", parameters=3e6, num_layers=6))
+    assert (chosen.hidden_size, chosen.num_layers, chosen.num_heads) == (256, 6, 8)
+    assert chosen.parallel_residual
+
+
+@pytest.mark.parametrize(
+    ("model", "training", "rate"),
+    [
+        ({}, {}, 8e-3),
+        ({"preset": "tiny"}, {}, 1e-2),
+        ({"preset": "tiny"}, {"learning_rate": 5e-3}, 5e-3),
+        ({"preset": "tiny"}, {"optimizer": "adamw"}, 2.5e-3),
+        ({"preset": "tiny", "hidden_size": 512}, {}, 4e-3),
+        ({"preset": "pythia-1b"}, {}, 1e-3),
+        ({"parameters": 3e6}, {}, 8e-3),
+        ({"parameters": 1e9}, {"optimizer": "adamw"}, 2e-3 * 256 / 1728),
+        ({"architecture": "gpt2", "config": {"n_embd": 1024}}, {}, 2e-3),
+        ({"architecture": "gpt2", "config": "/somewhere"}, {}, 8e-3),
+        ({"preset": "pythia-1b"}, {"optimizer": "mine"}, 8e-3),
+    ],
+)
+def test_the_learning_rate_suits_the_size(
+    model: dict[str, Any], training: dict[str, Any], rate: float
+) -> None:
+    chosen = with_learning_rate(TrainingParameters(**training), ModelParameters(**model))
+    assert chosen.learning_rate == pytest.approx(rate)
+    assert with_learning_rate(chosen, ModelParameters(preset="pythia-1b")) == chosen
 
 
 @pytest.mark.parametrize(
@@ -112,7 +155,7 @@ def test_a_registered_preset_is_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_unknown_names_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ErgokedroError, match=message):
-        shape(**settings)
+        neox(**settings)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,11 @@ def make_model(**settings: Any) -> tuple[GPTNeoX, torch.Tensor]:
 
 
 CASES = [
-    *[{"preset": preset, "num_layers": 2} for preset in PRESETS],
+    *[
+        {"preset": preset, "num_layers": 2}
+        for preset in PRESETS
+        if preset not in ("pythia-410m", "pythia-1b")  # whose layers have other widths only
+    ],
     {"rotary_pct": 0.5, "parallel_residual": True},
     {"rotary_pct": 0.25, "parallel_residual": False, "hidden_size": 48, "num_heads": 3},
 ]

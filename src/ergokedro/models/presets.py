@@ -1,19 +1,23 @@
-"""Built-in model sizes: Pythia's (Biderman et al. 2023, arXiv 2304.01373), and two smaller ones.
+"""Model sizes and their learning rates: built-in presets, and a rule for any number of weights.
 
-A preset is a set of values for the settings `model.*`. A plugin adds one by
+The presets are Pythia's (Biderman et al. 2023, arXiv 2304.01373), and two smaller ones. A preset is
+a set of values for the settings `model.*`. A plugin adds one by
 `PRESETS.register("name", {"hidden_size": ..., ...})`.
 """
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
 
 from ergokedro.errors import ErgokedroError
-from ergokedro.parameters import ModelParameters
+from ergokedro.parameters import ModelParameters, TrainingParameters
 from ergokedro.registry import Registry
 
+log = logging.getLogger(__name__)
 PRESETS: Registry[dict[str, Any]] = Registry("model.preset")
 
 _SMALL = {"rotary_pct": 1.0, "parallel_residual": False, "initializer_range": 0.04}
@@ -24,12 +28,31 @@ PRESETS.register("pythia-14m", {"hidden_size": 128, "num_layers": 6, "num_heads"
 PRESETS.register("pythia-31m", {"hidden_size": 256, "num_layers": 6, "num_heads": 8, **_PYTHIA})
 PRESETS.register("pythia-70m", {"hidden_size": 512, "num_layers": 6, "num_heads": 8, **_PYTHIA})
 PRESETS.register("pythia-160m", {"hidden_size": 768, "num_layers": 12, "num_heads": 12, **_PYTHIA})
+PRESETS.register("pythia-410m", {"hidden_size": 1024, "num_layers": 24, "num_heads": 16, **_PYTHIA})
+PRESETS.register("pythia-1b", {"hidden_size": 2048, "num_layers": 16, "num_heads": 8, **_PYTHIA})
+
+# With Muon; the evidence for each is in docs/performance.md. Other sizes have the rule's.
+_RATES = {
+    "micro": 8e-3,
+    "tiny": 1e-2,
+    "pythia-14m": 1e-2,
+    "pythia-31m": 1e-2,
+    "pythia-70m": 4e-3,
+    "pythia-160m": 4e-3,
+}
+# Up to this width the best rates did not fall with the width.
+_RATE, _MEASURED_WIDTH = 8e-3, 256
+# Rate of an optimizer relative to Muon's.
+_RATE_OF = {"muon": 1.0, "adamw": 0.25}
+# Weights of a layer of width d: 4 d² of attention, 8 d² of the MLP.
+_LAYER = 12
 
 
 def with_preset(params: ModelParameters) -> ModelParameters:
     """`params` with the preset's value for every setting that they leave open.
 
-    A configuration directory leaves nothing open: then `params` are given back.
+    `model.parameters` replaces the preset's sizes. A configuration directory leaves nothing open:
+    then `params` are given back.
 
     Raises
     ------
@@ -39,9 +62,63 @@ def with_preset(params: ModelParameters) -> ModelParameters:
     preset = PRESETS[params.preset]
     if isinstance(params.config, str):
         return params
+    sizes = shape(params.parameters) if params.parameters else {}
+    given = params.model_dump(exclude_none=True)
     try:
-        return ModelParameters.model_validate({**preset, **params.model_dump(exclude_none=True)})
+        return ModelParameters.model_validate({**preset, **sizes, **given})
     except ValidationError as error:
         raise ErgokedroError(
             f"model.preset = {params.preset!r} is registered with invalid settings: {error}"
         ) from error
+
+
+def shape(parameters: float) -> dict[str, int]:
+    """Width, layers and heads of a model with about this many weights between its embeddings.
+
+    A layer has 12 d² weights at width d. There is about one layer per 64 of width, as in
+    Pythia-160m (12 layers of 768), but at least two. The width is a multiple of a head's: 32, or 64
+    from 384 on. The layers then make up for the rounding of the width.
+    """
+    ideal_layers = max(2.0, (parameters / (_LAYER * 64**2)) ** (1 / 3))
+    width = (parameters / (_LAYER * ideal_layers)) ** 0.5
+    head = 32 if width < 384 else 64
+    heads = max(1, round(width / head))
+    layers = max(2, round(parameters / (_LAYER * (head * heads) ** 2)))
+    return {"hidden_size": head * heads, "num_layers": layers, "num_heads": heads}
+
+
+def with_learning_rate(training: TrainingParameters, model: ModelParameters) -> TrainingParameters:
+    """`training` with the learning rate for this size, if none was set.
+
+    The preset's own where its width is not replaced. Otherwise 8e-3 with Muon and 2e-3 with AdamW
+    up to width 256, and inversely proportional to the width above. An optimizer of a plugin keeps
+    the default rate, and so does a model whose width is not known before it is built.
+    """
+    if "learning_rate" in training.model_fields_set or training.optimizer not in _RATE_OF:
+        return training
+    width = _width(model)
+    own = model.hidden_size is None and model.parameters is None and not model.config
+    rate = _RATES.get(model.preset) if own else None
+    if rate is None:
+        rate = _RATE * min(1.0, _MEASURED_WIDTH / (width or 1))
+        if width and width > _MEASURED_WIDTH:
+            _say_once(width, rate * _RATE_OF[training.optimizer])
+    return training.model_copy(update={"learning_rate": rate * _RATE_OF[training.optimizer]})
+
+
+def _width(model: ModelParameters) -> int | None:
+    fields = model.config if isinstance(model.config, dict) else {}
+    for name in ("hidden_size", "n_embd", "d_model"):
+        if isinstance(fields.get(name), int):
+            return int(fields[name])
+    return with_preset(model).hidden_size
+
+
+@cache
+def _say_once(width: int, rate: float) -> None:
+    log.info(
+        "training.learning_rate = %.2g by the rule for width %d, where it was not measured; sweep "
+        "it if the absolute cross entropy matters",
+        rate,
+        width,
+    )

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ergokedro.analysis.controls import read_settings
 from ergokedro.errors import ErgokedroError
+from ergokedro.models.presets import with_learning_rate
 from ergokedro.parameters import EXPERIMENT_NAME, Parameters, validate_parameters
 from ergokedro.registry import load_plugins
 from ergokedro.runtime.settings_files import (
@@ -153,4 +154,8 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
     load_plugins(str(raw.get("plugins") or ""))
     parameters = validate_parameters(raw)
     check_names(parameters.model, parameters.training)
-    return parameters.model_copy(update={"controls": read_settings(parameters.controls)})
+    update = {
+        "controls": read_settings(parameters.controls),
+        "training": with_learning_rate(parameters.training, parameters.model),
+    }
+    return parameters.model_copy(update=update)

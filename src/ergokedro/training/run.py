@@ -17,6 +17,7 @@ from ergokedro.design.training_windows import TrainingWindows
 from ergokedro.errors import ErgokedroError
 from ergokedro.models.causal_lm import CausalLM
 from ergokedro.models.factory import model_config
+from ergokedro.models.presets import with_learning_rate
 from ergokedro.models.weights import weights_fingerprint
 from ergokedro.parameters import ModelParameters, TrainingParameters
 from ergokedro.progress import progress_bar
@@ -104,7 +105,8 @@ def training_job(
 ) -> TrainingJob:
     """What :func:`train_run` trains: the settings with the epochs and the seed of the manifest."""
     epochs = settings.training.epochs * manifest.repeats
-    training = settings.training.model_copy(update={"epochs": epochs})
+    training = with_learning_rate(settings.training, settings.model)
+    training = training.model_copy(update={"epochs": epochs})
     seed = settings.seed + manifest.seed_offset
     block_shuffle = training.shuffle == "block"
     return TrainingJob(
