@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
+from kedro.framework.cli.utils import _split_params
 
 from architectures import NAMES, config_of, settings
 from ergokedro.files import flatten
-from ergokedro.models.factory import load_model, save_model
+from ergokedro.models.factory import build_model, load_model, model_config, save_model
 from ergokedro.models.weights import weights_fingerprint
 from ergokedro.parameters import CheckpointParameters, Parameters, TrainingParameters
+from ergokedro.runtime.config_loader import check_parameters
 from ergokedro.training.cost_estimate import make_plan
 from ergokedro.training.launcher import train_in_processes
 from ergokedro.training.run import RunSettings, evaluate_run, train_run
 from ergokedro.training.step import Stepper
 from ergokedro.training.trainer import train
+from how_to import run_page
+from project import ROOT
 from small_training import SmallRun, make_job, random_windows, small_run
 
 TRAINING = TrainingParameters(
@@ -92,6 +99,30 @@ def test_two_processes_train_as_one() -> None:
     np.testing.assert_allclose(losses(two.history), losses(one.history), rtol=1e-5)
     for ours, theirs in zip(two.model.parameters(), one.model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_the_how_to_page(small: SmallRun, tmp_path: Path) -> None:
+    """Its code, its commands and its settings file."""
+    names = run_page("another-architecture.md")
+    run: RunSettings = names["settings"]
+    trained = train_run(small.manifest, small.store, run, small.windows)
+    assert losses(trained.history)[-1] < losses(trained.history)[0]
+
+    folder = tmp_path / "SmolLM2-135M"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config_of("llama")))
+    text = (ROOT / "docs" / "howto" / "another-architecture.md").read_text()
+    commands = re.findall(r"^kedro run --params (\S+)", text, re.MULTILINE)
+    assert len(commands) == 4
+    (file,) = re.findall(r"```yaml[^\n]*\n(.*?)```", text, re.DOTALL)
+    given = [_split_params(None, None, command) for command in commands]
+    for raw in [*given, yaml.safe_load(file)]:
+        model = check_parameters(raw).model
+        if isinstance(model.config, str):
+            model = model.model_copy(update={"config": str(folder)})
+        built = build_model(model_config(model, vocab_size=100), seed=0)
+        assert built.config["model_type"] == model.architecture
+        assert torch.isfinite(built.loss(torch.arange(20).view(2, 10)))
 
 
 def test_runs_side_by_side_are_the_same_as_alone() -> None:
