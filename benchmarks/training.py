@@ -1,6 +1,6 @@
 """Training steps and evaluation on the CPU, beside what people use for them.
 
-    python benchmarks/training.py [--repeats 3] [--seconds 8]
+    python benchmarks/training.py [--repeats 3] [--seconds 8] [--shape "llama, tiny"]
 
 Every measurement runs in a process of its own, since a warm memory allocator would help the next
 one. All peers train the same shape from random weights with AdamW on the same windows of 100
@@ -29,6 +29,8 @@ WINDOW = 100
 SHAPES: dict[str, tuple[ModelParameters, int, int]] = {
     "tiny, vocabulary 4,096": (ModelParameters(preset="tiny"), 4096, 32),
     "pythia-14m": (ModelParameters(preset="pythia-14m"), 50_304, 32),
+    "llama, tiny": (ModelParameters(architecture="llama", preset="tiny"), 4096, 32),
+    "mamba2, tiny": (ModelParameters(architecture="mamba2", preset="tiny"), 4096, 32),
 }
 
 
@@ -110,12 +112,13 @@ def forward_alone(shape: str, seconds: float) -> float:
 
 def _reference(shape: str) -> Any:
     """transformers' model of the same shape."""
-    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+    from transformers import AutoModelForCausalLM
 
     from ergokedro.models.factory import model_config
+    from ergokedro.models.transformers_models.config import configuration
 
     params, vocabulary, _ = SHAPES[shape]
-    return GPTNeoXForCausalLM(GPTNeoXConfig(**model_config(params, vocabulary)))
+    return AutoModelForCausalLM.from_config(configuration(model_config(params, vocabulary)))
 
 
 def plain_loop(shape: str, seconds: float) -> float:
@@ -229,7 +232,8 @@ def main() -> None:
     describe_machine("torch", "transformers", "accelerate")
     rate = matrix_products(3)
     print(f"float32 matrix products: {rate / 1e9:.0f} GFLOP/s")
-    for shape, (params, vocabulary, batch) in SHAPES.items():
+    for shape in [args.shape] if args.shape else SHAPES:
+        params, vocabulary, batch = SHAPES[shape]
         print(f"\n## {shape}, batch {batch}")
         medians = compare(
             [peer(work, shape, args.seconds) for work in WORKS], "tokens/s", args.repeats
