@@ -171,6 +171,19 @@ def test_impossible_shapes_are_refused(settings: dict[str, Any], named: str) -> 
         model_config(ModelParameters(**settings), vocab_size=300)
 
 
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"config": {"hidden_size": 8}}, r"model\.config = .* no effect .*'gpt_neox'"),
+        ({"config": "/models/pythia"}, r"model\.config = '/models/pythia' .*'gpt_neox'"),
+        ({"architecture": "llama", "rotary_pct": 0.5}, r"model\.rotary_pct = 0\.5 .*'llama'"),
+    ],
+)
+def test_settings_without_effect_are_refused(settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(ErgokedroError, match=named):
+        model_config(ModelParameters(**settings), vocab_size=300)
+
+
 def test_weights_depend_on_the_seed_alone() -> None:
     first = weights_fingerprint(small_model(seed=7))
     torch.rand(3)

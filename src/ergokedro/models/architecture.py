@@ -19,7 +19,13 @@ class Architecture(ABC):
 
     Only `config` and `build` must be written. The others have defaults that suit a model whose
     state dictionary is what its files hold.
+
+    Attributes
+    ----------
+    unused : settings `model.*` that have no effect on its models; setting one is an error.
     """
+
+    unused: tuple[str, ...] = ()
 
     @abstractmethod
     def config(self, params: ModelParameters, vocab_size: int) -> dict[str, Any]:

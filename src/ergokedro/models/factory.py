@@ -69,7 +69,14 @@ def model_config(params: ModelParameters, vocab_size: int) -> dict[str, Any]:
         If there is no such architecture or preset, or the settings do not fit together.
     """
     padded = -(-vocab_size // _VOCABULARY_MULTIPLE) * _VOCABULARY_MULTIPLE
-    config = MODELS[params.architecture].config(with_preset(params), padded)
+    architecture = MODELS[params.architecture]
+    for name in architecture.unused:
+        if getattr(params, name) is not None:
+            raise ErgokedroError(
+                f"model.{name} = {getattr(params, name)!r} has no effect on model.architecture = "
+                f"{params.architecture!r}; leave it out, or choose another architecture."
+            )
+    config = architecture.config(with_preset(params), padded)
     return {**config, "model_type": params.architecture}
 
 

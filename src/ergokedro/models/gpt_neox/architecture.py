@@ -23,6 +23,8 @@ _FORMER_NAMES = {"embed_out.weight": "lm_head.weight"}
 class GPTNeoXArchitecture(Architecture):
     """GPT-NeoX (Black et al. 2022, arXiv 2204.06745), as Pythia uses it."""
 
+    unused = ("config",)
+
     def config(self, params: ModelParameters, vocab_size: int) -> dict[str, Any]:
         """The content of transformers' config.json."""
         return to_transformers(config_from_settings(params, vocab_size))

@@ -34,6 +34,8 @@ class TransformersArchitecture(Architecture):
     model_type : in `AutoModelForCausalLM`'s table.
     """
 
+    unused = ("rotary_pct", "parallel_residual")
+
     def __init__(self, model_type: str):
         self.model_type = model_type
         self._fused: dict[str, bool] = {}  # by the fingerprint of the configuration
