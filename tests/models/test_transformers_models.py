@@ -423,6 +423,14 @@ def test_configurations_that_do_not_fit(
         build_model(model_config(params, vocab_size=100), seed=0)
 
 
+def test_windows_longer_than_the_positions_are_refused() -> None:
+    model = build_model(config_of("gpt2", n_positions=16), seed=0)
+    assert torch.isfinite(model.loss(torch.ones(1, 16, dtype=torch.int64)))
+    for function in (model.loss, model.nll):
+        with pytest.raises(ErgokedroError, match=r"window_length = 17 .* the 16 positions"):
+            function(torch.ones(1, 17, dtype=torch.int64))
+
+
 def test_files_that_are_damaged_are_refused(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 

@@ -78,12 +78,12 @@ def config_from_settings(model_type: str, params: ModelParameters, vocab_size: i
     known, settings = cls().to_dict(), _settings(params)
     if isinstance(params.config, str):
         values = _read_directory(Path(params.config), model_type)
-        values |= _quiet(known) | _native(settings, cls, known)
+        values |= _quiet(cls, known) | _native(settings, cls, known)
     else:
         config = params.config or {}
         _check_fields(config, known, cls.attribute_map, model_type)
         given = _native(config, cls, known)
-        defaults = _quiet(known) | _MODEL_DEFAULTS.get(model_type, {})
+        defaults = _quiet(cls, known) | _MODEL_DEFAULTS.get(model_type, {})
         sizes = _derived(settings, given, known, cls) | _native(settings, cls, known)
         values = defaults | sizes | given
     return _validated(cls, values | {"vocab_size": vocab_size, "dtype": "float32"})
@@ -148,13 +148,20 @@ _NO_SHAPE = {
 }  # fmt: skip
 
 
-def _quiet(known: Fields) -> Fields:
+def _quiet(cls: type[PreTrainedConfig], known: Fields) -> Fields:
     """No dropout, no cache, and no special tokens of another vocabulary."""
-    quiet: Fields = {name: value for name, value in _FIXED.items() if name in known}
-    for name, value in known.items():
-        if _DROPOUT.search(name) and isinstance(value, float):
-            quiet[name] = 0.0
-    return quiet
+    kinds = {name: str(field.type) for name, field in cls.__dataclass_fields__.items()}
+    dropout = {
+        name: 0.0
+        for name, value in known.items()
+        if _DROPOUT.search(name) and isinstance(value, float)
+    }
+    fixed = {
+        name: value
+        for name, value in _FIXED.items()
+        if name in known and (value is not None or "None" in kinds.get(name, "None"))
+    }
+    return {**dropout, **fixed}
 
 
 def _settings(params: ModelParameters) -> Fields:

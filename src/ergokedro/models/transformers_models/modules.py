@@ -10,6 +10,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from ergokedro.errors import ErgokedroError
 from ergokedro.models.causal_lm import CausalLM
 from ergokedro.models.cross_entropy import linear_cross_entropy, token_cross_entropy
 
@@ -65,16 +66,32 @@ class TransformersModel(CausalLM):
         return weight
 
     def loss(self, windows: torch.Tensor) -> torch.Tensor:
-        """Mean NLL of tokens 2..W of int64 (b, W) windows, a scalar in nats, differentiable."""
+        """Mean NLL of tokens 2..W of int64 (b, W) windows, a scalar in nats, differentiable.
+
+        Raises
+        ------
+        ErgokedroError
+            If windows are longer than the model's positions.
+        """
+        self._check_length(windows.shape[1])
         inputs, targets = windows[:, :-1], windows[:, 1:].flatten()
         if self.fused:
             hidden = self.hidden(inputs).flatten(0, 1)
             return linear_cross_entropy(hidden, self.output_weight, targets)
         return functional.cross_entropy(self(inputs).flatten(0, 1).float(), targets)
 
+    def _check_length(self, length: int) -> None:
+        positions = getattr(self.model.config, "max_position_embeddings", None) or length
+        if length > positions:
+            raise ErgokedroError(
+                f"mixture.window_length = {length} is more than the {positions} positions of the "
+                "model; shorten the windows, or set model.config.max_position_embeddings."
+            )
+
     @torch.no_grad()
     def nll(self, windows: torch.Tensor) -> torch.Tensor:
         """NLL of tokens 2..W of int64 (b, W) windows: float32 (b, W - 1), nats, no gradient."""
+        self._check_length(windows.shape[1])
         if self.fused:
             hidden = self.hidden(windows[:, :-1]).flatten(0, 1)
             targets = windows[:, 1:].flatten()
