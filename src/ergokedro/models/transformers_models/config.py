@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ergokedro.errors import ErgokedroError
+from ergokedro.models.transformers_models.names import causal_model_types
 from ergokedro.parameters import ModelParameters
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ def config_from_settings(model_type: str, params: ModelParameters, vocab_size: i
     ErgokedroError
         If `model.config` names unknown fields, or values that do not fit.
     """
-    cls = config_class(model_type)
-    known, settings = cls().to_dict(), _settings(params)
+    cls, settings = config_class(model_type), _settings(params)
+    known = _defaults(cls)
     if isinstance(params.config, str):
         values = _read_directory(Path(params.config), model_type)
         values |= _quiet(cls, known) | _native(settings, cls, known)
@@ -87,6 +88,18 @@ def config_from_settings(model_type: str, params: ModelParameters, vocab_size: i
         sizes = _derived(settings, given, known, cls) | _native(settings, cls, known)
         values = defaults | sizes | given
     return _validated(cls, values | {"vocab_size": vocab_size, "dtype": "float32"})
+
+
+def _defaults(cls: type[PreTrainedConfig]) -> Fields:
+    """All fields of a configuration with the values that they have by default."""
+    try:
+        defaults: Fields = cls().to_dict()
+    except Exception as error:  # each configuration class raises what it likes
+        raise ErgokedroError(
+            f"model.architecture = {cls.model_type!r} cannot be configured by fields ({error}); "
+            "choose another one."
+        ) from error
+    return defaults
 
 
 def _validated(cls: type[PreTrainedConfig], values: Fields) -> Fields:
@@ -122,10 +135,11 @@ def _read_directory(directory: Path, model_type: str) -> Fields:
 def _check_fields(given: Fields, known: Fields, aliases: dict[str, str], model_type: str) -> None:
     """Refuse unknown fields, dropout, and models that read more than text."""
     if "vocab_size" not in {*known, *aliases}:
+        text = f"{model_type}_text"
+        other = f"model.architecture={text}" if text in causal_model_types() else "a text model"
         raise ErgokedroError(
             f"model.architecture = {model_type!r} has no vocabulary of its own, since it reads "
-            f"more than text; choose a text model, such as {model_type + '_text'!r} if there is "
-            "one."
+            f"more than text; choose {other}."
         )
     for name, value in given.items():
         if name not in known and name not in aliases:
