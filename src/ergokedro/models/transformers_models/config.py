@@ -141,11 +141,12 @@ def _check_fields(given: Fields, known: Fields, aliases: dict[str, str], model_t
             f"model.architecture = {model_type!r} has no vocabulary of its own, since it reads "
             f"more than text; choose {other}."
         )
+    allowed = {*known, *aliases} - _NOT_CHOSEN
     for name, value in given.items():
-        if name not in known and name not in aliases:
-            fields = ", ".join(sorted({*known, *aliases} - _NO_SHAPE))
+        if name not in allowed:
             raise ErgokedroError(
-                f"model.config.{name} is unknown; the configuration of {model_type} has: {fields}."
+                f"model.config.{name} is unknown, or not a choice; those of {model_type} are: "
+                f"{', '.join(sorted(allowed))}."
             )
         if _DROPOUT.search(name) and value:
             raise ErgokedroError(
@@ -154,8 +155,8 @@ def _check_fields(given: Fields, known: Fields, aliases: dict[str, str], model_t
             )
 
 
-# Fields of every configuration that say nothing of the model's shape.
-_NO_SHAPE = {
+# Fields of every configuration that say nothing of the model's shape, or are decided elsewhere.
+_NOT_CHOSEN = {
     "_name_or_path", "architectures", "chunk_size_feed_forward", "dtype", "id2label", "label2id",
     "model_type", "output_attentions", "output_hidden_states", "problem_type", "return_dict",
     "transformers_version", "use_cache", "vocab_size",
