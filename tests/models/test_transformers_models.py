@@ -270,6 +270,32 @@ def test_windows_longer_than_the_positions_are_refused() -> None:
             function(torch.ones(1, 17, dtype=torch.int64))
 
 
+def test_a_full_disk_is_the_error_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors import SafetensorError
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise SafetensorError("I/O error")
+
+    model, _ = trained_like("llama")
+    monkeypatch.setattr(type(model.model), "save_pretrained", fail)
+    monkeypatch.setattr("ergokedro.models.weights.save_file", fail)
+    with pytest.raises(SafetensorError):  # a defect of another kind
+        save_model(tmp_path / "model", model)
+    original = Path.write_bytes
+
+    def write_bytes(path: Path, data: bytes) -> int:
+        if path.suffix == ".safetensors":
+            raise OSError(28, "No space left on device")
+        return original(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    with pytest.raises(OSError, match="No space left"):
+        save_model(tmp_path / "model", model)
+    assert not list(tmp_path.iterdir())
+
+
 def test_files_that_are_damaged_are_refused(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 

@@ -9,9 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import fingerprint
-from ergokedro.models.architecture import Architecture
+from ergokedro.models.architecture import WEIGHTS_FILE, Architecture
 from ergokedro.models.transformers_models.config import (
     config_class,
     config_from_settings,
@@ -67,10 +69,23 @@ class TransformersArchitecture(Architecture):
             return TransformersModel(config, inner)
 
     def save_weights(self, directory: Path, model: CausalLM) -> None:
-        """Write transformers' own files; `from_pretrained(directory)` reads them."""
+        """Write transformers' own files; `from_pretrained(directory)` reads them.
+
+        Raises
+        ------
+        OSError
+            If the disk is full.
+        """
+        from ergokedro.models.weights import file_tensors, save_tensors
+
         inner: Any = model.model
-        with _quietly():
-            inner.save_pretrained(directory)
+        try:
+            with _quietly():
+                inner.save_pretrained(directory)
+        except SafetensorError:  # which does not tell a full disk from a defect
+            tensors = file_tensors(inner.state_dict())
+            save_tensors(directory / WEIGHTS_FILE, tensors, {"format": "pt"})
+            raise
 
     def load(self, directory: Path, config: dict[str, Any]) -> TransformersModel:
         """Read a directory of transformers, in float32; never pickled files.
