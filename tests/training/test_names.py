@@ -35,6 +35,14 @@ def test_known_names_pass() -> None:
     check_parameters(Parameters().model_dump())
 
 
+def test_the_learning_rate_of_the_size_is_filled_in_once() -> None:
+    chosen = check_parameters({"model": {"preset": "pythia-1b"}})
+    assert chosen.training.learning_rate == 1e-3
+    again = check_parameters(chosen.model_dump(mode="json") | {"model": {"preset": "micro"}})
+    assert again.training.learning_rate == 1e-3
+    assert check_parameters({}).training == Parameters().training
+
+
 def test_names_are_checked_without_torch() -> None:
     code = (
         "import sys; from ergokedro.training.names import check_names; "
