@@ -239,7 +239,8 @@ def make_specialists(windows: pd.DataFrame, exact: ExactNLL) -> dict[Run, NLLArr
     """All runs: specialists are the exact sources, shifted by STARVED; models of K as made here."""
     models = make_runs(windows, exact, make_manifests())
     arrays = {}
-    for run in plan_experiment([1, 2, 3, 4, 5], 5, {"specialists": True}):
+    settings = {"specialists": True, "specialist_epochs": "1"}
+    for run in plan_experiment([1, 2, 3, 4, 5], 5, settings):
         if run.in_chain and run.k > 1:  # K = 1 is the specialist of the first component
             arrays[run] = models[run]
             continue

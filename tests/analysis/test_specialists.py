@@ -18,7 +18,7 @@ WORSE = np.array([[0.0, 0.5, 0.2], [0.3, 0.0, 0.4], [0.1, 0.6, 0.0]])
 STARVED = {1: 0.0, 2: 0.02, 3: 0.03}
 
 
-def make_specialists(windows: pd.DataFrame, **controls: bool) -> dict[Run, NLLArrays]:
+def make_specialists(windows: pd.DataFrame, **controls: str) -> dict[Run, NLLArrays]:
     """Of three components: 2.0 nats, the losses above, and noise that all runs share."""
     place = windows.component.map({name: i for i, name in enumerate(NAMES)}).clip(upper=2)
     noise = np.random.default_rng(0).normal(scale=0.5, size=(len(windows), 99))
@@ -37,10 +37,10 @@ def windows() -> pd.DataFrame:
     return make_windows()
 
 
-@pytest.mark.parametrize("match_steps", [False, True])
-def test_numbers_are_those_put_in(windows: pd.DataFrame, match_steps: bool) -> None:
-    arrays = make_specialists(windows, match_steps=match_steps)
-    table = results_table(specialists(make_experiment(arrays, windows)))
+@pytest.mark.parametrize("form", ["best", "epochs", "steps"])
+def test_numbers_are_those_put_in(windows: pd.DataFrame, form: str) -> None:
+    arrays = make_specialists(windows, specialist_form=form)
+    table = results_table(specialists(make_experiment(arrays, windows, specialist_form=form)))
     assert set(table.seed) == {7}
     test = table[table.split == "test"]
     apart = test[test.quantity == "distinguishability"]
@@ -53,7 +53,7 @@ def test_numbers_are_those_put_in(windows: pd.DataFrame, match_steps: bool) -> N
     # Paired by window: the noise that all runs share is no part of the interval.
     assert (apart.high - apart.low).max() < 1e-5
     by_tokens = test[test.quantity == "specialist_xe"].set_index(["component", "tokens"])
-    assert len(by_tokens) == 3 + 2 + 3  # at D, D / 2, D / 3
+    assert len(by_tokens) == 3 * 3  # at D, D / 2, D / 3
     own = by_tokens.value.sort_index()
     for divisor, starved in STARVED.items():
         difference = own[NAMES[0], 300_000 // divisor] - own[NAMES[0], 300_000]
@@ -64,5 +64,5 @@ def test_numbers_are_those_put_in(windows: pd.DataFrame, match_steps: bool) -> N
 def test_without_specialists_components_cannot_be_told_apart(windows: pd.DataFrame) -> None:
     chain = {run: a for run, a in make_specialists(windows).items() if run.in_chain}
     table = results_table(specialists(make_experiment(chain, windows)))
-    assert set(table.quantity) == {"specialist_xe"}
+    assert set(table.quantity) == {"specialist_xe", "specialist_epochs"}
     assert set(table.run) == {"k1"}

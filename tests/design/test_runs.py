@@ -43,7 +43,14 @@ def test_run_name() -> None:
     assert run_name(3) == "k3"
 
 
-SETTINGS = {"specialists": True, "subsets": True, "growing": True, "pseudo": True, "seeds": 2}
+SETTINGS = {
+    "specialists": True,
+    "specialist_epochs": "1",
+    "subsets": True,
+    "growing": True,
+    "pseudo": True,
+    "seeds": 2,
+}
 
 
 def test_without_controls_the_plan_is_the_chain() -> None:
@@ -53,7 +60,7 @@ def test_without_controls_the_plan_is_the_chain() -> None:
 
 
 def test_specialists_for_one_k() -> None:
-    runs = plan_experiment([2], 5, {"specialists": True})
+    runs = plan_experiment([2], 5, {"specialists": True, "specialist_epochs": 1})
     assert [(run.name, run.components, run.divisor) for run in runs] == [
         ("k2", (1, 2), 2),
         ("specialists.c1_of1", (1,), 1),
@@ -63,9 +70,46 @@ def test_specialists_for_one_k() -> None:
     ]
 
 
-def test_matched_steps_repeat_the_epochs() -> None:
-    runs = plan_experiment([1, 3], 5, {"specialists": True, "match_steps": True})
-    assert {run.divisor: run.repeats for run in runs if "specialists" in run.name} == {1: 1, 3: 3}
+def specialist_repeats(**settings: object) -> dict[int, list[float]]:
+    """Divisor of D -> multiples of the epochs, of the specialists of the third component."""
+    runs = plan_experiment([1, 3], 3, {"specialists": True, **settings})
+    found: dict[int, list[float]] = {}
+    for run in runs:
+        if run.components == (3,):
+            found.setdefault(run.divisor, []).append(run.repeats)
+    return found
+
+
+def test_specialists_try_several_numbers_of_epochs() -> None:
+    assert specialist_repeats() == {1: [0.5, 1, 2, 4], 3: [0.5, 1, 2, 4]}
+    assert specialist_repeats(specialist_epochs="2+1") == {1: [1, 2], 3: [1, 2]}
+    assert specialist_repeats(specialist_epochs=2, specialist_sizes="6+12") == {
+        1: [2], 3: [2], 6: [2], 12: [2],
+    }  # fmt: skip
+    assert specialist_repeats(specialist_form="epochs") == {1: [1], 3: [1]}
+    assert specialist_repeats(specialist_form="steps") == {1: [1], 3: [3]}
+    # A whole number stays one, since the fingerprint of a manifest tells 1 from 1.0.
+    assert [type(n) for n in specialist_repeats()[1]] == [float, int, int, int]
+
+
+def test_names_of_specialists_have_no_dot_of_their_own() -> None:
+    runs = plan_experiment([1], 1, {"specialists": True, "specialist_sizes": 8})
+    assert [run.name for run in runs] == [
+        "k1", "specialists.c1_of1_x0p5", "specialists.c1_of1_x2", "specialists.c1_of1_x4",
+        "specialists.c1_of8_x0p5", "specialists.c1_of8", "specialists.c1_of8_x2",
+        "specialists.c1_of8_x4",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("specialist_epochs", v) for v in ("", "1,2", "0+1", "-1", "nan", "inf")]
+    + [("specialist_sizes", v) for v in ("0", "1.5", "x", "2+", -3)],
+)
+def test_specialists_that_cannot_be_planned(setting: str, value: object) -> None:
+    with pytest.raises(ErgokedroError, match=rf"^controls\.{setting} = ") as error:
+        plan_experiment([1], 1, {"specialists": True, setting: value})
+    assert repr(value) in error.value.message
 
 
 def test_all_controls_train_nothing_twice() -> None:
@@ -150,6 +194,7 @@ def test_draws_and_seeds_are_crossed() -> None:
 def test_what_is_repeated(subsets: bool | str) -> None:
     """Chain, sets and pseudo-components by draws and seeds; specialists by draws; growing not."""
     once = {"specialists": True, "subsets": subsets, "growing": True, "pseudo": True}
+    once["specialist_epochs"] = "1"
     ks, n = [1, 2, 3, 4], 4
     base = plan_experiment(ks, n, once)
     runs = plan_experiment(ks, n, {**once, "draws": 2, "seeds": 3})

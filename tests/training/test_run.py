@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,20 @@ def test_a_run_is_trained_and_measured(small: SmallRun) -> None:
         tokens = np.stack([small.store.tokens[start : start + 20] for start in rows.start])
         expected = token_nll(trained.model, tokens, 9)
         np.testing.assert_allclose(arrays.nll[str(split)], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "repeats", "expected"),
+    [(4, 0.5, 2), (1, 0.25, 1), (3, 0.5, 2), (5, 1, 5), (2, 4, 8)],
+)
+def test_epochs_are_whole(small: SmallRun, epochs: int, repeats: float, expected: int) -> None:
+    manifest = small.manifest.model_copy(update={"repeats": repeats})
+    settings = replace(SETTINGS, training=SETTINGS.training.model_copy(update={"epochs": epochs}))
+    job = training_job(manifest, small.store, settings, small.windows)
+    assert job.params.epochs == expected
+    read = type(manifest).model_validate_json(manifest.model_dump_json())
+    assert read.fingerprint == manifest.fingerprint
+    assert type(read.repeats) is type(repeats)
 
 
 def test_the_manifest_changes_epochs_and_seed(small: SmallRun) -> None:

@@ -1,52 +1,73 @@
 """Where the cost of K comes from: an exact decomposition by means of specialists.
 
 A specialist is a model trained on one component alone. Let S_c(n) be the cross entropy of the
-specialist of component c with n training tokens, and B_K that of the Bayes mixture of the K
-specialists with D / K tokens each, on the same windows. For a component c of the first K
+specialist of component c with n training tokens, by default the best of its size (see
+:mod:`ergokedro.analysis.best_specialists`), and B_K that of the Bayes mixture of the K specialists
+with D / K tokens each, on the same windows. For a component c of the first K
 
     XE_K - S_c(D) = [S_c(D/K) - S_c(D)]  starvation: less text of its own
                   + [B_K - S_c(D/K)]     identification: not knowing which component it reads
                   + [XE_K - B_K]         interference minus transfer: one model for all
 
 holds window by window and position by position. Identification is at most log K nats a window, so
-log K / (W - 1) a token on average, whatever the text. The mixture's prior is uniform, and its
-evidence starts at the second token: the NLL of a window's first token is not measured.
+log K / (W - 1) a token on average, whatever the text. It is what the name says only where a
+specialist is as good as the source itself: on other text a mixture also averages the errors of its
+specialists, and may be better than the right one alone. There the report calls it mixing
+redundancy. The mixture's prior is uniform, and its evidence starts at the second token: the NLL of
+a window's first token is not measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ergokedro.analysis.bayes_mixture import component_posterior, mixture_nll
+from ergokedro.analysis.best_specialists import CONFOUNDED, Specialists, best_specialists
 from ergokedro.analysis.bootstrap import Interval
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow, Selection, selections
 from ergokedro.design.mixture import Design
-from ergokedro.design.runs import Run, find_run, specialist
+from ergokedro.design.runs import Run
 
 TERMS = ("starvation", "identification", "interference")
 
 
-def find_specialist(runs: list[Run], position: int, divisor: int) -> Run | None:
-    """The specialist with matched epochs or with matched steps, whichever was made."""
-    for repeats in (1, divisor):
-        if run := find_run(runs, specialist(position, divisor, repeats)):
-            return run
-    return None
+@dataclass(frozen=True)
+class Trained:
+    """The runs of one draw that the decomposition of one K compares.
+
+    Attributes
+    ----------
+    mixture : the model of K.
+    full, shared : the specialists at D and at D / K of the first K components.
+    """
+
+    draw: int
+    mixture: Run
+    full: list[Run]
+    shared: list[Run]
 
 
-def specialists_of(runs: list[Run], k: int) -> tuple[list[Run], list[Run]] | None:
-    """The specialists at D and at D / k of the first `k` components, or None if one is missing."""
-    positions = range(1, k + 1)
-    full = [find_specialist(runs, position, 1) for position in positions]
-    shared = [find_specialist(runs, position, k) for position in positions]
-    if None in full or None in shared:
-        return None
-    return [run for run in full if run], [run for run in shared if run]
+def trained_by_draw(experiment: Experiment, run: Run, best: Specialists) -> list[Trained]:
+    """The runs of every draw in which the model of K and all its specialists were trained."""
+    repeats = [r for r in experiment.runs if r.base == run.base and not r.seed_offset]
+    found = []
+    for repeat in sorted(repeats, key=lambda r: r.draw):
+        full, shared = (_first_k(best, run.k, divisor, repeat.draw) for divisor in (1, run.k))
+        if len(full) == len(shared) == run.k:
+            found.append(Trained(repeat.draw, repeat, full, shared))
+    return found
+
+
+def _first_k(best: Specialists, k: int, divisor: int, draw: int) -> list[Run]:
+    """The specialists at D / divisor of the first `k` components, as far as they were trained."""
+    found = (best.get((position, divisor)) for position in range(1, k + 1))
+    return [one.runs[draw] for one in found if one and draw in one.runs]
 
 
 @dataclass(frozen=True)
@@ -104,13 +125,14 @@ def decompose(
 
 
 def decomposition(experiment: Experiment) -> Iterator[ResultRow]:
-    """The decomposition of every K of the chain that has its specialists.
+    """The decomposition of every K of the chain that has its specialists, over all draws.
 
     Yields
     ------
     Rows of series 'chain' and 'component'. Quantities, nats per token unless said otherwise:
 
-    - cost, starvation, identification, interference;
+    - cost, starvation, identification, interference; the `note` of starvation says what else it
+      holds where specialists are not the best of their size;
     - others_worth, the specialist at D / K less the model of K: what the others' text is worth;
     - identification_bound, log K / (W - 1), the most that identification can be on any text;
     - cumulative_identification, its sum up to a position, nats (series chain; at most log K);
@@ -121,35 +143,46 @@ def decomposition(experiment: Experiment) -> Iterator[ResultRow]:
     - exact_identification, of the exact sources, where they are known: their mixture less the
       right one.
     """
+    best = best_specialists(experiment)
     for run in (run for run in experiment.chain if run.k > 1):
-        specialists = specialists_of(experiment.runs, run.k)
-        if specialists is not None:
-            for split in experiment.splits:
-                yield from _rows(experiment, run, split, *specialists)
+        trained = trained_by_draw(experiment, run, best)
+        for split in experiment.splits if trained else ():
+            yield from _rows(experiment, run, split, trained)
 
 
 def _rows(
-    experiment: Experiment, run: Run, split: str, full: list[Run], shared: list[Run]
+    experiment: Experiment, run: Run, split: str, trained: list[Trained]
 ) -> Iterator[ResultRow]:
-    """The rows of one K on one split, from the specialists at D and at D / K."""
-    arrays = experiment.arrays(split)
+    """The rows of one K on one split."""
     windows = experiment.windows_of(split)
-    at_d, at_share = (np.stack([arrays[r] for r in runs]) for runs in (full, shared))
-    terms = decompose(arrays[run], at_d, at_share, _truth(windows, experiment.design, run.k))
-    values = _values(terms, _exact_identification(experiment, split, run.k, terms))
-    trained = experiment.labels(run)
-    chosen = windows.iloc[terms.rows].reset_index(drop=True)
-    for selection in selections(chosen, split, experiment.design, trained):
+    draws = [one.draw for one in trained]
+    terms = [_decompose_draw(experiment, split, run.k, one) for one in trained]
+    exact = _exact_identification(experiment, split, run.k, terms[0])
+    values = {name: np.stack(list(per_draw)) for name, per_draw in _values(terms, exact)}
+    chosen = windows.iloc[terms[0].rows].reset_index(drop=True)
+    tags = experiment.tags(run)
+    notes = {"starvation": CONFOUNDED[experiment.settings["specialist_form"]]}
+    for selection in selections(chosen, split, experiment.design, experiment.labels(run)):
         if selection.series not in ("chain", "component") or not len(selection.rows):
             continue
-        for quantity, array in values.items():
-            interval = selection.mean(array, experiment.params)
-            yield selection.row(quantity, interval, **experiment.tags(run))
-        bound = np.log(run.k) / terms.cost.shape[1]
-        constant = Interval(bound, bound, bound, 0.0)
-        yield selection.row("identification_bound", constant, **experiment.tags(run))
+        estimates = selection.estimates(
+            np.stack(list(values.values())), experiment.params, draws, [0] * len(draws)
+        )
+        for quantity, estimate in zip(values, estimates, strict=True):
+            yield selection.row(quantity, estimate, note=notes.get(quantity, ""), **tags)
+        bound = np.log(run.k) / terms[0].cost.shape[1]
+        yield selection.row("identification_bound", Interval(bound, bound, bound, 0.0), **tags)
         if selection.series == "chain":
-            yield from _curve_rows(experiment, run, selection, terms)
+            yield from _curve_rows(experiment, tags, selection, terms, draws)
+
+
+def _decompose_draw(experiment: Experiment, split: str, k: int, trained: Trained) -> Terms:
+    arrays = experiment.arrays(split)
+    at_d, at_share = (
+        np.stack([arrays[run] for run in runs]) for runs in (trained.full, trained.shared)
+    )
+    truth = _truth(experiment.windows_of(split), experiment.design, k)
+    return decompose(arrays[trained.mixture], at_d, at_share, truth)
 
 
 def _truth(windows: pd.DataFrame, design: Design, k: int) -> np.ndarray:
@@ -174,26 +207,38 @@ def _exact_identification(
     return mixture - own[terms.truth, np.arange(len(terms.rows))]
 
 
-def _values(terms: Terms, exact: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Quantity -> float64 (n, W - 1)."""
-    values = {"cost": terms.cost, **{name: getattr(terms, name) for name in TERMS}}
-    values["others_worth"] = -(terms.identification + terms.interference)
-    return values if exact is None else {**values, "exact_identification": exact}
+def _values(
+    terms: Sequence[Terms], exact: np.ndarray | None
+) -> Iterator[tuple[str, Iterator[np.ndarray]]]:
+    """(quantity, float64 (n,) of every draw): means over a window's tokens, nats."""
+    for name in ("cost", *TERMS):
+        yield name, (getattr(one, name).mean(axis=1) for one in terms)
+    yield "others_worth", (-(one.identification + one.interference).mean(axis=1) for one in terms)
+    if exact is not None:
+        yield "exact_identification", (exact.mean(axis=1) for _ in terms)
 
 
 def _curve_rows(
-    experiment: Experiment, run: Run, selection: Selection, terms: Terms
+    experiment: Experiment,
+    tags: Mapping[str, Any],
+    selection: Selection,
+    terms: Sequence[Terms],
+    draws: list[int],
 ) -> Iterator[ResultRow]:
     """Quantities by position 2..W."""
-    named = terms.posterior[:, :, :-1].argmax(axis=0) == terms.truth[:, None]
-    curves = {
-        "cumulative_identification": np.cumsum(terms.identification, axis=1),
-        "cumulative_excess": np.cumsum(terms.identification + terms.interference, axis=1),
-        "naming_accuracy": named.astype(np.float64),
-    }
-    tags = experiment.tags(run)
-    for quantity, array in curves.items():
+    for quantity, array in _curves(terms):
         unit = "share" if quantity == "naming_accuracy" else "nats"
-        estimates = selection.by_position(array, experiment.params)
+        by_position = np.moveaxis(array, 2, 0)  # (W - 1, draws, n)
+        estimates = selection.estimates(by_position, experiment.params, draws, [0] * len(draws))
         for position, estimate in enumerate(estimates, start=2):
             yield selection.row(quantity, estimate, position=position, unit=unit, **tags)
+
+
+def _curves(terms: Sequence[Terms]) -> Iterator[tuple[str, np.ndarray]]:
+    """(quantity, float64 (draws, n, W - 1))."""
+    identification = np.stack([one.identification for one in terms])
+    yield "cumulative_identification", np.cumsum(identification, axis=2)
+    excess = identification + np.stack([one.interference for one in terms])
+    yield "cumulative_excess", np.cumsum(excess, axis=2)
+    named = [one.posterior[:, :, :-1].argmax(axis=0) == one.truth[:, None] for one in terms]
+    yield "naming_accuracy", np.stack(named).astype(np.float64)

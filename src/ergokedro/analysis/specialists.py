@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
-from ergokedro.analysis.decomposition import find_specialist
+from ergokedro.analysis.best_specialists import Specialist, best_specialists
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow
 from ergokedro.design.runs import Run
@@ -17,43 +18,57 @@ def specialists(experiment: Experiment) -> Iterator[ResultRow]:
 
     Yields
     ------
-    Rows of series 'component', nats per token, whose `run` is the specialist's:
+    Rows of series 'component', whose `run` is the specialist's in its first draw:
 
-    - specialist_xe, of the specialist of a component with `tokens` tokens on that component;
+    - specialist_xe, nats per token, of the specialist of a component with `tokens` tokens on that
+      component; `note` says where its number of epochs is at an end of those that were tried;
+    - specialist_epochs, how many times the chain's epochs it makes (unit '1');
     - distinguishability, how far two components can be told apart: on the text of `component`, the
-      specialist of another component (at D) less that of the component itself, paired by window.
-      Zero where `trained`, so on itself; small where the other reads the text nearly as well.
+      specialist of another component (at D) less that of the component itself, paired by window
+      and draw, nats per token. Zero where `trained`, so on itself; small where the other reads the
+      text nearly as well.
 
     Distinguishability needs the specialists at D of two components or more.
     """
+    best = best_specialists(experiment)
     for split in experiment.splits:
-        yield from _by_tokens(experiment, split)
-        yield from _distinguish(experiment, split)
+        for (position, _), specialist in best.items():
+            yield from _by_tokens(experiment, split, position, specialist)
+        yield from _distinguish(experiment, split, {p: s for (p, n), s in best.items() if n == 1})
 
 
-def _by_tokens(experiment: Experiment, split: str) -> Iterator[ResultRow]:
-    divisors = sorted({run.k for run in experiment.chain} | {1})
-    for position, name in enumerate(experiment.design.components, start=1):
-        for divisor in divisors:
-            run = find_specialist(experiment.runs, position, divisor)
-            if run:
-                selection = experiment.selection(split, run, "component", name)
-                interval = selection.mean(experiment.nll[run].nll[split], experiment.params)
-                yield selection.row("specialist_xe", interval, **experiment.tags(run))
+def _by_tokens(
+    experiment: Experiment, split: str, position: int, specialist: Specialist
+) -> Iterator[ResultRow]:
+    first, *_ = specialist.runs.values()
+    name = experiment.design.components[position - 1]
+    selection = experiment.selection(split, first, "component", name)
+    values = np.stack([experiment.nll[run].nll[split] for run in specialist.runs.values()])
+    xe = selection.estimate(values, experiment.params, *_draws(specialist.runs))
+    tags: dict[str, Any] = {**experiment.tags(first), "note": specialist.note}
+    yield selection.row("specialist_xe", xe, **tags)
+    yield selection.row("specialist_epochs", float(specialist.repeats), unit="1", **tags)
 
 
-def _distinguish(experiment: Experiment, split: str) -> Iterator[ResultRow]:
+def _distinguish(
+    experiment: Experiment, split: str, at_d: Mapping[int, Specialist]
+) -> Iterator[ResultRow]:
     """Every specialist at D on every component that has one."""
-    at_d: dict[str, Run] = {}
-    for position, name in enumerate(experiment.design.components, start=1):
-        if run := find_specialist(experiment.runs, position, 1):
-            at_d[name] = run
     if len(at_d) < 2:
         return
     arrays = experiment.arrays(split)
-    for component, own in at_d.items():
-        for run in at_d.values():
-            selection = experiment.selection(split, run, "component", component)
-            difference = arrays[run].astype(np.float64) - arrays[own]
-            interval = selection.mean(difference, experiment.params)
-            yield selection.row("distinguishability", interval, **experiment.tags(run))
+    for position, own in at_d.items():
+        component = experiment.design.components[position - 1]
+        for other in at_d.values():
+            shared = {draw: run for draw, run in other.runs.items() if draw in own.runs}
+            first, *_ = shared.values()
+            selection = experiment.selection(split, first, "component", component)
+            pairs = [(arrays[run], arrays[own.runs[draw]]) for draw, run in shared.items()]
+            differences = np.stack([one.astype(np.float64) - two for one, two in pairs])
+            estimate = selection.estimate(differences, experiment.params, *_draws(shared))
+            yield selection.row("distinguishability", estimate, **experiment.tags(first))
+
+
+def _draws(runs: Mapping[int, Run]) -> tuple[list[int], list[int]]:
+    """Draws and seeds of the runs, as :meth:`Selection.estimate` takes them."""
+    return list(runs), [0] * len(runs)

@@ -71,6 +71,7 @@ class Manifest(_Frozen):
     Attributes
     ----------
     repeats, seed_offset : multiplies the epochs, is added to the seed: 1 and 0 but for controls.
+        A whole number stays an int, which the fingerprint tells from a float.
     draw : number of the sample of every component's text.
     uneven : K does not divide the windows of an epoch, so that equal shares differ by one window.
     """
@@ -83,7 +84,7 @@ class Manifest(_Frozen):
     components: list[Component]
     store: str
     tokenizer: str
-    repeats: int = 1
+    repeats: int | float = 1
     seed_offset: int = 0
     draw: int = 0
     uneven: bool = False
@@ -92,6 +93,11 @@ class Manifest(_Frozen):
     def total_windows(self) -> int:
         """Windows in an epoch: `total_tokens / window_length`."""
         return sum(component.windows for component in self.components)
+
+    def epochs(self, protocol: int) -> int:
+        """Passes over the run's tokens: `protocol`, those of the chain, times `repeats`; rounded,
+        and at least one."""
+        return max(1, round(protocol * self.repeats))
 
     @property
     def labels(self) -> list[str]:

@@ -16,7 +16,7 @@ class Run:
     components : positions in the design's order, from 1.
     divisor : each component gives D / divisor tokens.
     pseudo : the single component is split into `divisor` parts, which stand for components.
-    repeats : the run makes this many times the epochs.
+    repeats : the run makes this many times the epochs, rounded to whole epochs, at least one.
     seed_offset : added to the seed.
     control : name of the control that asks for it; empty for the chain K = 1, 2, ...
     draw : number of the sample of every component's training documents.
@@ -27,7 +27,7 @@ class Run:
     components: tuple[int, ...]
     divisor: int
     pseudo: bool = False
-    repeats: int = 1
+    repeats: float = 1
     seed_offset: int = 0
     control: str = ""
     draw: int = 0
@@ -67,11 +67,6 @@ def run_name(k: int) -> str:
 def chain(k: int) -> Run:
     """The run on the first `k` components, each giving D / k."""
     return Run(run_name(k), tuple(range(1, k + 1)), k)
-
-
-def specialist(position: int, divisor: int, repeats: int = 1) -> Run:
-    """The recipe of one component alone with D / `divisor` tokens."""
-    return Run("", (position,), divisor, repeats=repeats)
 
 
 def repeat_run(run: Run, draw: int, draws: int, seed: int) -> Run:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ergokedro.analysis.decomposition import TERMS
-from ergokedro.reporting.results import Estimate, pick_rows
+from ergokedro.reporting.results import Estimate, knows_sources, pick_rows
 
 _QUANTITIES = ("cost", *TERMS, "identification_bound", "exact_identification")
 _CORRECT = 0.9  # share of windows whose component is identified
@@ -23,6 +23,8 @@ class Cost:
     largest : name of the term of the largest size.
     clearly : its interval lies clear of the others'.
     bound : the most that identification can cost.
+    known : the exact sources are known; else what is called identification is mixing redundancy.
+    confounded : what else starvation holds beside less text; '' for the best specialists.
     """
 
     k: int
@@ -31,6 +33,8 @@ class Cost:
     largest: str
     clearly: bool
     bound: float
+    known: bool
+    confounded: str
 
     @property
     def share_of_bound(self) -> float:
@@ -78,7 +82,10 @@ def find_cost(results: pd.DataFrame, split: str) -> Cost | None:
     terms = {name: Estimate.of(estimates.loc[name]) for name in TERMS}
     largest, clearly = _largest(terms)
     bound = float(estimates.value["identification_bound"])
-    return Cost(k, Estimate.of(estimates.loc["cost"]), terms, largest, clearly, bound)
+    total = Estimate.of(estimates.loc["cost"])
+    confounded = str(estimates.note["starvation"])
+    known = knows_sources(results)
+    return Cost(k, total, terms, largest, clearly, bound, known, confounded)
 
 
 def _largest(terms: dict[str, Estimate]) -> tuple[str, bool]:

@@ -31,6 +31,11 @@ def pick_rows(results: pd.DataFrame, quantity: str, series: str, split: str) -> 
     return results[chosen].sort_values(["k", "position"])
 
 
+def knows_sources(results: pd.DataFrame) -> bool:
+    """Whether the exact sources of the corpus are known, as those of the synthetic corpus are."""
+    return bool(results.quantity.isin(["exact_xe", "exact_identification"]).any())
+
+
 def component_names(results: pd.DataFrame) -> list[str]:
     """The components of the design, in its order, whichever K were run."""
     return list(dict.fromkeys(results.component[results.series == "component"]))

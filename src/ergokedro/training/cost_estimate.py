@@ -60,7 +60,7 @@ class Plan:
         for manifest in self.manifests:
             seen = self.seen(manifest)
             epoch = -(-manifest.total_windows // self.training.batch_size)
-            steps = epoch * self.training.epochs * manifest.repeats
+            steps = epoch * manifest.epochs(self.training.epochs)
             lines.append(f"{manifest.run:24s} {manifest.k:2d} {seen:14,d} {steps:9,d}")
         weights = self._probe.parameters
         # On disk: models, last checkpoints, and the optimizers' state of runs under way.
@@ -81,7 +81,7 @@ class Plan:
 
     def seen(self, manifest: Manifest) -> int:
         """Number of tokens that a manifest's run trains on, over all epochs."""
-        return manifest.total_tokens * manifest.repeats * self.training.epochs
+        return manifest.total_tokens * manifest.epochs(self.training.epochs)
 
     @property
     def _left(self) -> timedelta:

@@ -104,7 +104,7 @@ def training_job(
     manifest: Manifest, store: TokenStore, settings: RunSettings, evaluation_windows: pd.DataFrame
 ) -> TrainingJob:
     """What :func:`train_run` trains: the settings with the epochs and the seed of the manifest."""
-    epochs = settings.training.epochs * manifest.repeats
+    epochs = manifest.epochs(settings.training.epochs)
     training = with_learning_rate(settings.training, settings.model)
     training = training.model_copy(update={"epochs": epochs})
     seed = settings.seed + manifest.seed_offset

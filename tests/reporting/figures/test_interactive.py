@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from ergokedro.reporting.figures.component_heatmap import plotly_component_heatmap
 from ergokedro.reporting.figures.decomposition import plotly_decomposition
 from ergokedro.reporting.figures.in_context_xe import plotly_in_context_xe
-from ergokedro.reporting.figures.style import TERMS, colour_of
+from ergokedro.reporting.figures.style import colour_of, term_styles
 from ergokedro.reporting.figures.xe_by_k import plotly_xe_by_k
 from ergokedro.reporting.results import pick_rows
 from synthetic_results import NAMES, make_all_results, make_results
@@ -59,8 +59,7 @@ def test_decomposition(results: pd.DataFrame) -> None:
     figure = plotly_decomposition(results)
     bars = {trace.name: trace for trace in figure.data if trace.type == "bar"}
     total = np.zeros(4)
-    for term in TERMS:
-        label, colour, _ = TERMS[term]
+    for term, (label, colour, _) in term_styles(known_sources=True).items():
         np.testing.assert_allclose(bars[label].y, rows(results, term, "chain").value)
         assert bars[label].marker.color == colour
         total += bars[label].y

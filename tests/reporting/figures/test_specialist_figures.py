@@ -26,7 +26,7 @@ def test_specialists_by_tokens(results: pd.DataFrame) -> None:
     axis = figure.axes[2]
     own, *models = axis.containers
     np.testing.assert_allclose(
-        own.lines[0].get_xdata(orig=False), [60_000, 75_000, 100_000, 300_000]
+        own.lines[0].get_xdata(orig=False), [60_000, 75_000, 100_000, 150_000, 300_000]
     )
     assert [bars.get_label() for bars in models] == [f"model of K = {k}" for k in (5, 4, 3)][::-1]
     chosen = (results.quantity == "xe") & (results.component == NAMES[2]) & (results.k == 4)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from ergokedro.analysis import specialists
+from ergokedro.analysis.best_specialists import CONFOUNDED
 from ergokedro.analysis.controls.control import Control, Setting
 from ergokedro.analysis.decomposition import decomposition
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow
 from ergokedro.design.runs import Run
+from ergokedro.errors import ErgokedroError
+
+log = logging.getLogger(__name__)
 
 
 class Specialists(Control):
@@ -26,31 +32,95 @@ class Specialists(Control):
             bool,
             False,
             "Each component alone, at D and at D / K for every K: what the exact decomposition of "
-            "the cost of K needs.",
+            "the cost of K and the own-text equivalents need.",
         ),
         Setting(
-            "match_steps",
-            bool,
-            False,
-            "Specialists at D / K make K times the epochs, so that they take as many steps as the "
-            "chain; otherwise they make the same epochs.",
+            "specialist_form",
+            Literal["best", "epochs", "steps"],
+            "best",
+            "best: of the numbers of epochs in `specialist_epochs` the one with the lowest "
+            "validation XE, for every component and size. epochs: those of the chain, so that less "
+            "text goes with fewer steps. steps: as many steps as at D, so that less text goes with "
+            "more repetitions.",
+        ),
+        Setting(
+            "specialist_epochs",
+            str | float,
+            "0.5+1+2+4",
+            "Numbers of epochs that are tried with `specialist_form=best`, as multiples of "
+            "training.epochs, joined by '+'.",
+        ),
+        Setting(
+            "specialist_sizes",
+            str | int,
+            "",
+            "Further sizes of specialists: divisors of D beside every K, joined by '+', such as "
+            "'10+20' for D/10 and D/20. An own-text equivalent below the smallest size is a bound.",
         ),
     )
 
     def runs(self, ks: list[int], n_components: int, settings: Mapping[str, Any]) -> list[Run]:
-        """Each component alone, at D and at D / K."""
-        matched = settings["match_steps"]
+        """Each component alone, at D and at D / K, with all its numbers of epochs."""
         return [
-            Run(f"c{i}_of{k}", (i,), k, repeats=k if matched else 1, control=self.name)
-            for k in sorted({1, *ks})
+            Run(_label(i, k, repeats), (i,), k, repeats=repeats, control=self.name)
+            for k in sorted({1, *ks, *_sizes(settings["specialist_sizes"])})
             for i in range(1, max(ks) + 1)
-            if k == 1 or i <= k
+            for repeats in _repeats(settings, k)
         ]
 
     def rows(self, experiment: Experiment) -> Iterator[ResultRow]:
         """The decomposition, and what the specialists show by themselves."""
+        if confounded := CONFOUNDED[experiment.settings["specialist_form"]]:
+            log.warning("Starvation is not about text alone: %s", confounded)
         yield from decomposition(experiment)
         yield from specialists.specialists(experiment)
+
+
+def _label(position: int, divisor: int, repeats: float) -> str:
+    """'c2_of3', or 'c2_of3_x0p5' for half the epochs: a dot would divide a name in the graph."""
+    times = "" if repeats == 1 else f"_x{repeats:g}".replace(".", "p")
+    return f"c{position}_of{divisor}{times}"
+
+
+def _repeats(settings: Mapping[str, Any], divisor: int) -> list[float]:
+    """Numbers of epochs of the specialists at D / `divisor`, as multiples of the chain's."""
+    form = settings["specialist_form"]
+    if form == "best":
+        return parse_multiples(settings["specialist_epochs"])
+    return [divisor if form == "steps" else 1]
+
+
+def parse_multiples(value: str | float) -> list[float]:
+    """Ascending positive numbers of a text such as '0.5+1+2'; whole ones are ints.
+
+    Raises
+    ------
+    ErgokedroError
+        If the text has another form.
+    """
+    try:
+        numbers = sorted({float(part) for part in str(value).split("+")})
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 < number < math.inf for number in numbers):
+        raise ErgokedroError(
+            f"controls.specialist_epochs = {value!r} is not understood; give positive multiples of "
+            "training.epochs joined by '+', such as 0.5+1+2+4."
+        )
+    return [int(number) if number.is_integer() else number for number in numbers]
+
+
+def _sizes(value: str | int) -> list[int]:
+    """Divisors of a text such as '10+20'; none of an empty one."""
+    if value == "":
+        return []
+    parts = str(value).split("+")
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise ErgokedroError(
+            f"controls.specialist_sizes = {value!r} is not understood; give whole divisors of D "
+            "joined by '+', such as 10+20."
+        )
+    return [int(part) for part in parts]
 
 
 CONTROL = Specialists()

@@ -21,11 +21,16 @@ from ergokedro.reporting.figures.style import (
     INK,
     K_LABEL,
     MIDDLE,
-    TERMS,
     category_style,
     colour_of,
+    term_styles,
 )
-from ergokedro.reporting.results import component_names, n_components, pick_rows
+from ergokedro.reporting.results import (
+    component_names,
+    knows_sources,
+    n_components,
+    pick_rows,
+)
 from ergokedro.reporting.text import plain_text, shorten
 
 if TYPE_CHECKING:
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BOUND = "most for identification: log K / (W - 1)"
+_BOUND = "most that not knowing the component can cost: log K / (W - 1)"
 _SUM = "cost of K, the sum"
 
 
@@ -67,7 +72,7 @@ def _draw_stack(axis: Axes, results: pd.DataFrame, split: str) -> None:
     """Terms stacked upwards where they cost and downwards where they save."""
     cost = pick_rows(results, "cost", "chain", split)
     above, below = np.zeros(len(cost)), np.zeros(len(cost))
-    for name, (label, colour, _) in TERMS.items():
+    for name, (label, colour, _) in term_styles(knows_sources(results)).items():
         value = pick_rows(results, name, "chain", split).value.to_numpy()
         bottom = np.where(value >= 0, above, below)
         axis.bar(cost.k, value, 0.6, bottom=bottom, color=colour, label=label)
@@ -126,7 +131,7 @@ def plotly_decomposition(results: pd.DataFrame, split: str = "test") -> go.Figur
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    for name, (label, colour, _) in TERMS.items():
+    for name, (label, colour, _) in term_styles(knows_sources(results)).items():
         rows = pick_rows(results, name, "chain", split)
         figure.add_bar(
             x=rows.k,

@@ -38,12 +38,26 @@ SERIES = {
     "smallest": Style("smallest component alone", VERMILION, "s"),
     "all": Style("all chosen components, seen or not", GREEN, "^"),
 }
-# In the order in which they are stacked.
-TERMS = {
+# Terms of the cost of K in the order in which they are stacked.
+_TERMS = {
     "starvation": Style("starvation: less text of its own", ORANGE),
     "identification": Style("identification: which component is it?", SKY_BLUE),
     "interference": Style("interference less transfer: one model for all", PURPLE),
 }
+
+
+# Without known sources: a mixture of specialists also averages their errors.
+_REDUNDANCY = Style("mixing redundancy: mixture of specialists less the right one", SKY_BLUE)
+
+
+def term_styles(known_sources: bool) -> dict[str, Style]:
+    """How the terms of the cost of K are shown, by quantity.
+
+    Parameters
+    ----------
+    known_sources : the exact sources are known; elsewhere the second term is no identification.
+    """
+    return _TERMS if known_sources else {**_TERMS, "identification": _REDUNDANCY}
 
 
 def colour_of(k: int, components: int) -> Any:

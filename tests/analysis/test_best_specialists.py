@@ -1,0 +1,110 @@
+"""S*: chosen on validation text, the same in every draw, reported on test text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ergokedro.analysis.best_specialists import best_specialists
+from ergokedro.analysis.controls import plan_experiment
+from ergokedro.analysis.decomposition import TERMS, decomposition
+from ergokedro.analysis.series import results_table
+from ergokedro.analysis.specialists import specialists
+from ergokedro.design.nll import NLLArrays
+from ergokedro.design.runs import Run
+from synthetic_results import NAMES, make_experiment, make_meta, make_windows
+
+# Nats above 2 of a specialist at D / divisor with so many times the epochs: by divisor.
+VALIDATION = {1: {0.5: 0.30, 1: 0.10, 2: 0.20, 4: 0.40}, 2: {0.5: 0.9, 1: 0.7, 2: 0.6, 4: 0.5}}
+# On test text another one is the lowest: a choice on test text would find it.
+TEST = {1: {0.5: 0.30, 1: 0.15, 2: 0.12, 4: 0.40}, 2: {0.5: 0.9, 1: 0.7, 2: 0.4, 4: 0.55}}
+MIXTURE = 0.8
+
+
+def make_arrays(
+    windows: pd.DataFrame, spread: float = 0.0, **settings: Any
+) -> dict[Run, NLLArrays]:
+    """The plan of two components; draw d adds `spread` times d to every model."""
+    arrays = {}
+    for run in plan_experiment([1, 2], 2, {"specialists": True, **settings}):
+        nll = {}
+        for split, levels in (("validation", VALIDATION), ("test", TEST)):
+            here = windows[windows.split == split]
+            own = [NAMES[position - 1] for position in run.components]
+            level = levels[run.divisor][run.repeats] if run.k == 1 else MIXTURE
+            level = level + spread * run.draw
+            rows = np.where(here.component.isin(own), 2.0 + level, 5.0)
+            nll[split] = np.repeat(rows[:, None], 99, axis=1).astype(np.float32)
+        arrays[run] = NLLArrays(nll, make_meta(run))
+    return arrays
+
+
+@pytest.fixture(scope="module")
+def windows() -> pd.DataFrame:
+    return make_windows()
+
+
+def test_the_lowest_on_validation_text_is_chosen(windows: pd.DataFrame) -> None:
+    experiment = make_experiment(make_arrays(windows), windows, specialists=True)
+    best = best_specialists(experiment)
+    assert {key: one.repeats for key, one in best.items()} == {
+        (1, 1): 1, (1, 2): 4, (2, 1): 1, (2, 2): 4,
+    }  # fmt: skip
+    assert best[1, 1].note == ""
+    assert best[1, 2].note == "the most epochs that were tried"
+    table = results_table(specialists(experiment))
+    test = table[(table.split == "test") & (table.component == NAMES[1])]
+    xe = test[test.quantity == "specialist_xe"].set_index("tokens")
+    assert xe.value[300_000] == pytest.approx(2.15)
+    assert xe.value[150_000] == pytest.approx(2.55)
+    assert xe.note[150_000] == "the most epochs that were tried"
+    epochs = test[test.quantity == "specialist_epochs"].set_index("tokens").value
+    assert epochs.to_dict() == {300_000: 1, 150_000: 4}
+
+
+@pytest.mark.parametrize(
+    ("form", "starvation", "note"),
+    [("best", 0.40, ""), ("epochs", 0.55, "fewer steps"), ("steps", 0.25, "more repetitions")],
+)
+def test_starvation_is_of_the_form_that_was_asked_for(
+    windows: pd.DataFrame, form: str, starvation: float, note: str
+) -> None:
+    settings = {"specialist_form": form}
+    experiment = make_experiment(make_arrays(windows, **settings), windows, **settings)
+    table = results_table(decomposition(experiment))
+    here = table[(table.split == "test") & (table.series == "chain") & (table.position == 0)]
+    rows = here.set_index("quantity")
+    assert rows.value.starvation == pytest.approx(starvation, abs=1e-6)
+    assert rows.value.cost == pytest.approx(rows.value[list(TERMS)].sum(), abs=1e-12)
+    assert note in rows.note.starvation
+    assert bool(note) == bool(rows.note.starvation)
+
+
+def test_draws_share_the_number_of_epochs_and_are_averaged(windows: pd.DataFrame) -> None:
+    arrays = make_arrays(windows, spread=0.1, draws=3)
+    experiment = make_experiment(arrays, windows, specialists=True, draws=3)
+    best = best_specialists(experiment)[2, 2]
+    assert sorted(best.runs) == [0, 1, 2]
+    assert {run.repeats for run in best.runs.values()} == {4}
+    table = results_table([*decomposition(experiment), *specialists(experiment)])
+    test = table[(table.split == "test") & (table.position == 0)].set_index("quantity")
+    xe = test.loc["specialist_xe"]
+    assert xe.value.max() == pytest.approx(2.55 + 0.1)  # the mean of 0, 0.1, 0.2
+    assert set(xe.draws) == {3}
+    # What all models of a draw share cancels in the terms.
+    cost = test[test.series == "chain"].loc["cost"]
+    assert (cost.value, cost.draws) == (pytest.approx(MIXTURE - 0.15, abs=1e-6), 3)
+    assert cost.standard_error == pytest.approx(0, abs=1e-6)
+
+
+def test_epochs_that_lack_a_draw_are_not_chosen(windows: pd.DataFrame) -> None:
+    arrays = make_arrays(windows, draws=2)
+    lacking = {run: a for run, a in arrays.items() if not (run.repeats == 4 and run.draw == 1)}
+    best = best_specialists(make_experiment(lacking, windows, specialists=True))
+    assert best[1, 2].repeats == 2
+    other_seed = {replace(run, seed_offset=1): a for run, a in arrays.items()}
+    assert not best_specialists(make_experiment(other_seed, windows))
