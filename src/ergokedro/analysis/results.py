@@ -14,6 +14,7 @@ from ergokedro.analysis.curve_fits import fits
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.measurement import measure
 from ergokedro.analysis.series import results_table
+from ergokedro.analysis.transfer.rows import transfer
 from ergokedro.design.records import RunSummary
 from ergokedro.design.runs import Run
 
@@ -40,5 +41,6 @@ def all_results(
             fits(experiment),
             contrasts(experiment),
             control_rows(experiment),
+            transfer(experiment),
         )
     )

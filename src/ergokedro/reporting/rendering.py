@@ -6,6 +6,7 @@ All that a template prints is escaped, except for its own literal text and for n
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from markupsafe import Markup, escape
 
+from ergokedro.reporting.results import Estimate
 from ergokedro.reporting.tables import Cell
 from ergokedro.reporting.text import escape_markdown, one_line, visible
+from ergokedro.reporting.transfer import Worth
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,7 +71,7 @@ def _environment(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    numbers = (number, counted, interval, p_value, component_cell)
+    numbers = (number, counted, interval, p_value, component_cell, worth, fit_error)
     environment.filters |= {write.__name__: formatted(write) for write in numbers}
 
     def sentences(template: str, **names: Any) -> list[Markup]:
@@ -113,3 +116,26 @@ def component_cell(cell: Cell) -> str:
     """XE with its interval, in parentheses where the model was not trained on the component."""
     text = interval(cell.estimate, ".4f")
     return text if cell.trained else f"({text})"
+
+
+def worth(number: Worth | None, spec: str, missing: str = "") -> str:
+    """A value with its interval, a bound, or why it is not determined; `missing` for None."""
+    if number is None:
+        return missing
+    if not number.determined:
+        return "not determined" + ("" if number.note == "?" else f": {number.note}")
+    value = f"{number.estimate.value:{spec}}"
+    if number.note:
+        return f"{'more' if number.note == '>' else 'less'} than {value}"
+    low, high = number.estimate.low, number.estimate.high
+    if pd.isna(low):
+        return f"{value} [no interval]"
+    return f"{value} [{low:{spec}}, {'no upper limit' if math.isinf(high) else f'{high:{spec}}'}]"
+
+
+def fit_error(error: Estimate, spec: str) -> str:
+    """A mean error with its interval; 'not determined' where nothing was predicted."""
+    if pd.isna(error.value):
+        return "not determined"
+    value = f"{error.value:{spec}}"
+    return value if pd.isna(error.low) else f"{value} [{error.low:{spec}}, {error.high:{spec}}]"

@@ -19,6 +19,7 @@ from ergokedro.design.records import RunSummary
 from ergokedro.parameters import Parameters
 from ergokedro.reporting import findings, rendering, tables
 from ergokedro.reporting.decomposition import CostRow, cost_rows
+from ergokedro.reporting.transfer import Transfer, find_transfer
 
 _LIBRARIES = ("ergokedro", "torch", "transformers", "numpy", "kedro")
 _NUMBERS = ("xe", "low", "high", "smallest", "optimum", "excess")
@@ -42,6 +43,7 @@ class Report:
     xe: list[dict[str, Any]]
     components: tables.Matrix
     costs: list[CostRow]
+    transfer: Transfer
     contrasts: list[tables.ContrastRow]
     distinguishability: tables.Matrix
     convergence: list[tables.ConvergenceRow]
@@ -87,6 +89,7 @@ def build_report(
         xe=xe_table.to_dict("records"),
         components=tables.component_matrix(results),
         costs=cost_rows(results),
+        transfer=find_transfer(results),
         contrasts=tables.contrast_rows(results),
         distinguishability=tables.distinguishability_table(results),
         convergence=tables.convergence_rows(results),

@@ -10,6 +10,7 @@ from ergokedro.reporting.figures.component_heatmap import (
 from ergokedro.reporting.figures.controls import ControlsWithSeries, plot_controls
 from ergokedro.reporting.figures.decomposition import plot_decomposition, plotly_decomposition
 from ergokedro.reporting.figures.distinguishability import plot_distinguishability
+from ergokedro.reporting.figures.exchange import plot_exchange
 from ergokedro.reporting.figures.in_context_xe import plot_in_context_xe, plotly_in_context_xe
 from ergokedro.reporting.figures.learning_curves import plot_learning_curves
 from ergokedro.reporting.figures.registry import FIGURES, FigureSpec
@@ -65,6 +66,14 @@ FIGURES.register(
     "distinguishability",
     FigureSpec(
         "How far components can be told apart", plot_distinguishability, requires=_SPECIALISTS
+    ),
+)
+FIGURES.register(
+    "exchange",
+    FigureSpec(
+        "What a token of another component is worth, as a map",
+        plot_exchange,
+        requires=("specialists", "subsets"),
     ),
 )
 FIGURES.register("controls", FigureSpec("Controls", plot_controls, requires=ControlsWithSeries()))

@@ -80,15 +80,15 @@ def label_components(axis: Any, names: list[str]) -> None:
 def draw_heatmap(
     figure: Figure, axis: Axes, values: pd.DataFrame, label: str, bold: pd.DataFrame
 ) -> None:
-    """Values as colours and as numbers, those of `bold` in bold; darker is more."""
+    """Values as colours and as numbers, those of `bold` in bold; darker is more, '?' is NaN."""
     image = axis.imshow(values, cmap="cividis_r", aspect="auto")
-    middle = (values.to_numpy().min() + values.to_numpy().max()) / 2
+    middle = (np.nanmin(values) + np.nanmax(values)) / 2
     for row, column in np.ndindex(values.shape):
         value = values.iloc[row, column]
         axis.text(
             column,
             row,
-            f"{value:.3f}",
+            "?" if np.isnan(value) else f"{value:.3f}",
             ha="center",
             va="center",
             color="white" if value > middle else "black",
