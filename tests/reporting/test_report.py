@@ -146,6 +146,10 @@ def test_sentences_of_everything(everything: pd.DataFrame) -> None:
         "tokens at K = 1 and",
         "less its final training loss",
         "A specialist predicts another component's text worse",
+        "With 4 other components, source-5 is predicted as if it had less than 0.20 of D as text",
+        "`controls.specialist_sizes=10+20` adds",
+        "These runs do not determine 20 exchange rates",
+        "These runs do not determine what these laws predict of other sets: transfer",
     ):
         assert sum(words in sentence for sentence in found) >= 1, words
 

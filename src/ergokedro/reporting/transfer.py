@@ -100,6 +100,11 @@ class LawError:
     relative: float
     behind: str
 
+    @property
+    def determined(self) -> bool:
+        """The other runs determine at least one prediction."""
+        return not pd.isna(self.error.value)
+
 
 @dataclass(frozen=True)
 class Transfer:
@@ -115,6 +120,11 @@ class Transfer:
         """The equivalents of the largest K."""
         largest = max((one.k for one in self.equivalents), default=0)
         return [one for one in self.equivalents if one.k == largest]
+
+    @property
+    def has_bounds(self) -> bool:
+        """Some of them are known as bounds only."""
+        return any(one.share.note in ("<", ">") for one in self.of_largest)
 
     @property
     def open_rates(self) -> int:

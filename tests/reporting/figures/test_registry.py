@@ -23,11 +23,12 @@ def test_the_registry_is_importable_without_slow_libraries() -> None:
 
 def test_figures_are_planned_by_the_controls_that_are_planned() -> None:
     chain = ["xe_by_k", "in_context_xe", "learning_curves", "component_heatmap"]
-    of_specialists = ["decomposition", "specialists", "distinguishability"]
+    of_specialists = ["decomposition", "specialists", "distinguishability", "exchange"]
     assert list(FIGURES.planned("mixture_design")) == ["token_accounting"]
     assert list(FIGURES.planned("analysis")) == chain
     assert list(FIGURES.planned("analysis", ["specialists"])) == chain + of_specialists
-    for control in ("subsets", "growing", "pseudo", "seeds"):
+    assert list(FIGURES.planned("analysis", ["subsets"])) == [*chain, "exchange", "controls"]
+    for control in ("growing", "pseudo", "seeds"):
         assert list(FIGURES.planned("analysis", [control])) == [*chain, "controls"]
 
 
