@@ -109,11 +109,12 @@ class CorpusParameters(_Model):
             "configuration no_ref does; synthetic text has none."
         ),
     )
-    near_duplicates: Literal["off", "report", "drop"] = Field(
-        "off",
+    near_duplicates: Literal["auto", "off", "report", "drop"] = Field(
+        "auto",
         description=(
             "Look for near-duplicates by MinHash over all splits and categories: list them, or "
-            "also drop them from the training split. In held-out text they are listed only."
+            "also drop them from the training split. In held-out text they are listed only. auto: "
+            "list them in a corpus of up to 200 MB of text; synthetic text has none."
         ),
     )
     near_duplicate_threshold: float = Field(
@@ -365,6 +366,15 @@ class AnalysisParameters(_Model):
 
     bootstrap: int = Field(
         2000, ge=100, description="Bootstrap replicates, over documents, of curve fits."
+    )
+    level: float | None = Field(
+        None,
+        gt=0,
+        description=(
+            "Validation XE on the smallest component, nats per token, to which the tokens that "
+            "every K needs are counted. Set it before the runs: a level that is read off them "
+            "would depend on what it measures. Default: not counted."
+        ),
     )
     detect: float = Field(
         0.01,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -64,8 +66,7 @@ def test_rows() -> None:
     curves = table[table.quantity != "train_gap"].pivot(
         index="run", columns="quantity", values="value"
     )
-    assert curves.common_level.to_list() == [2.5, 2.5]
-    assert curves.tokens_to_level.to_list() == [150, 300]
+    assert list(curves.columns) == ["excess_area"]  # no level was set
     assert curves.excess_area.to_list() == [0.25, 1.125]
     gap = table[table.quantity == "train_gap"].set_index(["run", "split"])
     xe = results[(results.quantity == "xe") & (results.series == "chain")]
@@ -75,6 +76,21 @@ def test_rows() -> None:
     )
     assert (gap.windows > 0).all()
     assert set(table.k) == {1, 2}
+
+
+def test_tokens_to_a_level_that_was_set_beforehand() -> None:
+    measured = experiment(1, 2)
+    measured = replace(measured, params=measured.params.model_copy(update={"level": 2.25}))
+    summaries = {chain(m.k): make_summary(m) for m in make_manifests()[:2]}
+    histories = {
+        chain(1): history({0: 6.0, 100: 3.0, 200: 2.0, 300: 2.0}, NAMES[0]),
+        chain(2): history({0: 6.0, 100: 4.0, 200: 3.0, 300: 2.5}, NAMES[0]),
+    }
+    table = results_table(convergence(measured, histories, summaries)).set_index(["quantity", "k"])
+    assert table.value["level"].to_list() == [2.25, 2.25]
+    assert table.value["tokens_to_level", 1].item() == 175
+    assert np.isnan(table.value["tokens_to_level", 2].item())
+    assert table.note["tokens_to_level"].to_list() == ["", "the level is never reached"]
 
 
 def test_a_run_that_was_validated_once_has_no_curve() -> None:

@@ -151,6 +151,26 @@ def test_long_documents_are_hashed_in_parts(
     pd.testing.assert_frame_equal(whole, parts)
 
 
+def test_by_default_real_text_is_searched(
+    tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    corpus = make_corpus(tmp_path / "corpus", rows)
+    caplog.set_level("INFO")
+    real = CorpusParameters(source=str(tmp_path))
+    documents, found = nodes.clean_documents(corpus, real)
+    assert (len(found), found.dropped.any()) == (4, False)
+    assert (documents.status == "kept").all()
+    across = int((found.label != found.near_label).sum())
+    assert f"4 near-duplicates, {across} of them across categories" in caplog.text
+    assert across > 0
+    assert nodes.clean_documents(corpus, CorpusParameters())[1].empty  # synthetic
+    monkeypatch.setattr(near_duplicates, "LARGEST_BY_DEFAULT", corpus.size - 1)
+    assert nodes.clean_documents(corpus, real)[1].empty
+    assert "corpus.near_duplicates=report looks for them" in caplog.text
+    text = sum(len(text) for _, text, _ in rows)
+    assert text < corpus.size < 2 * text
+
+
 def test_the_setting_decides(tmp_path: Path, rows: Rows) -> None:
     corpus = make_corpus(tmp_path / "corpus", rows)
     outcomes = {

@@ -34,10 +34,9 @@ def convergence(
     ------
     Rows, one per K:
 
-    - common_level: the lowest XE that every K has reached at its end, nats (split validation,
-      series smallest, as the next two);
-    - tokens_to_level: tokens seen when the curve first is at that level, between two points of
-      the curve linearly (unit 'tokens');
+    - level: `analysis.level`, nats, where it is set (split validation, series smallest, as the
+      next two), and tokens_to_level: tokens seen when the curve first is at that level, between two
+      points of the curve linearly (unit 'tokens'; NaN and a note where it never is);
     - excess_area: area between the curve and the lowest end of any K, over the tokens between the
       first point after the start and the last, so a mean, nats;
     - train_gap: XE on the components trained on less the final training loss, nats (both splits,
@@ -47,8 +46,10 @@ def convergence(
     """
     smallest = experiment.design.components[:1]
     curves = {run: validation_curve(histories[run], smallest) for run in experiment.chain}
-    for run, quantity, value, unit in _levels(curves):
+    for run, quantity, value, unit in _levels(curves, experiment.params.level):
+        note = "the level is never reached" if np.isnan(value) else ""
         yield ResultRow(
+            note=note,
             split="validation",
             series="smallest",
             quantity=quantity,
@@ -90,13 +91,16 @@ def mean_excess(curve: pd.Series, level: float) -> float:
     return float(np.trapezoid(curve.to_numpy() - level, tokens) / (tokens[-1] - tokens[0]))
 
 
-def _levels(curves: Mapping[Run, pd.Series]) -> Iterator[tuple[Run, str, float, str]]:
+def _levels(
+    curves: Mapping[Run, pd.Series], level: float | None
+) -> Iterator[tuple[Run, str, float, str]]:
     """(run, quantity, value, unit) of what the curves say together."""
     if min(len(curve) for curve in curves.values()) < 3:
         return
     ends = [float(curve.iloc[-1]) for curve in curves.values()]
     for run, curve in curves.items():
-        yield run, "common_level", max(ends), "nats"
-        yield run, "tokens_to_level", tokens_to_reach(curve, max(ends)), "tokens"
+        if level is not None:
+            yield run, "level", level, "nats"
+            yield run, "tokens_to_level", tokens_to_reach(curve, level), "tokens"
         # The start, log of the vocabulary for every K, would outweigh all the rest.
         yield run, "excess_area", mean_excess(curve.iloc[1:], min(ends)), "nats"

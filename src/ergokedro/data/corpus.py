@@ -68,6 +68,12 @@ class Corpus:
             for group in range(self._file(split).metadata.num_row_groups)
         ]
 
+    @property
+    def size(self) -> int:
+        """Bytes of texts and labels, uncompressed."""
+        blocks = (self._file(split).metadata.row_group(group) for split, group in self.blocks())
+        return sum(int(block.total_byte_size) for block in blocks)
+
     def block_rows(self, split: str, group: int) -> int:
         """Documents of one row group."""
         return int(self._file(split).metadata.row_group(group).num_rows)

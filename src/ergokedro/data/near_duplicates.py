@@ -10,6 +10,7 @@ texts stay in memory: about 0.7 KB per document.
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from collections import defaultdict
@@ -23,6 +24,10 @@ from ergokedro.data.cleaning import KEPT
 from ergokedro.data.corpus import Corpus
 from ergokedro.progress import progress_bar
 
+log = logging.getLogger(__name__)
+
+# Bytes of text up to which near-duplicates are looked for by default: about 15 s on one core.
+LARGEST_BY_DEFAULT = 200_000_000
 COLUMNS = [
     "reason", "dropped", "similarity", "document", "split", "label", "text",
     "near_document", "near_split", "near_label", "near_text",
@@ -76,6 +81,27 @@ def find_near_duplicates(
         documents = documents.copy()
         documents.loc[gone.document, "status"] = gone.reason.to_numpy()
     return documents, _describe(found, documents, pd.Series(texts, numbers, dtype="object"))
+
+
+def search_mode(setting: str, source: str, corpus: Corpus) -> str:
+    """What `corpus.near_duplicates` asks for: 'off', 'report' or 'drop'.
+
+    'auto' is 'report', but 'off' for synthetic text, which has none, and for a corpus so large that
+    a search takes more than some seconds.
+    """
+    if setting != "auto":
+        return setting
+    if source == "synthetic":
+        return "off"
+    if corpus.size > LARGEST_BY_DEFAULT:
+        log.info(
+            "Near-duplicates were not looked for: the corpus has %.0f MB of text, and that is done "
+            "by default up to %.0f MB only. corpus.near_duplicates=report looks for them.",
+            corpus.size / 1e6,
+            LARGEST_BY_DEFAULT / 1e6,
+        )
+        return "off"
+    return "report"
 
 
 def none_found() -> pd.DataFrame:

@@ -52,14 +52,20 @@ class Difference(ByK):
 
 
 @dataclass(frozen=True)
-class CommonLevel:
-    """The validation XE that every K reaches, and who took the fewest and the most tokens to it."""
+class Level:
+    """The level of validation XE that was set, and which K took the fewest and the most tokens.
+
+    Attributes
+    ----------
+    never : those K that did not reach it.
+    """
 
     level: float
     first_k: int
     first_tokens: float
     last_k: int
     last_tokens: float
+    never: list[int]
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ class Findings:
     seed_noise: float | None
     controls: list[ControlRows]
     slope: Estimate | None
-    common_level: CommonLevel | None
+    level: Level | None
     train_gaps: list[ByK]
     extremes: tuple[Pair, Pair] | None
 
@@ -153,7 +159,7 @@ def find(
         seed_noise=noise,
         controls=_controls(results[results.split == split], settings),
         slope=Estimate.of(slopes.iloc[0]) if len(slopes) else None,
-        common_level=_common_level(results),
+        level=_level(results),
         train_gaps=_train_gaps(results, split),
         extremes=_extremes(results, split),
     )
@@ -187,13 +193,15 @@ def _hardly_trained(excesses: list[ByK]) -> float | None:
     return largest if largest > _HARDLY_TRAINED else None
 
 
-def _common_level(results: pd.DataFrame) -> CommonLevel | None:
+def _level(results: pd.DataFrame) -> Level | None:
     tokens = results[results.quantity == "tokens_to_level"].sort_values("value")
-    if len(tokens) < 2:
+    reached = tokens[tokens.value.notna()]
+    if len(reached) < 2:
         return None
-    level = results[results.quantity == "common_level"].value.iloc[0]
-    first, last = tokens.iloc[0], tokens.iloc[-1]
-    return CommonLevel(float(level), int(first.k), first.value, int(last.k), last.value)
+    level = results[results.quantity == "level"].value.iloc[0]
+    first, last = reached.iloc[0], reached.iloc[-1]
+    never = sorted(tokens.k[tokens.value.isna()])
+    return Level(float(level), int(first.k), first.value, int(last.k), last.value, never)
 
 
 def _train_gaps(results: pd.DataFrame, split: str) -> list[ByK]:

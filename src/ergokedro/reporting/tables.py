@@ -99,12 +99,12 @@ def distinguishability_table(results: pd.DataFrame, split: str = "test") -> Matr
 
 
 def convergence_rows(results: pd.DataFrame) -> list[ConvergenceRow]:
-    """One row per K: tokens to the common level, mean excess, and gaps by split."""
+    """One row per K: tokens to the level that was set, mean excess, and gaps by split."""
     level, tokens, excess = (
         results[results.quantity == name].set_index("k").value
-        for name in ("common_level", "tokens_to_level", "excess_area")
+        for name in ("level", "tokens_to_level", "excess_area")
     )
-    gaps: dict[int, dict[str, Estimate]] = {k: {} for k in level.index}
+    gaps: dict[int, dict[str, Estimate]] = {k: {} for k in excess.index}
     for row in results[results.quantity == "train_gap"].itertuples():
         gaps.setdefault(row.k, {})[row.split] = Estimate.of(row)
     return [

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 import pandas as pd
 
 from ergokedro.data.cleaning import clean_documents as clean
 from ergokedro.data.corpus import Corpus
-from ergokedro.data.near_duplicates import find_near_duplicates, none_found
+from ergokedro.data.near_duplicates import find_near_duplicates, none_found, search_mode
 from ergokedro.data.sources import CorpusStream, corpus_stream
 from ergokedro.data.tokenization import TokenizationPlan
 from ergokedro.data.tokenizer import Tokenizer, TokenizerDefinition, define_tokenizer
 from ergokedro.parameters import CorpusParameters, TokenizerParameters
+
+log = logging.getLogger(__name__)
 
 
 def fetch_corpus(params: CorpusParameters) -> CorpusStream:
@@ -21,10 +25,17 @@ def fetch_corpus(params: CorpusParameters) -> CorpusStream:
 def clean_documents(corpus: Corpus, params: CorpusParameters) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Decide for each document whether it is used, and if not, why; list near-duplicates."""
     documents = clean(corpus)
-    if params.near_duplicates == "off":
+    mode = search_mode(params.near_duplicates, params.source, corpus)
+    if mode == "off":
         return documents, none_found()
-    drop = params.near_duplicates == "drop"
-    return find_near_duplicates(corpus, documents, params.near_duplicate_threshold, drop)
+    threshold = params.near_duplicate_threshold
+    documents, found = find_near_duplicates(corpus, documents, threshold, mode == "drop")
+    log.info(
+        "%d near-duplicates, %d of them across categories: see near_duplicates.csv",
+        len(found),
+        (found.label != found.near_label).sum(),
+    )
+    return documents, found
 
 
 def prepare_tokenizer(
