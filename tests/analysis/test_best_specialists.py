@@ -73,7 +73,7 @@ def test_the_lowest_on_validation_text_is_chosen(windows: pd.DataFrame) -> None:
 def test_starvation_is_of_the_form_that_was_asked_for(
     windows: pd.DataFrame, form: str, starvation: float, note: str
 ) -> None:
-    settings = {"specialist_form": form}
+    settings: dict[str, Any] = {"specialist_form": form}
     experiment = make_experiment(make_arrays(windows, **settings), windows, **settings)
     table = results_table(decomposition(experiment))
     here = table[(table.split == "test") & (table.series == "chain") & (table.position == 0)]

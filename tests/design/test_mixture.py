@@ -25,7 +25,7 @@ from ergokedro.design.mixture import (
     design_mixtures,
     make_manifest,
 )
-from ergokedro.design.runs import Run, chain, repeat_run, specialist
+from ergokedro.design.runs import Run, chain, repeat_run
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import MixtureParameters
 
@@ -101,7 +101,7 @@ def test_manifests_say_how_much_text_draws_have_in_common(
 ) -> None:
     store = make_store(lengths_of(SIZES))
     plan = design(store, 3, window_length=20, total_tokens=total, within_documents=within)
-    for run in (*map(chain, (1, 2, 3)), Run("", (3,), 3, pseudo=True), specialist(1, 2)):
+    for run in (*map(chain, (1, 2, 3)), Run("", (3,), 3, pseudo=True), Run("", (1,), 2)):
         manifests = [make_manifest(store, plan, repeat_run(run, draw, 4, 0)) for draw in range(4)]
         assert manifests[0] == make_manifest(store, plan, run)
         assert len({manifest.total_tokens for manifest in manifests}) == 1
@@ -154,7 +154,7 @@ def test_repeats_differ_from_each_other_and_not_from_what_they_repeat(
 ) -> None:
     store = make_store(lengths_of({c: [100] * 60 for c in "abc"}))
     plan = design(store, 3, total_tokens=1800)
-    for run in (chain(2), specialist(2, 3), Run("", (3,), 3, pseudo=True)):
+    for run in (chain(2), Run("", (2,), 3), Run("", (3,), 3, pseudo=True)):
         repeats = [
             make_manifest(store, plan, repeat_run(run, d, 2, s)) for d in (0, 1) for s in (0, 1)
         ]

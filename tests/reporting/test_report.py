@@ -135,6 +135,25 @@ def test_tables_of_everything(everything: pd.DataFrame) -> None:
     assert costs[0][6] == f"{bound.value.iloc[0]:.4f}"
 
 
+def test_without_known_sources_it_is_mixing_redundancy(everything: pd.DataFrame) -> None:
+    unknown = everything[~everything.quantity.str.startswith("exact_")]
+    found = sentences(unknown)
+    (cost,) = [sentence for sentence in found if sentence.startswith("A model of K = 5 costs")]
+    assert "(mixing redundancy) +" in cost
+    assert "not knowing the component" not in cost
+    assert "the lowest cross entropy on validation text" in cost
+    assert "The largest part is mixing redundancy." in "".join(found)
+    report = make_report(unknown)
+    text = render_markdown(report, [])
+    assert "| starvation | mixing redundancy | interference |" in text
+    assert "identification" not in text.split("## Words")[0]
+    confounded = unknown.copy()
+    confounded.loc[confounded.quantity == "starvation", "note"] = "less text goes with fewer steps"
+    found = sentences(confounded)
+    assert any("not about text alone: less text goes with fewer steps" in line for line in found)
+    assert "the lowest cross entropy on validation text" not in "".join(found)
+
+
 def test_sentences_of_everything(everything: pd.DataFrame) -> None:
     found = sentences(everything)
     for words in (

@@ -181,8 +181,10 @@ def _laws(results: pd.DataFrame) -> list[LawRow]:
     return [
         LawRow(
             name,
-            *(Worth.of(table.loc[name]) for table in (floor, above, alpha)),
-            tokens=int(above.tokens[name]),
+            Worth.of(floor.loc[name]),
+            Worth.of(above.loc[name]),
+            Worth.of(alpha.loc[name]),
+            int(above.tokens[name]),
         )
         for name in floor.index
     ]

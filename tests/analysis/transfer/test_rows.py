@@ -116,7 +116,7 @@ def test_errors_on_unseen_mixtures(table: pd.DataFrame) -> None:
 
 def test_bounds_are_marked() -> None:
     """Without specialists as small as a share, or with a mixture better than all text alone."""
-    settings = {"specialists": True, "subsets": True, "specialist_epochs": "1"}
+    settings: dict[str, Any] = {"specialists": True, "subsets": True, "specialist_epochs": "1"}
     experiment = make_experiment(**settings)
     kept = {
         run: a for run, a in experiment.nll.items()

@@ -73,7 +73,7 @@ def can_be_fitted(table: MixtureRuns, column: int) -> bool:
     """
     mixtures = np.unique(table.tokens[table.observed[:, column]], axis=0)
     parameters = _OWN_PARAMETERS + np.count_nonzero((mixtures > 0).any(axis=0)) - 1
-    return len(mixtures) >= parameters
+    return bool(len(mixtures) >= parameters)
 
 
 def _width(measured: Measured) -> int:
