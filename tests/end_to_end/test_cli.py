@@ -382,7 +382,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(project: Project) -> None:
     assert "Traceback" not in output
     with project.start(*command) as process:
         assert process.stdout is not None
-        resumed = set()
+        resumed: set[tuple[str, str]] = set()
         while resumed != saved:
             line = process.stdout.readline()
             assert line, resumed
