@@ -82,23 +82,27 @@ def test_resumed_work_is_judged_by_what_is_new(
         for _ in range(9):
             clock[0] += 25
             bar.update(50)
-    assert piped.messages[0] == "k3: 600/1k tokens, 0:03:20 left"  # 25 s * 400 / 50
+    assert piped.messages[0] == "k3: 600/1k tokens, ? left"
+    assert piped.messages[1] == "k3: 700/1k tokens, 0:02:30 left"  # 25 s * 300 / 50
     assert piped.messages[-1] == "k3: 1k/1k tokens, 0:00:00 left"
 
 
 def test_the_time_left_for_all_runs(piped: pytest.LogCaptureFixture, clock: list[float]) -> None:
-    """Two runs side by side, one of them resumed half-way, and a third to come."""
+    """A run and a resumed one side by side, and a third to come."""
     with progress.whole(3000, "tokens"), progress_bar("k1", 1000, "tokens") as first:
         with progress_bar("k2", 1000, "tokens", done=500) as second:
-            clock[0] += 10
-            first.update(250)
-            second.update(250)
+            for _ in range(2):
+                clock[0] += 10
+                first.update(250)
+                second.update(100)
         with progress_bar("store", 10, "documents") as other:  # counts something else
             clock[0] += 10
             other.update(10)
     assert piped.messages == [
-        "k1: 250/1k tokens, 0:00:30 left, all runs 0:01:30",  # 10 s * 2250 / 250
-        "k2: 750/1k tokens, 0:00:10 left, all runs 0:00:40",  # 10 s * 2000 / 500
+        "k1: 250/1k tokens, ? left, all runs ?",
+        "k2: 600/1k tokens, ? left, all runs ?",  # at the same moment
+        "k1: 500/1k tokens, 0:00:20 left, all runs 0:00:55",  # 10 s * 1900 / 350
+        "k2: 700/1k tokens, 0:00:30 left, all runs 0:00:40",  # 10 s * 1800 / 450
         "store: 10/10 documents, 0:00:00 left",
     ]
 
@@ -126,9 +130,9 @@ def test_several_bars_share_the_display(monkeypatch: pytest.MonkeyPatch) -> None
         with progress_bar("k2", total=10, unit="tokens") as second:
             second.update(10)
         first.update(5)
-        assert progress._display is not None
-        assert [task.description for task in progress._display.tasks] == ["k1"]
-    assert progress._display is None
+        assert progress._shared is not None
+        assert [task.description for task in progress._shared.tasks] == ["k1"]
+    assert progress._shared is None
     assert "5/10 tokens" in terminal.getvalue()
 
 
@@ -143,7 +147,7 @@ def test_a_terminal_that_was_closed_ends_no_work(monkeypatch: pytest.MonkeyPatch
 
         monkeypatch.setattr(terminal, "write", closed)
         bar.update(5)
-    assert progress._display is None
+    assert progress._shared is None
 
 
 def test_log_lines_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:

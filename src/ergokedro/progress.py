@@ -6,14 +6,14 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Protocol
 
 from rich.console import Console
 from rich.filesize import pick_unit_and_suffix
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +23,11 @@ _LINES = 10
 _PAUSE, _SILENCE = 5.0, 60.0
 
 _stopped, _noticed = threading.Event(), threading.Event()
-_lock = threading.Lock()  # of everything that threads share below
-_display: Progress | None = None
-_whole: tuple[str, _Estimate] | None = None
+# The one display of the process, the number of its users, and the task that all runs share.
+_lock = threading.Lock()
+_shared: Progress | None = None
+_users = 0
+_whole: tuple[str, TaskID] | None = None
 
 
 class Stopped(BaseException):
@@ -70,11 +72,12 @@ class ProgressBar(Protocol):
 def whole(total: float, unit: str) -> Iterator[None]:
     """In the block, bars that count `unit` also show the time left for `total` of them."""
     global _whole
-    _whole = unit, _Estimate(total, 0)
-    try:
-        yield
-    finally:
-        _whole = None
+    with _display() as display:
+        _whole = unit, display.add_task("all runs", total=total, text="")
+        try:
+            yield
+        finally:
+            _whole = None
 
 
 @contextmanager
@@ -90,111 +93,98 @@ def progress_bar(
     unit : their name in the plural, such as 'tokens'.
     done : units that were done before; the time left is estimated from the others.
     """
-    bar = _Bar(total, unit, done)
-    if not sys.stderr.isatty() or logging.getLogger("ergokedro").level > logging.INFO:
-        bar.show = _lines(description, bar)
-        yield bar
-        return
-    with _task(description, bar):
-        yield bar
-
-
-class _Estimate:
-    """How much of some work is done, and the time left as estimated since this was made."""
-
-    def __init__(self, total: float, done: float):
-        self.total, self.done = total, done
-        self._new, self._start = 0.0, time.monotonic()
-
-    def add(self, amount: float, *, new: bool = True) -> None:
-        """Count work as done; work of an earlier process says nothing about the speed."""
-        with _lock:
-            self.done += amount
-            self._new += amount if new else 0
-
-    @property
-    def left(self) -> str:
-        """Such as '0:02:10'; '?' before anything is done."""
-        if not self._new:
-            return "?"
-        seconds = (time.monotonic() - self._start) * (self.total - self.done) / self._new
-        return str(timedelta(seconds=max(0, round(seconds))))
+    with _display() as display:
+        task = display.add_task(description, total=total, completed=int(done), text="")
+        try:
+            yield _Bar(display, task, unit, done)
+        finally:
+            if len(display.task_ids) > 1:  # the last one remains visible
+                display.remove_task(task)
 
 
 class _Bar:
-    """Counts, and calls `show` after every report."""
+    """A task of the display; without a terminal, lines in the log."""
 
-    def __init__(self, total: float, unit: str, done: float):
-        self.own = _Estimate(total, done)
-        self.show: Callable[[], None] = lambda: None
-        self._unit, self._fields = unit, ""
-        self._whole = _whole[1] if _whole and _whole[0] == unit else None
-        if self._whole:
-            self._whole.add(done, new=False)
+    def __init__(self, display: Progress, task: TaskID, unit: str, done: float):
+        self._display, self._unit, self._fields = display, unit, ""
+        self._task = _find(display, task)
+        self._whole = _find(display, _whole[1]) if _whole and _whole[0] == unit else None
+        if self._whole and done:  # work of an earlier process says nothing about the speed
+            display.reset(self._whole.id, completed=int(self._whole.completed + done))
+        self._logged, self._last = self._tenths(), time.monotonic()
 
     def update(self, amount: float, **fields: str) -> None:
         if is_stopped():
             _noticed.set()
             raise Stopped
-        self.own.add(amount)
-        if self._whole:
-            self._whole.add(amount)
         if fields:
-            self._fields = ", ".join(f"{name} {value}" for name, value in fields.items()) + ", "
-        self.show()
+            self._fields = ", ".join(f"{name} {value}" for name, value in fields.items())
+        if self._whole:
+            self._display.advance(self._whole.id, amount)
+        total = _count(self._task.total or 0)
+        done = _count(self._task.completed + amount)
+        text = f"{done}/{total} {self._unit}, {self._fields}".removesuffix(", ")
+        self._display.update(self._task.id, advance=amount, text=text)
+        if self._display.disable:
+            self._log()
 
-    def __str__(self) -> str:
-        counts = f"{_count(self.own.done)}/{_count(self.own.total)} {self._unit}"
-        all_runs = f", all runs {self._whole.left}" if self._whole else ""
-        return f"{counts}, {self._fields}{self.own.left} left{all_runs}"
+    def _log(self) -> None:
+        tenths, now = self._tenths(), time.monotonic()
+        pause = _SILENCE if tenths == self._logged else 0.0 if tenths == _LINES else _PAUSE
+        if now - self._last >= pause:
+            self._logged, self._last = tenths, now
+            all_runs = f", all runs {_left(self._whole)}" if self._whole else ""
+            name, text = self._task.description, self._task.fields["text"]
+            log.info("%s: %s, %s left%s", name, text, _left(self._task), all_runs)
 
-
-def _lines(description: str, bar: _Bar) -> Callable[[], None]:
-    """Log the bar now and then."""
-
-    def tenths() -> int:
-        return int(_LINES * bar.own.done / bar.own.total) if bar.own.total else _LINES
-
-    logged, last = tenths(), time.monotonic()
-
-    def show() -> None:
-        nonlocal logged, last
-        new, now = tenths(), time.monotonic()
-        pause = _SILENCE if new == logged else 0.0 if new == _LINES else _PAUSE
-        if now - last >= pause:
-            logged, last = new, now
-            log.info("%s: %s", description, str(bar))
-
-    return show
+    def _tenths(self) -> int:
+        return int(_LINES * self._task.completed / self._task.total) if self._task.total else _LINES
 
 
 @contextmanager
-def _task(description: str, bar: _Bar) -> Iterator[None]:
-    """Show the bar in the one live display of the process, which all threads share."""
-    global _display
+def _display() -> Iterator[Progress]:
+    """The display that all threads share; it does nothing where no terminal shows it."""
+    global _shared, _users
     with _lock:
-        if _display is None:
-            _display = Progress(
-                TextColumn("[bold]{task.description}"),
-                BarColumn(),
-                TextColumn("{task.fields[text]}", markup=False),
-                console=Console(stderr=True),
-                # Log lines on the same terminal go above the bars; a file gets them as they are.
-                redirect_stdout=sys.stdout.isatty(),
-            )
-            _display.start()
-        display = _display
-        task = display.add_task(description, total=bar.own.total, text="")
-    bar.show = lambda: display.update(task, completed=bar.own.done, text=str(bar))
+        if _shared is None:
+            _shared = _make_display()
+            _shared.start()
+        _users += 1
+        display = _shared
     try:
-        yield
+        yield display
     finally:
-        with _lock, suppress(OSError):  # of a terminal that was closed
-            if len(display.task_ids) > 1:
-                display.remove_task(task)
-            else:  # the last bar remains visible
-                _display = None
-                display.stop()
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                _shared = None
+                with suppress(OSError):  # of a terminal that was closed
+                    display.stop()
+
+
+def _make_display() -> Progress:
+    return Progress(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[text]}", markup=False),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty() or logging.getLogger("ergokedro").level > logging.INFO,
+        # Log lines on the same terminal go above the bars; a file gets them as they are.
+        redirect_stdout=sys.stdout.isatty(),
+        get_time=time.monotonic,
+        speed_estimate_period=3600,
+    )
+
+
+def _find(display: Progress, task: TaskID) -> Task:
+    return next(known for known in display.tasks if known.id == task)
+
+
+def _left(task: Task) -> str:
+    """Time left, such as '0:02:10'; '?' before two updates."""
+    seconds = task.time_remaining
+    return "?" if seconds is None else str(timedelta(seconds=round(seconds)))
 
 
 def _count(value: float) -> str:

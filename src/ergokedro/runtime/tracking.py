@@ -36,7 +36,7 @@ _METRICS_PER_CALL = 1000
 _QUEUED = 5000
 # The end of a command waits for the queue: at most so long in all, and at most so long without
 # any call coming to an end. A local file is slow at most; a server may never answer.
-_WAIT_SECONDS = 60.0
+_WAIT_SECONDS = 30.0
 _PATIENCE_SECONDS = {"file": 30.0, "server": 5.0}
 # Libraries whose warnings and tracebacks would repeat what is reported here once.
 _NOISY = ("mlflow", "alembic", "sqlalchemy", "urllib3.connectionpool")
