@@ -370,8 +370,34 @@ class AnalysisParameters(_Model):
         0.01,
         gt=0,
         description=(
-            "Effect of K, nats per token, for which the report says how many draws, seeds or "
-            "documents would detect it."
+            "Effect of K, nats per token, for which the report and plan=true say how many draws, "
+            "seeds or documents would detect it."
+        ),
+    )
+    assumed_sd_draws: float = Field(
+        0.01,
+        ge=0,
+        description=(
+            "Standard deviation over draws of the difference between K and K = 1, nats per token, "
+            "that plan=true assumes where the experiment has no results with several draws. "
+            "Default: the difference between parts of one category of arXiv abstracts, D = "
+            "600,000; with two dozen full papers it was 0.09."
+        ),
+    )
+    assumed_sd_seeds: float = Field(
+        0.005,
+        ge=0,
+        description=(
+            "The same over seeds. Default: of single runs on the same abstracts 0.0035, times the "
+            "square root of 2."
+        ),
+    )
+    assumed_sd_documents: float = Field(
+        0.17,
+        ge=0,
+        description=(
+            "The same over held-out documents of one component. Default: the standard error on "
+            "the same abstracts, 0.011, times the square root of 250 documents."
         ),
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
