@@ -48,7 +48,7 @@ def test_finished_runs_cost_nothing_and_interrupted_ones_what_is_left() -> None:
     assert plan.describe().endswith("; 3 runs are finished")
     states = {line.split()[0]: line.split()[4:] for line in plan.table().splitlines()[1:6]}
     assert states == {
-        **dict.fromkeys(("k1", "k2", "k3"), ["finished"]),
+        **{run: ["finished"] for run in ("k1", "k2", "k3")},
         "k4": ["resumes", "from", "step", "188"],
         "k5": [],
     }

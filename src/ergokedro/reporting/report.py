@@ -41,6 +41,7 @@ class Report:
     findings: findings.Findings
     xe: list[dict[str, Any]]
     components: tables.Matrix
+    components_in_bits: tables.Matrix
     costs: list[CostRow]
     contrasts: list[tables.ContrastRow]
     distinguishability: tables.Matrix
@@ -86,6 +87,7 @@ def build_report(
         findings=findings.find(results, design, read_settings(parameters.controls)),
         xe=xe_table.to_dict("records"),
         components=tables.component_matrix(results),
+        components_in_bits=tables.component_matrix(results, "bits_per_byte"),
         costs=cost_rows(results),
         contrasts=tables.contrast_rows(results),
         distinguishability=tables.distinguishability_table(results),
