@@ -404,6 +404,15 @@ class AnalysisParameters(_Model):
     seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
 
 
+class GridParameters(_Model):
+    """Totals and model sizes at which `kedro grid` repeats the whole experiment."""
+
+    total_tokens: list[Annotated[int, Field(ge=100)]] = Field(
+        [], description="Values of mixture.total_tokens; none: its own value alone."
+    )
+    presets: list[str] = Field([], description="Values of model.preset; none: its own value alone.")
+
+
 def _check_form_of_k(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError(f"not understood; give {_K_FORMS}")
@@ -427,6 +436,13 @@ class Parameters(_Model):
         pattern=EXPERIMENT_NAME,
         description="Folder of this experiment in every data layer; default: the environment's.",
     )
+    shared_data: str | None = Field(
+        None,
+        pattern=EXPERIMENT_NAME,
+        description=(
+            "Experiment whose corpus, tokenizer and token store are used; default: this one's own."
+        ),
+    )
     plugins: str = Field(
         "",
         description=(
@@ -448,6 +464,7 @@ class Parameters(_Model):
         ),
     )
     analysis: AnalysisParameters = AnalysisParameters()
+    grid: GridParameters = GridParameters()
 
     @model_validator(mode="after")
     def _consistent(self) -> Parameters:

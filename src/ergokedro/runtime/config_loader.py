@@ -114,7 +114,8 @@ class ConfigLoader(OmegaConfigLoader):
                 "letters, digits, '_', '-' and '.' alone, and put a number in quotes, as in "
                 'experiment: "2024" in globals.yml or --params \'experiment="2024"\'.'
             )
-        if experiment == "synthetic" != parameters.corpus.source:
+        data = parameters.shared_data or experiment
+        if data == "synthetic" != parameters.corpus.source:
             folder = self._own_folder() or Path(self.conf_source) / "local"
             raise ErgokedroError(
                 f"corpus.source = {parameters.corpus.source!r}, but experiment = 'synthetic', "

@@ -29,6 +29,11 @@ def announce(sweep: dict[str, Pipeline], catalog: CatalogProtocol) -> Plan | Non
     from ergokedro.training.cost_estimate import make_plan
 
     params = current_parameters()
+    if params.grid.total_tokens or params.grid.presets:
+        log.warning(
+            "grid.total_tokens and grid.presets are for `kedro grid`; this run has "
+            "mixture.total_tokens and model.preset alone"
+        )
     to_train = [name for name, part in sweep.items() if f"{name}.model" in part.all_outputs()]
     manifests = [catalog.load(f"{name}.manifest") for name in to_train]
     done = _steps_done(manifests, params, catalog)
