@@ -52,8 +52,8 @@ class Point:
 
 def grid_points(params: Parameters) -> list[Point]:
     """Every total with every size, in ascending order of the totals; one point without a grid."""
-    totals = sorted(set(params.grid.total_tokens)) or [None]
-    presets = list(dict.fromkeys(params.grid.presets)) or [None]
+    totals: list[int | None] = [*sorted(set(params.grid.total_tokens))] or [None]
+    presets: list[str | None] = [*dict.fromkeys(params.grid.presets)] or [None]
     return [Point(total, preset) for preset in presets for total in totals]
 
 
@@ -84,7 +84,7 @@ def run_grid(project: Path, env: str | None, settings: dict[str, Any]) -> None:
 
 
 def _session(project: Path, env: str | None, settings: dict[str, Any]) -> SweepSession:
-    return SweepSession.create(  # type: ignore[no-any-return]
+    return SweepSession.create(
         project_path=project, env=env, runtime_params=settings, save_on_close=False
     )
 

@@ -71,10 +71,10 @@ class Subsets(Control):
             selection = experiment.selection(split, experiment.chain[0], "all")
             tokens = {k: total // k for k in by_k}
             yield from series_rows(experiment, self.series, selection, by_k, tokens)
-            tags = {"run": self.series, "series": self.series, "trained": True}
             for k, by_repeat in by_k.items():
-                bits = bits_per_byte(experiment, selection, by_repeat)
-                yield replace(bits, k=k, tokens=tokens[k], **tags)
+                row = bits_per_byte(experiment, selection, by_repeat)
+                row = replace(row, run=self.series, series=self.series, trained=True)
+                yield replace(row, k=k, tokens=tokens[k])
 
 
 def all_sets(n: int) -> list[tuple[int, ...]]:
