@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from kedro.framework.context import KedroContext
 from omegaconf import OmegaConf
 
+from ergokedro.design.runs import run_name
 from ergokedro.parameters import Parameters
 from ergokedro.runtime.config_loader import current_parameters
 from ergokedro.runtime.sweep import SweepSession
@@ -111,33 +113,28 @@ def _write_report(
     project: Path, env: str | None, settings: dict[str, Any], base: str, points: list[Point]
 ) -> None:
     """Collect the results of all points, and write table, figure and report."""
-    from ergokedro.reporting.grid import (
-        collect,
-        plot_grid,
-        render_grid_html,
-        render_grid_markdown,
+    from ergokedro.reporting import grid
+
+    table = pd.concat(
+        [_results(project, env, settings, base, point) for point in points], ignore_index=True
     )
-
-    found = []
-    for point in points:
-        catalog = _context(project, env, _merge(settings, point.settings(base))).catalog
-        first = f"k{current_parameters().runs[0]}.summary"
-        found.append(
-            collect(
-                point.experiment(base),
-                catalog.load("results"),
-                catalog.load("design"),
-                catalog.load(first),
-            )
-        )
-    import pandas as pd
-
-    table = pd.concat(found, ignore_index=True)
     catalog = _context(project, env, settings).catalog
     catalog.save("grid_results", table)
-    catalog.save("xe_grid.figure", plot_grid(table))
+    catalog.save("xe_grid.figure", grid.plot_grid(table))
     picture = catalog.load("xe_grid.figure")
-    catalog.save("grid_markdown", render_grid_markdown(table, picture))
-    catalog.save("grid_html", render_grid_html(table, picture))
+    catalog.save("grid_markdown", grid.render_grid_markdown(table, picture))
+    catalog.save("grid_html", grid.render_grid_html(table, picture))
     for name in ("grid_markdown", "grid_html", "xe_grid.figure"):
         print(f"  {catalog[name]._describe()['filepath']}")
+
+
+def _results(
+    project: Path, env: str | None, settings: dict[str, Any], base: str, point: Point
+) -> pd.DataFrame:
+    """The results of one point's experiment."""
+    from ergokedro.reporting.grid import collect
+
+    catalog = _context(project, env, _merge(settings, point.settings(base))).catalog
+    summary = catalog.load(f"{run_name(current_parameters().runs[0])}.summary")
+    design = catalog.load("design")
+    return collect(point.experiment(base), catalog.load("results"), design, summary)
