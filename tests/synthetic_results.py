@@ -16,6 +16,7 @@ from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.measurement import measure
 from ergokedro.analysis.results import all_results
 from ergokedro.analysis.series import results_table
+from ergokedro.analysis.text_units import text_units
 from ergokedro.data.hmm import position_nll
 from ergokedro.data.synthetic import component_names, make_sources, sample_words
 from ergokedro.design.evaluation_windows import windows_fingerprint
@@ -52,7 +53,12 @@ def make_windows() -> pd.DataFrame:
     ]
     windows = pd.DataFrame(rows, columns=["split", "component", "start"])
     windows.insert(2, "document", np.arange(len(windows)) // WINDOWS)
-    return windows.assign(start=np.arange(len(windows)) * LENGTH)
+    number = np.arange(len(windows))
+    return windows.assign(
+        start=number * LENGTH,
+        document_offset=number % WINDOWS * (LENGTH + number % 7) + number // WINDOWS % 5,
+        bytes=3 * LENGTH + number % 11,
+    )
 
 
 def make_design() -> Design:
@@ -233,7 +239,7 @@ def _results(known: bool, ks: tuple[int, ...]) -> pd.DataFrame:
     exact = make_exact(windows)
     runs = make_runs(windows, exact, [m for m in make_manifests() if m.k in ks])
     experiment = make_experiment(runs, windows, exact if known else UNKNOWN)
-    return results_table([*measure(experiment), *contrasts(experiment)])
+    return results_table([*measure(experiment), *text_units(experiment), *contrasts(experiment)])
 
 
 def make_specialists(windows: pd.DataFrame, exact: ExactNLL) -> dict[Run, NLLArrays]:

@@ -68,6 +68,7 @@ def catalog_table() -> str:
 def _folder(entries: dict[str, Any], variable: str) -> str:
     """Folder in `data/` that a variable of the catalog, such as `_reporting`, stands for."""
     folder: str = entries[variable]
+    folder = folder.replace("${_data}", "${_experiment}")
     return folder.replace("${_root}/", "").replace("${_experiment}", "<experiment>")
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import copy
 import json
 import re
+from pathlib import Path
 from typing import Any, cast
 
 import click
 import yaml
 from kedro.framework.cli.project import run as kedro_run
+from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -82,4 +84,15 @@ def cli() -> None:
     """Commands of the project, which replace Kedro's of the same name."""
 
 
+@click.command()
+@click.option("--env", "-e", default=None, help="Environment with the settings, as of kedro run.")
+@click.option("--params", default="", callback=split_params, help="Settings, as of kedro run.")
+def grid(env: str | None, params: dict[str, Any]) -> None:
+    """Repeat the experiment for every grid.total_tokens and grid.presets, with one report."""
+    from ergokedro.runtime.grid import run_grid
+
+    run_grid(find_kedro_project(Path.cwd()) or Path.cwd(), env, params)
+
+
 cli.add_command(run)
+cli.add_command(grid)

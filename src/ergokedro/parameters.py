@@ -380,12 +380,47 @@ class AnalysisParameters(_Model):
         0.01,
         gt=0,
         description=(
-            "Effect of K, nats per token, for which the report says how many draws, seeds or "
-            "documents would detect it."
+            "Effect of K, nats per token, for which the report and plan=true say how many draws, "
+            "seeds or documents would detect it."
+        ),
+    )
+    assumed_sd_draws: float = Field(
+        0.01,
+        ge=0,
+        description=(
+            "Standard deviation over draws of the difference between K and K = 1, nats per token, "
+            "that plan=true assumes where the experiment has no results with several draws. "
+            "Default: the difference between parts of one category of arXiv abstracts, D = "
+            "600,000; with two dozen full papers it was 0.09."
+        ),
+    )
+    assumed_sd_seeds: float = Field(
+        0.005,
+        ge=0,
+        description=(
+            "The same over seeds. Default: of single runs on the same abstracts 0.0035, times the "
+            "square root of 2."
+        ),
+    )
+    assumed_sd_documents: float = Field(
+        0.17,
+        ge=0,
+        description=(
+            "The same over held-out documents of one component. Default: the standard error on "
+            "the same abstracts, 0.011, times the square root of 250 documents."
         ),
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
     seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+
+
+class GridParameters(_Model):
+    """Totals and model sizes at which `kedro grid` repeats the whole experiment."""
+
+    total_tokens: list[Annotated[int, Field(ge=100)]] = Field(
+        [], description="Values of mixture.total_tokens; none: its own value alone."
+    )
+    presets: list[str] = Field([], description="Values of model.preset; none: its own value alone.")
 
 
 def _check_form_of_k(value: Any) -> Any:
@@ -411,6 +446,13 @@ class Parameters(_Model):
         pattern=EXPERIMENT_NAME,
         description="Folder of this experiment in every data layer; default: the environment's.",
     )
+    shared_data: str | None = Field(
+        None,
+        pattern=EXPERIMENT_NAME,
+        description=(
+            "Experiment whose corpus, tokenizer and token store are used; default: this one's own."
+        ),
+    )
     plugins: str = Field(
         "",
         description=(
@@ -432,6 +474,7 @@ class Parameters(_Model):
         ),
     )
     analysis: AnalysisParameters = AnalysisParameters()
+    grid: GridParameters = GridParameters()
 
     @model_validator(mode="after")
     def _consistent(self) -> Parameters:

@@ -78,7 +78,7 @@ def test_every_number_is_there_once_and_lies_in_its_interval(results: pd.DataFra
     in_nats = results[(results.unit == "nats")]
     assert in_nats.notna().all(axis=None)
     assert in_nats.value.between(in_nats.low, in_nats.high).all()
-    assert set(results.unit) <= {"nats", "nats^2", "probability", "count"}
+    assert set(results.unit) <= {"nats", "nats^2", "probability", "count", "bits per byte"}
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
@@ -167,6 +167,7 @@ def test_no_optimum_and_no_k1_leave_their_quantities_out() -> None:
     results = make_results(known=False, ks=(2, 4))
     assert set(results.quantity) == {
         "xe", "in_context_xe", "binned_in_context_xe", "in_context_gain",
+        "bits_per_byte", "in_document_xe",
     }  # fmt: skip
     assert acceptance(results, bounds={1: 0.005, 5: 0.015}).empty
     assert "excess" not in xe_table(results, make_design())

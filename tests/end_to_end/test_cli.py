@@ -397,9 +397,13 @@ def test_the_plan_alone(project: Project) -> None:
     rows = [line.split() for line in output.splitlines()]
     manifest = json.loads(before["data/05_model_input/synthetic/manifests/k3.json"])
     tokens = sum(c["windows"] for c in manifest["components"]) * 100
-    assert ["k3", "3", f"{tokens:,}", "6"] in rows
+    assert ["k3", "3", f"{tokens:,}", "7", "finished"] in rows
+    assert "Time: nothing to train; 1 run is finished" in output
+    assert "K = 1 and another K are not both run" in output
+    other = project.run("--pipeline", "training", "--params", "plan=true,training.epochs=2")
     for name in ("Model:", "Memory:", "Disk:", "Time:"):
-        assert any(row[:1] == [name] for row in rows)
+        assert f"\n{name}" in other
+    assert "analysis.detect = 0.01 needs" in other
     assert project.files() == before
 
 

@@ -14,6 +14,7 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import _split_params
 
 from ergokedro.analysis.controls import all_settings
+from ergokedro.cli import grid
 from ergokedro.parameters import Parameters
 from ergokedro.runtime.config_loader import check_parameters
 from project import ROOT, Project
@@ -93,6 +94,10 @@ def test_every_command_is_one() -> None:
         elif arguments[:1] == ["run"]:  # click refuses what it does not know
             context = kedro_run.make_context("run", arguments[1:])
             assert context.params["env"] in {None, *environments}, arguments
+        elif arguments[:1] == ["grid"]:
+            context = grid.make_context("grid", arguments[1:])
+            assert context.params["env"] in {None, *environments, "<env>"}, arguments
+            check_parameters(context.params["params"])
         else:
             assert arguments[0] in ("viz", "ipython", "jupyter", "package", "registry", "catalog")
 
@@ -101,7 +106,7 @@ def test_every_settings_file_is_valid() -> None:
     shown = 0
     for _, title, code in blocks("yaml"):
         content = yaml.safe_load(code)
-        if "corpus" in content:
+        if "corpus" in content or "grid" in content:
             check_parameters(content)
             shown += 1
         else:

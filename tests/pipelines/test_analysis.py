@@ -65,7 +65,7 @@ def test_results_to_report() -> None:
     assert data["xe_table"].k.to_list() == [1, 3]
     assert data["acceptance"].passed.all()
     assert "K = 3" in data["report_markdown"]
-    assert data["report_html"].count("data:image/png;base64,") == 4
+    assert data["report_html"].count("data:image/png;base64,") == 5
 
 
 def test_a_failed_check_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:

@@ -77,6 +77,19 @@ def test_terminal_table(results: pd.DataFrame) -> None:
     assert "optimum" not in format_table(xe_table(make_results(known=False), make_design()))
 
 
+def test_components_are_shown_in_nats_per_token_and_in_bits_per_byte(
+    results: pd.DataFrame,
+) -> None:
+    report = make_report(results)
+    nats = table(report, "Cross entropy by component")
+    bits = table(report, "Bits per byte by component")
+    assert [row[0] for row in bits] == [row[0] for row in nats] == list("12345")
+    here = results[(results.split == "test") & (results.quantity == "bits_per_byte")]
+    expected = here[(here.k == 2) & (here.component == NAMES[0])].value.item()
+    assert bits[1][1].startswith(f"{expected:.4f} [")
+    assert bits[0][2].startswith("(")  # not trained on
+
+
 def test_insights_follow_the_numbers(results: pd.DataFrame) -> None:
     row = (results.quantity == "difference_to_k1") & (results.k == 3) & (results.split == "test")
     for value, low, high, words in (

@@ -24,6 +24,7 @@ from ergokedro.training.run import (
     TrainedRun,
     check_weights,
     evaluate_run,
+    steps_done,
     train_run,
     training_job,
 )
@@ -118,6 +119,23 @@ def test_a_finished_run_is_found_again(
     for repeats in (lambda: train_small(small), lambda: measure(trained, None)):
         with pytest.raises(AssertionError, match="done again"):
             repeats()
+
+
+def test_steps_that_were_made_are_counted_without_reading_a_checkpoint(
+    small: SmallRun, tmp_path: Path
+) -> None:
+    def count(settings: RunSettings) -> int:
+        return steps_done(small.manifest, small.store, settings, small.windows, tmp_path)
+
+    assert count(SETTINGS) == 0
+    steps = train_small(small, checkpoints=tmp_path).summary.steps
+    assert steps > 0
+    (file,) = tmp_path.rglob("*.safetensors")
+    file.write_bytes(b"")
+    assert count(SETTINGS) == steps
+    assert count(changed({}, {"threads": 2})) == steps  # another machine setting is the same run
+    assert count(changed({}, {"repeat": True})) == 0
+    assert count(changed({}, {"learning_rate": 1e-4})) == 0
 
 
 def test_a_model_of_another_run_is_refused(small: SmallRun) -> None:

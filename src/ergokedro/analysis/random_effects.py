@@ -91,23 +91,26 @@ def observe(
     strata: np.ndarray,
     draws: np.ndarray,
     seeds: np.ndarray,
+    counts: np.ndarray | None = None,
 ) -> Observations:
     """Sum window values by document.
 
     Parameters
     ----------
-    values : (runs, windows), or (m, runs, windows) for m quantities; each window as one token.
+    values : (runs, windows), or (m, runs, windows) for m quantities.
     documents : (windows,), any ids.
     strata : (windows,), int; the same for all windows of a document.
     draws, seeds : (runs,), any ids.
+    counts : (windows,), positive: what the mean is over, such as the window's tokens or bytes, of
+        which `values` are then the sums. Default: each window counts once.
     """
     _, first, index = np.unique(documents, return_index=True, return_inverse=True)
     order = np.argsort(index, kind="stable")
     starts = np.searchsorted(index[order], np.arange(len(first)))
     values = values.reshape(-1, *values.shape[-2:])
     sums = np.add.reduceat(values[..., order], starts, axis=-1, dtype=np.float64)
-    counts = np.bincount(index).astype(np.float64)
-    return Observations(sums, counts, strata[first], draws, seeds)
+    totals = np.bincount(index, weights=counts, minlength=len(first)).astype(np.float64)
+    return Observations(sums, totals, strata[first], draws, seeds)
 
 
 class VarianceComponent(NamedTuple):

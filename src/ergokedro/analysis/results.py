@@ -14,6 +14,7 @@ from ergokedro.analysis.curve_fits import fits
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.measurement import measure
 from ergokedro.analysis.series import results_table
+from ergokedro.analysis.text_units import text_units
 from ergokedro.analysis.transfer.rows import transfer
 from ergokedro.design.records import RunSummary
 from ergokedro.design.runs import Run
@@ -37,6 +38,7 @@ def all_results(
     return results_table(
         chain(
             measure(experiment),
+            text_units(experiment),
             convergence(experiment, histories, summaries),
             fits(experiment),
             contrasts(experiment),

@@ -135,6 +135,32 @@ class Selection:
         windows = values.mean(axis=2, dtype=np.float64)
         return self.estimates(windows[None], params, draws, seeds)[0]
 
+    def ratio(
+        self,
+        sums: np.ndarray,
+        counts: np.ndarray,
+        params: AnalysisParameters,
+        draws: Sequence[int] = (0,),
+        seeds: Sequence[int] = (0,),
+    ) -> Estimate | None:
+        """Sum over sum, such as bits per byte: the mean over the components of their ratios.
+
+        None if a component has nothing to divide by.
+
+        Parameters
+        ----------
+        sums : (runs, windows of the split).
+        counts : (windows of the split,), not negative.
+        """
+        rows = self.rows[counts[self.rows] > 0]
+        kept = np.isin(self.rows, rows)
+        if set(self.strata[kept]) != set(self.strata):
+            return None
+        documents, strata = self.documents[kept], self.strata[kept]
+        ids = np.array(draws), np.array(seeds)
+        chosen = observe(sums[:, rows], documents, strata, *ids, counts[rows])
+        return estimate_means(chosen, params.confidence)[0]
+
     def mean(self, values: np.ndarray, params: AnalysisParameters) -> Estimate:
         """Mean over all tokens of one run's `values`, (windows of the split, W - 1)."""
         return self.estimate(values[None], params)

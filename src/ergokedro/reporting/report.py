@@ -42,6 +42,7 @@ class Report:
     findings: findings.Findings
     xe: list[dict[str, Any]]
     components: tables.Matrix
+    components_in_bits: tables.Matrix
     costs: list[CostRow]
     transfer: Transfer
     contrasts: list[tables.ContrastRow]
@@ -88,6 +89,7 @@ def build_report(
         findings=findings.find(results, design, read_settings(parameters.controls)),
         xe=xe_table.to_dict("records"),
         components=tables.component_matrix(results),
+        components_in_bits=tables.component_matrix(results, "bits_per_byte"),
         costs=cost_rows(results),
         transfer=find_transfer(results),
         contrasts=tables.contrast_rows(results),

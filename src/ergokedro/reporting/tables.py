@@ -18,7 +18,8 @@ from ergokedro.reporting.results import (
 
 @dataclass(frozen=True)
 class Cell:
-    """XE of one K on one component, and whether K was trained on it."""
+    """XE of one K on one component, in nats per token or bits per byte, and whether K was trained
+    on it."""
 
     estimate: Estimate
     trained: bool
@@ -69,9 +70,9 @@ class FitRow:
     rmse: float
 
 
-def component_matrix(results: pd.DataFrame, split: str = "test") -> Matrix:
-    """XE of every K on every component."""
-    rows = pick_rows(results, "xe", "component", split)
+def component_matrix(results: pd.DataFrame, quantity: str = "xe", split: str = "test") -> Matrix:
+    """XE of every K on every component: `xe` or `bits_per_byte`."""
+    rows = pick_rows(results, quantity, "component", split)
     columns = component_names(rows)
     cells = {(r.k, r.component): Cell(Estimate.of(r), bool(r.trained)) for r in rows.itertuples()}
     return Matrix(columns, [(k, [cells[k, name] for name in columns]) for k in rows.k.unique()])

@@ -114,10 +114,12 @@ class ConfigLoader(OmegaConfigLoader):
                 "letters, digits, '_', '-' and '.' alone, and put a number in quotes, as in "
                 'experiment: "2024" in globals.yml or --params \'experiment="2024"\'.'
             )
-        if experiment == "synthetic" != parameters.corpus.source:
+        data = parameters.shared_data or experiment
+        name = "shared_data" if parameters.shared_data else "experiment"
+        if data == "synthetic" != parameters.corpus.source:
             folder = self._own_folder() or Path(self.conf_source) / "local"
             raise ErgokedroError(
-                f"corpus.source = {parameters.corpus.source!r}, but experiment = 'synthetic', "
+                f"corpus.source = {parameters.corpus.source!r}, but {name} = 'synthetic', "
                 "whose files are those of the embedded corpus and would be replaced. Write "
                 f"`experiment: NAME` to {folder / 'globals.yml'}, or add experiment=NAME to "
                 "--params."

@@ -24,6 +24,8 @@ NAME = "provenance"
 # Settings that change no result.
 _IRRELEVANT = {
     "experiment",
+    "shared_data",
+    "grid",
     "plan",
     "largest_sweep",
     *(f"training.{name}" for name in MACHINE_SETTINGS),

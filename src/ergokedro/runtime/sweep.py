@@ -6,11 +6,10 @@ not slow each other down, and the tracker and the progress display are shared wi
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines as project_pipelines
@@ -25,12 +24,9 @@ from ergokedro.errors import ErgokedroError
 from ergokedro.runtime.config_loader import current_parameters
 from ergokedro.runtime.failures import plain_error
 from ergokedro.runtime.interruption import interruptible
+from ergokedro.runtime.plan import announce
 from ergokedro.runtime.provenance import Provenance
 
-if TYPE_CHECKING:
-    from ergokedro.training.cost_estimate import Plan
-
-log = logging.getLogger(__name__)
 # The arguments of a session's run that select nodes, and their names in `Pipeline.filter`.
 _FILTERS = {
     "tags": "tags",
@@ -158,28 +154,6 @@ def _run_sweep(run: Callable[[Pipeline], None], sweep: Pipeline, catalog: Catalo
     with progress.whole(plan.tokens, "tokens"):
         _side_by_side(run, [parts[name] for name in longest_first], plan.machine.parallel_runs)
     return True
-
-
-def announce(sweep: dict[str, Pipeline], catalog: CatalogProtocol) -> Plan | None:
-    """Log how the sweep is computed and what it will cost; None if that was all to do.
-
-    Parameters
-    ----------
-    sweep : the nodes of each run, by its namespace.
-    """
-    from ergokedro.training.cost_estimate import make_plan
-
-    params = current_parameters()
-    to_train = [name for name, part in sweep.items() if f"{name}.model" in part.all_outputs()]
-    manifests = [catalog.load(f"{name}.manifest") for name in to_train]
-    plan = make_plan(manifests, params, catalog.load("tokenizer").vocab_size)
-    if params.plan:
-        print(plan.table() if manifests else "Nothing to train")
-        return None
-    if manifests:
-        log.info(plan.machine.describe())
-        log.info(plan.describe())
-    return plan
 
 
 def _side_by_side(run: Callable[[Pipeline], None], parts: list[Pipeline], at_once: int) -> None:

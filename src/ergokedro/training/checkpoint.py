@@ -101,6 +101,13 @@ class Checkpoints:
         """Whether the last checkpoint of a run of `steps` steps exists."""
         return self._file(steps).exists()
 
+    def steps_done(self, steps: int) -> int:
+        """From which of `steps` steps the run would resume, by the names of its files."""
+        files = self._files()
+        if not files or (self._repeat and self.finished(steps)):
+            return 0
+        return _step(files[-1])
+
     def latest(self, steps: int) -> Checkpoint | None:
         """The checkpoint from which a run of `steps` steps resumes, or None if there is none."""
         self.start_over(steps)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -32,6 +33,7 @@ class Plan:
     ----------
     model : of :func:`ergokedro.models.factory.model_config`.
     vocab_size : number of token ids that occur in windows.
+    done : optimizer steps that runs have made already, by their names; default: none.
     """
 
     manifests: list[Manifest]
@@ -39,55 +41,102 @@ class Plan:
     vocab_size: int
     training: TrainingParameters
     machine: Machine
+    done: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def tokens(self) -> int:
         """Number of tokens that all runs together see."""
         return sum(self.seen(manifest) for manifest in self.manifests)
 
+    @property
+    def unfinished(self) -> list[Manifest]:
+        """The runs that have steps left."""
+        return [m for m in self.manifests if self.done.get(m.run, 0) < self.steps(m)]
+
+    @property
+    def tokens_left(self) -> int:
+        """Number of tokens that all runs together have still to see."""
+        return sum(self.left(manifest) for manifest in self.manifests)
+
     def describe(self) -> str:
-        """One line: how many runs, how much, how long on this machine."""
-        runs = "1 run" if len(self.manifests) == 1 else f"{len(self.manifests)} runs"
+        """One line: how many runs are left, how much, how long on this machine."""
+        finished = self._finished()
+        if not self.unfinished:
+            return f"Plan: nothing to train; {finished}"
         return (
-            f"Plan: {runs} over {self.tokens / 1e6:,.1f} M tokens, about {self._left} of training "
-            f"here (a short probe gave {self._probe.rate:,.0f} tokens/s per run); finished runs "
-            "are not repeated"
+            f"Plan: {_count(len(self.unfinished))} over {self.tokens_left / 1e6:,.1f} M tokens, "
+            f"about {self.time_left} of training here (a short probe gave "
+            f"{self._probe.rate:,.0f} tokens/s per run)" + (f"; {finished}" if finished else "")
         )
 
     def table(self) -> str:
-        """One line per run, and what all of them need."""
-        lines = [f"{'run':24s} {'K':>2s} {'tokens seen':>14s} {'steps':>9s}"]
+        """One line per run, and what those that are not finished need."""
+        lines = [f"{'run':24s} {'K':>2s} {'tokens seen':>14s} {'steps':>9s}  state"]
         for manifest in self.manifests:
-            seen = self.seen(manifest)
-            epoch = -(-manifest.total_windows // self.training.batch_size)
-            steps = epoch * manifest.epochs(self.training.epochs)
-            lines.append(f"{manifest.run:24s} {manifest.k:2d} {seen:14,d} {steps:9,d}")
-        weights = self._probe.parameters
+            seen, steps = self.seen(manifest), self.steps(manifest)
+            line = f"{manifest.run:24s} {manifest.k:2d} {seen:14,d} {steps:9,d}"
+            lines.append(f"{line}  {self._state(manifest)}".rstrip())
+        if self.unfinished:
+            return "\n".join([*lines, "", *self._needs()])
+        return "\n".join([*lines, "", f"Time: nothing to train; {self._finished()}"])
+
+    def _needs(self) -> list[str]:
+        """Memory, disk and time of the runs that are not finished."""
+        weights, left = self._probe.parameters, len(self.unfinished)
         # On disk: models, last checkpoints, and the optimizers' state of runs under way.
-        disk = len(self.manifests) * _FLOAT * weights * 2
+        disk = left * _FLOAT * weights * 2
         disk += self.machine.parallel_runs * 3 * _FLOAT * weights
-        at_once = max(1, min(self.machine.parallel_runs, len(self.manifests)))
-        lines += [
-            "",
+        at_once = max(1, min(self.machine.parallel_runs, left))
+        finished = self._finished()
+        return [
             self.machine.describe(),
             f"Model: {weights:,} parameters",
             f"Memory: about {at_once * self._probe.memory / 1e9:.2f} GB for training",
             f"Disk: about {disk / 1e9:.2f} GB for models and checkpoints",
-            f"Time: about {self._left} of training for {self.tokens:,} tokens at "
-            f"{self._probe.rate:,.0f} tokens/s per run, measured just now beside whatever else "
-            "runs here; less for what is finished already, more for evaluation",
+            f"Time: about {self.time_left} of training for {_count(left)} and "
+            f"{self.tokens_left:,} tokens at {self._probe.rate:,.0f} tokens/s per run, measured "
+            "just now beside whatever else runs here; more for evaluation"
+            + (f"; {finished}" if finished else ""),
         ]
-        return "\n".join(lines)
+
+    def _finished(self) -> str:
+        n = len(self.manifests) - len(self.unfinished)
+        return f"{_count(n)} {'is' if n == 1 else 'are'} finished" if n else ""
+
+    def _state(self, manifest: Manifest) -> str:
+        done = self.done.get(manifest.run, 0)
+        if done >= self.steps(manifest):
+            return "finished"
+        return f"resumes from step {done:,}" if done else ""
 
     def seen(self, manifest: Manifest) -> int:
         """Number of tokens that a manifest's run trains on, over all epochs."""
         return manifest.total_tokens * manifest.epochs(self.training.epochs)
 
+    def steps(self, manifest: Manifest) -> int:
+        """Optimizer steps of a manifest's run, over all epochs."""
+        epoch = -(-manifest.total_windows // self.training.batch_size)
+        return epoch * manifest.epochs(self.training.epochs)
+
+    def left(self, manifest: Manifest) -> int:
+        """Number of tokens that a manifest's run has still to see, to a batch."""
+        steps = self.steps(manifest)
+        done = min(self.done.get(manifest.run, 0), steps)
+        return round(self.seen(manifest) * (1 - done / steps))
+
     @property
-    def _left(self) -> timedelta:
+    def time_left(self) -> timedelta:
+        """Estimated time for what is left, on this machine."""
+        return self._time(self.tokens_left, len(self.unfinished))
+
+    def time_of(self, runs: int) -> timedelta:
+        """Estimated time for this number of runs of the plan's mean size, on this machine."""
+        return self._time(self.tokens / len(self.manifests) * runs, runs)
+
+    def _time(self, tokens: float, runs: int) -> timedelta:
         machine = self.machine
-        at_once = max(1, min(machine.parallel_runs, machine.slots, len(self.manifests)))
-        return timedelta(seconds=round(self.tokens / self._probe.rate / at_once))
+        at_once = max(1, min(machine.parallel_runs, machine.slots, runs))
+        return timedelta(seconds=round(tokens / self._probe.rate / at_once))
 
     @cached_property
     def _probe(self) -> Probe:
@@ -95,17 +144,27 @@ class Plan:
         return probe(self.model, self.vocab_size, self.training, self.machine, length)
 
 
-def make_plan(manifests: list[Manifest], params: Parameters, vocab_size: int) -> Plan:
+def _count(n: int) -> str:
+    return "1 run" if n == 1 else f"{n} runs"
+
+
+def make_plan(
+    manifests: list[Manifest],
+    params: Parameters,
+    vocab_size: int,
+    done: Mapping[str, int] | None = None,
+) -> Plan:
     """The plan of training on `manifests`.
 
     Parameters
     ----------
     vocab_size : of the tokenizer.
+    done : optimizer steps that runs have made already, by their names.
     """
     model, training = model_config(params.model, vocab_size), params.training
     tokens = training.batch_size * params.mixture.window_length
     machine = choose_machine(training, multiplied_weights(model), tokens, len(manifests))
-    return Plan(manifests, model, vocab_size, training, machine)
+    return Plan(manifests, model, vocab_size, training, machine, done or {})
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,21 @@ def train_run(
     return TrainedRun(result.model, result.history, summary)
 
 
+def steps_done(
+    manifest: Manifest,
+    store: TokenStore,
+    settings: RunSettings,
+    evaluation_windows: pd.DataFrame,
+    checkpoints: Path,
+) -> int:
+    """From which step :func:`train_run` would resume; all steps for a run that is finished.
+
+    It reads no checkpoint, only their names.
+    """
+    job = training_job(manifest, store, settings, evaluation_windows)
+    return _checkpoints(checkpoints, job, manifest, evaluation_windows).steps_done(job.steps)
+
+
 def training_job(
     manifest: Manifest, store: TokenStore, settings: RunSettings, evaluation_windows: pd.DataFrame
 ) -> TrainingJob:

@@ -17,6 +17,7 @@ from ergokedro.design.mixture import design_mixtures
 from ergokedro.parameters import MixtureParameters
 from ergokedro.reporting.figures.component_heatmap import plot_component_heatmap
 from ergokedro.reporting.figures.in_context_xe import plot_in_context_xe
+from ergokedro.reporting.figures.in_document_xe import plot_in_document_xe
 from ergokedro.reporting.figures.learning_curves import plot_learning_curves
 from ergokedro.reporting.figures.style import colour_of
 from ergokedro.reporting.figures.token_accounting import plot_token_accounting
@@ -41,6 +42,7 @@ def test_every_panel_names_its_quantities_and_their_units(results: pd.DataFrame)
     for figure in (
         plot_xe_by_k(results),
         plot_in_context_xe(results),
+        plot_in_document_xe(results),
         plot_learning_curves(make_design(), histories),
     ):
         assert "pyplot" not in str(type(figure.canvas))

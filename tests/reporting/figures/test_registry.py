@@ -22,7 +22,9 @@ def test_the_registry_is_importable_without_slow_libraries() -> None:
 
 
 def test_figures_are_planned_by_the_controls_that_are_planned() -> None:
-    chain = ["xe_by_k", "in_context_xe", "learning_curves", "component_heatmap"]
+    chain = [
+        "xe_by_k", "in_context_xe", "in_document_xe", "learning_curves", "component_heatmap",
+    ]  # fmt: skip
     of_specialists = ["decomposition", "specialists", "distinguishability", "exchange"]
     assert list(FIGURES.planned("mixture_design")) == ["token_accounting"]
     assert list(FIGURES.planned("analysis")) == chain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import combinations
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from ergokedro.analysis.contrasts import Replicates
 from ergokedro.analysis.controls.control import Control, Setting, series_rows
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow
+from ergokedro.analysis.text_units import bits_per_byte
 from ergokedro.design.runs import Run
 from ergokedro.errors import ErgokedroError
 
@@ -62,13 +64,17 @@ class Subsets(Control):
         ]
 
     def rows(self, experiment: Experiment) -> Iterator[ResultRow]:
-        """XE averaged over the sets, by K."""
+        """XE averaged over the sets, by K, in nats per token and in bits per byte."""
         total = experiment.design.total_tokens
         for split in experiment.splits:
             by_k = balanced_replicates(experiment, split)
             selection = experiment.selection(split, experiment.chain[0], "all")
             tokens = {k: total // k for k in by_k}
             yield from series_rows(experiment, self.series, selection, by_k, tokens)
+            for k, by_repeat in by_k.items():
+                row = bits_per_byte(experiment, selection, by_repeat)
+                row = replace(row, run=self.series, series=self.series, trained=True)
+                yield replace(row, k=k, tokens=tokens[k])
 
 
 def all_sets(n: int) -> list[tuple[int, ...]]:

@@ -12,6 +12,7 @@ from ergokedro.reporting.figures.decomposition import plot_decomposition, plotly
 from ergokedro.reporting.figures.distinguishability import plot_distinguishability
 from ergokedro.reporting.figures.exchange import plot_exchange
 from ergokedro.reporting.figures.in_context_xe import plot_in_context_xe, plotly_in_context_xe
+from ergokedro.reporting.figures.in_document_xe import plot_in_document_xe
 from ergokedro.reporting.figures.learning_curves import plot_learning_curves
 from ergokedro.reporting.figures.registry import FIGURES, FigureSpec
 from ergokedro.reporting.figures.specialists import plot_specialists
@@ -35,6 +36,10 @@ FIGURES.register("xe_by_k", FigureSpec("Cross entropy against K", plot_xe_by_k, 
 FIGURES.register(
     "in_context_xe",
     FigureSpec("Cross entropy in context", plot_in_context_xe, plotly_in_context_xe),
+)
+FIGURES.register(
+    "in_document_xe",
+    FigureSpec("Cross entropy by position in the document", plot_in_document_xe),
 )
 FIGURES.register(
     "learning_curves",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_TICKS = (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+_TICKS = (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 _LONG_LABEL = 14  # characters that still fit below a column of a heatmap
 
 
@@ -59,13 +59,13 @@ def k_axis(axis: Axes, ks: Iterable[int]) -> None:
     axis.set_xlabel(K_LABEL)
 
 
-def position_axis(axis: Axes, last: int) -> None:
-    """The horizontal axis is the position in the window, up to `last`."""
+def position_axis(axis: Axes, last: int, label: str = POSITION_LABEL) -> None:
+    """The horizontal axis is the position in the window, or another one, up to `last`."""
     ticks = [t for t in _TICKS if t <= last]
     axis.set_xscale("log")
     axis.set_xticks(ticks, [str(t) for t in ticks])
     axis.minorticks_off()
-    axis.set_xlabel(POSITION_LABEL)
+    axis.set_xlabel(label)
 
 
 def label_components(axis: Any, names: list[str]) -> None:

@@ -23,6 +23,7 @@ XE_LABEL = "cross entropy, nats per token"
 DIFFERENCE_LABEL = "difference of cross entropy, nats per token"
 K_LABEL = "K, number of components in training"
 POSITION_LABEL = "position t in the window, tokens (log scale)"
+DOCUMENT_LABEL = "position in the document, tokens (log scale)"
 
 
 class Style(NamedTuple):

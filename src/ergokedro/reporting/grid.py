@@ -1,0 +1,174 @@
+"""The report on a grid: XE(K, D, N), one table, one figure, in Markdown and in HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ergokedro.design.mixture import Design
+from ergokedro.design.records import RunSummary
+from ergokedro.reporting import rendering
+from ergokedro.reporting.figures.axes import error_bars, make_figure, share_legend
+from ergokedro.reporting.figures.fonts import fit_fonts
+from ergokedro.reporting.figures.style import (
+    COMPONENT_MARKERS,
+    DIFFERENCE_LABEL,
+    MIDDLE,
+    SERIES,
+    XE_LABEL,
+    colour_of,
+)
+from ergokedro.reporting.report import Picture
+from ergokedro.reporting.results import Estimate, n_components
+from ergokedro.reporting.text import plain_text, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_QUANTITIES = ("xe", "bits_per_byte", "difference_to_k1", "p_value_holm")
+_SHOWN = ("smallest", "all", "balanced")
+_PICTURE = "xe_grid.png"
+
+
+def collect(
+    experiment: str, results: pd.DataFrame, design: Design, summary: RunSummary
+) -> pd.DataFrame:
+    """What one experiment of the grid says of XE by K.
+
+    Parameters
+    ----------
+    summary : of any run of its chain.
+
+    Returns
+    -------
+    Rows of its results, without those by position, with the columns experiment, preset,
+    parameters (N, number of weights) and total_tokens (D, per epoch) in front.
+    """
+    names = ["component", *SERIES, "balanced"]
+    rows = results[
+        results.quantity.isin(_QUANTITIES) & results.series.isin(names) & (results.position == 0)
+    ].reset_index(drop=True)
+    rows.insert(0, "experiment", experiment)
+    rows.insert(1, "preset", str(summary.settings["model"]["preset"]))
+    rows.insert(2, "parameters", summary.parameters)
+    rows.insert(3, "total_tokens", design.total_tokens)
+    return rows
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """XE at one size, total and K, nats per token.
+
+    Attributes
+    ----------
+    parameters : N, number of weights.
+    total_tokens : D, per epoch.
+    xe : by series, in the order of :func:`grid_series`; None where it was not measured.
+    difference : of K and K = 1 on the smallest component; None for K = 1.
+    note : 'higher', 'lower' or 'not determined', after the correction for the family.
+    """
+
+    preset: str
+    parameters: int
+    total_tokens: int
+    k: int
+    xe: list[Estimate | None]
+    difference: Estimate | None
+    note: str
+
+
+def grid_series(table: pd.DataFrame) -> list[str]:
+    """The series that the report shows: of those that the grid has."""
+    return [name for name in _SHOWN if ((table.series == name) & (table.quantity == "xe")).any()]
+
+
+def grid_rows(table: pd.DataFrame, split: str = "test") -> list[GridRow]:
+    """One row per size, total and K, ascending."""
+    here = table[table.split == split]
+    keys = ["parameters", "preset", "total_tokens", "k"]
+    series = grid_series(table)
+    rows = []
+    for (parameters, preset, total, k), group in here.groupby(keys):
+        found = {
+            (row.quantity, row.series): row
+            for row in group.itertuples()
+            if row.series != "component"
+        }
+        difference = found.get(("difference_to_k1", "smallest"))
+        rows.append(
+            GridRow(
+                preset,
+                parameters,
+                total,
+                k,
+                [_estimate(found.get(("xe", name))) for name in series],
+                _estimate(difference),
+                "" if difference is None else str(difference.note),
+            )
+        )
+    return rows
+
+
+def _estimate(row: object) -> Estimate | None:
+    return None if row is None else Estimate.of(row)
+
+
+def windows_differ(table: pd.DataFrame) -> bool:
+    """Whether the experiments were measured on different numbers of held-out windows."""
+    rows = table[(table.quantity == "xe") & (table.series == "all")]
+    return bool((rows.groupby("split").windows.nunique() > 1).any())
+
+
+def plot_grid(table: pd.DataFrame, split: str = "test") -> Figure:
+    """XE of the smallest component, and its difference to K = 1, against D: a column per size."""
+    here = table[(table.split == split) & (table.series == "smallest")]
+    sizes = list(here.groupby(["parameters", "preset"]).groups)
+    figure, axes = make_figure(len(sizes), rows=2, width=max(6.0, 4.5 * len(sizes)), height=8)
+    components = n_components(table)
+    for column, (parameters, preset) in enumerate(sizes):
+        size = here[(here.parameters == parameters) & (here.preset == preset)]
+        upper, lower = axes[column], axes[len(sizes) + column]
+        _draw(upper, size[size.quantity == "xe"], components)
+        upper.set_title(f"{plain_text(shorten(preset))}: N = {parameters:,}", fontsize=10)
+        _draw(lower, size[size.quantity == "difference_to_k1"], components)
+        lower.axhline(0, color=MIDDLE, lw=0.8, linestyle=":")
+        lower.set_title("K less K = 1, paired by window", fontsize=10)
+    axes[0].set_ylabel(XE_LABEL)
+    axes[len(sizes)].set_ylabel(DIFFERENCE_LABEL)
+    share_legend(figure, axes)
+    figure.suptitle(f"Smallest component, {split} text (bars: intervals)", fontsize=11)
+    fit_fonts(figure)
+    return figure
+
+
+def _draw(axis: Axes, rows: pd.DataFrame, components: int) -> None:
+    """One curve per K against D."""
+    for k, curve in rows.sort_values("total_tokens").groupby("k"):
+        marker = COMPONENT_MARKERS[(int(k) - 1) % len(COMPONENT_MARKERS)]
+        style = {"color": colour_of(k, components), "marker": marker}
+        error_bars(axis, curve, f"K = {k}", x="total_tokens", **style)
+    axis.set_xscale("log")
+    axis.set_xlabel("D, training tokens per epoch (log scale)")
+
+
+def render_grid_markdown(table: pd.DataFrame, png: bytes) -> str:
+    """The report as Markdown, which refers to the picture beside it."""
+    return rendering.render_markdown("grid.md.j2", **_content(table, png))
+
+
+def render_grid_html(table: pd.DataFrame, png: bytes) -> str:
+    """The report as one HTML page that needs no other file."""
+    return rendering.render_html("grid.html.j2", **_content(table, png))
+
+
+def _content(table: pd.DataFrame, png: bytes) -> dict[str, object]:
+    return {
+        "rows": grid_rows(table),
+        "series": grid_series(table),
+        "windows_differ": windows_differ(table),
+        "experiments": sorted(table.experiment.unique()),
+        "picture": Picture("Cross entropy against K, D and N", _PICTURE, png),
+    }

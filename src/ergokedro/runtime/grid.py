@@ -1,0 +1,140 @@
+"""A grid: the whole experiment at several totals D and model sizes N, and one report on all."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from kedro.framework.context import KedroContext
+from omegaconf import OmegaConf
+
+from ergokedro.design.runs import run_name
+from ergokedro.parameters import Parameters
+from ergokedro.runtime.config_loader import current_parameters
+from ergokedro.runtime.sweep import SweepSession
+
+log = logging.getLogger(__name__)
+_OF_POINTS = ["mixture_design", "training", "analysis"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One experiment of the grid; None stands for the setting's own value.
+
+    Attributes
+    ----------
+    total_tokens : D as asked for.
+    preset : name of the model size.
+    """
+
+    total_tokens: int | None
+    preset: str | None
+
+    def experiment(self, base: str) -> str:
+        """Name of the point's experiment."""
+        parts = [f"D{self.total_tokens}" if self.total_tokens else "", self.preset or ""]
+        return "-".join([base, *(part for part in parts if part)])
+
+    def settings(self, base: str) -> dict[str, Any]:
+        """What differs from the settings of the grid, as nested dictionaries."""
+        changes: dict[str, Any] = {
+            "experiment": self.experiment(base),
+            "shared_data": base,
+            "grid": {"total_tokens": [], "presets": []},
+        }
+        if self.total_tokens is not None:
+            changes["mixture"] = {"total_tokens": self.total_tokens}
+        if self.preset is not None:
+            changes["model"] = {"preset": self.preset}
+        return changes
+
+
+def grid_points(params: Parameters) -> list[Point]:
+    """Every total with every size, in ascending order of the totals; one point without a grid."""
+    totals: list[int | None] = [*sorted(set(params.grid.total_tokens))] or [None]
+    presets: list[str | None] = [*dict.fromkeys(params.grid.presets)] or [None]
+    return [Point(total, preset) for preset in presets for total in totals]
+
+
+def run_grid(project: Path, env: str | None, settings: dict[str, Any]) -> None:
+    """Run the experiment of every point, then write the report on all of them.
+
+    Corpus, tokenizer and token store are those of the grid's own experiment and made once. Runs
+    that are finished are not trained again, so that an interrupted grid is continued by the same
+    command.
+
+    Parameters
+    ----------
+    project : the project's folder.
+    env : environment with the settings; None for the default.
+    settings : that take precedence, as nested dictionaries.
+    """
+    params, base = _read(project, env, settings)
+    points = grid_points(params)
+    log.info("Grid: %d experiments, %s", len(points), ", ".join(p.experiment(base) for p in points))
+    with _session(project, env, settings) as session:
+        session.run(pipeline_names=["data_processing"])
+    for point in points:
+        log.info("Grid: %s", point.experiment(base))
+        with _session(project, env, _merge(settings, point.settings(base))) as session:
+            session.run(pipeline_names=_OF_POINTS)
+    if not params.plan:
+        _write_report(project, env, settings, base, points)
+
+
+def _session(project: Path, env: str | None, settings: dict[str, Any]) -> SweepSession:
+    return SweepSession.create(
+        project_path=project, env=env, runtime_params=settings, save_on_close=False
+    )
+
+
+def _merge(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`changes` take precedence."""
+    merged: Any = OmegaConf.to_container(OmegaConf.merge(settings, changes))
+    return dict(merged)
+
+
+def _context(project: Path, env: str | None, settings: dict[str, Any]) -> KedroContext:
+    with _session(project, env, settings) as session:
+        return session.load_context()
+
+
+def _read(project: Path, env: str | None, settings: dict[str, Any]) -> tuple[Parameters, str]:
+    """The parameters, and the name of the experiment."""
+    loader = _context(project, env, settings).config_loader
+    params = current_parameters()
+    return params, str(params.experiment or loader["globals"]["experiment"])
+
+
+def _write_report(
+    project: Path, env: str | None, settings: dict[str, Any], base: str, points: list[Point]
+) -> None:
+    """Collect the results of all points, and write table, figure and report."""
+    from ergokedro.reporting import grid
+
+    table = pd.concat(
+        [_results(project, env, settings, base, point) for point in points], ignore_index=True
+    )
+    catalog = _context(project, env, settings).catalog
+    catalog.save("grid_results", table)
+    catalog.save("xe_grid.figure", grid.plot_grid(table))
+    picture = catalog.load("xe_grid.figure")
+    catalog.save("grid_markdown", grid.render_grid_markdown(table, picture))
+    catalog.save("grid_html", grid.render_grid_html(table, picture))
+    for name in ("grid_markdown", "grid_html", "xe_grid.figure"):
+        print(f"  {catalog[name]._describe()['filepath']}")
+
+
+def _results(
+    project: Path, env: str | None, settings: dict[str, Any], base: str, point: Point
+) -> pd.DataFrame:
+    """The results of one point's experiment."""
+    from ergokedro.reporting.grid import collect
+
+    catalog = _context(project, env, _merge(settings, point.settings(base))).catalog
+    summary = catalog.load(f"{run_name(current_parameters().runs[0])}.summary")
+    design = catalog.load("design")
+    return collect(point.experiment(base), catalog.load("results"), design, summary)
