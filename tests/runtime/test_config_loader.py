@@ -30,9 +30,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with a plugin in src/ that registers an optimizer."""
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "toy_plugin.py").write_text(
+    (tmp_path / "src" / "plugin_in_src.py").write_text(
         "from ergokedro.training.optimizers import OPTIMIZERS\n"
-        "OPTIMIZERS.register('toy', OPTIMIZERS['adamw'])\n",
+        "OPTIMIZERS.register('copied', OPTIMIZERS['adamw'])\n",
         encoding="utf-8",
     )
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -40,14 +40,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_plugins_in_src_are_imported_before_names_are_checked(project: Path) -> None:
-    with pytest.raises(ErgokedroError, match=r"training\.optimizer = 'toy' is unknown"):
-        load(project, training={"optimizer": "toy"})
+    with pytest.raises(ErgokedroError, match=r"training\.optimizer = 'copied' is unknown"):
+        load(project, training={"optimizer": "copied"})
     try:
-        parameters = load(project, training={"optimizer": "toy"}, plugins="toy_plugin")
+        parameters = load(project, training={"optimizer": "copied"}, plugins="plugin_in_src")
     finally:
-        OPTIMIZERS._entries.pop("toy", None)
-        sys.modules.pop("toy_plugin", None)
-    assert parameters["training"]["optimizer"] == "toy"
+        OPTIMIZERS._entries.pop("copied", None)
+        sys.modules.pop("plugin_in_src", None)
+    assert parameters["training"]["optimizer"] == "copied"
 
 
 def test_a_plugin_that_is_not_there_is_one_message(project: Path) -> None:
