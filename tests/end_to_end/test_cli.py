@@ -133,8 +133,8 @@ def test_controls_are_runs_of_the_same_template(project: Project) -> None:
     settings = ",".join(["k=1-2", "mixture.top_n=2", *(f"controls.{n}=true" for n in names)])
     output = project.run("--params", f"{settings},controls.seeds=2")
     trained = {path.parent.name for path in project.root.rglob("summary.json")}
-    specialists = {f"specialists.{name}" for name in ("c2_of1", "c1_of2", "c2_of2")}
-    assert {"k1", "k2", "seeds.k2_seed1", *specialists} <= trained
+    names = ("c2_of1", "c1_of2", "c2_of2", "c1_of1_x0p5")
+    assert {"k1", "k2", "seeds.k2_seed1", *(f"specialists.{name}" for name in names)} <= trained
     assert trained.isdisjoint({"specialists.c1_of1", "subsets.c1_c2"})  # the chain's own
     results = pd.read_parquet(project.file("08_reporting", "results.parquet"))
     cost = results[(results.series == "chain") & (results.position == 0)]
@@ -143,7 +143,7 @@ def test_controls_are_runs_of_the_same_template(project: Project) -> None:
     assert terms == pytest.approx(value.cost, abs=1e-9)
     assert value.identification <= value.identification_bound
     assert {"balanced", "growing", "pseudo", "seeds"} <= set(results.series)
-    for figure in ("decomposition", "controls", "specialists", "distinguishability"):
+    for figure in ("decomposition", "controls", "specialists", "distinguishability", "exchange"):
         assert project.file("08_reporting", f"{figure}.svg").is_file()
         assert f"{figure}.png" in output
     for figure in ("xe_by_k", "in_context_xe", "component_heatmap", "decomposition"):

@@ -148,6 +148,15 @@ def test_tables_of_everything(everything: pd.DataFrame) -> None:
     assert costs[0][6] == f"{bound.value.iloc[0]:.4f}"
 
 
+def test_specialists_that_might_gain_from_more_epochs(everything: pd.DataFrame) -> None:
+    assert not any("make the most epochs" in sentence for sentence in sentences(everything))
+    changed = everything.copy()
+    chosen = (changed.quantity == "specialist_epochs") & (changed.split == "test")
+    changed.loc[chosen & (changed.tokens == 60_000), "note"] = "the most epochs that were tried"
+    (line,) = [sentence for sentence in sentences(changed) if "make the most epochs" in sentence]
+    assert "Of 25 specialists, 5 make" in line
+
+
 def test_without_known_sources_it_is_mixing_redundancy(everything: pd.DataFrame) -> None:
     unknown = everything[~everything.quantity.str.startswith("exact_")]
     found = sentences(unknown)

@@ -27,6 +27,9 @@ CONFOUNDED = {
     "steps": "less text goes with more repetitions (controls.specialist_form=steps)",
 }
 _CHOSEN_ON = "validation"
+# Notes of a specialist whose number of epochs is at an end of those that were tried.
+FEWEST = "the fewest epochs that were tried"
+MOST = "the most epochs that were tried"
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,7 @@ def _choose(
         return Specialist(complete[0], tried[complete[0]])
     xe = [_validation_xe(experiment, position, tried[repeats]) for repeats in complete]
     best = int(np.argmin(xe))
-    ends = {0: "fewest", len(complete) - 1: "most"}
-    note = f"the {ends[best]} epochs that were tried" if best in ends else ""
+    note = {0: FEWEST, len(complete) - 1: MOST}.get(best, "")
     return Specialist(complete[best], tried[complete[best]], note)
 
 

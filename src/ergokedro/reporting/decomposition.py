@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ergokedro.analysis.best_specialists import MOST
 from ergokedro.analysis.decomposition import TERMS
 from ergokedro.reporting.results import Estimate, knows_sources, pick_rows
 
@@ -25,6 +26,8 @@ class Cost:
     bound : the most that identification can cost.
     known : the exact sources are known; else what is called identification is mixing redundancy.
     confounded : what else starvation holds beside less text; '' for the best specialists.
+    specialists, at_most : how many there are, and how many of them make the most epochs that were
+        tried, so that more might be better.
     """
 
     k: int
@@ -35,6 +38,8 @@ class Cost:
     bound: float
     known: bool
     confounded: str
+    specialists: int
+    at_most: int
 
     @property
     def share_of_bound(self) -> float:
@@ -85,7 +90,9 @@ def find_cost(results: pd.DataFrame, split: str) -> Cost | None:
     total = Estimate.of(estimates.loc["cost"])
     confounded = str(estimates.note["starvation"])
     known = knows_sources(results)
-    return Cost(k, total, terms, largest, clearly, bound, known, confounded)
+    epochs = pick_rows(results, "specialist_epochs", "component", split)
+    at_most = int((epochs.note == MOST).sum())
+    return Cost(k, total, terms, largest, clearly, bound, known, confounded, len(epochs), at_most)
 
 
 def _largest(terms: dict[str, Estimate]) -> tuple[str, bool]:
