@@ -71,7 +71,7 @@ class Project:
     def kedro(self, *arguments: str, status: int = 0, env: str = "local") -> str:
         """Run `kedro`; give what it printed, having checked its exit status."""
         process = self.start(*arguments, env=env)
-        output, _ = process.communicate(timeout=200)
+        output, _ = process.communicate()
         assert process.returncode == status, output
         return output
 
