@@ -33,7 +33,7 @@ class Command:
 
     def __init__(self, arguments: Sequence[str], cwd: Path, env: dict[str, str]):
         reading, writing = os.pipe()
-        self.stdout: IO[str] = open(reading, encoding="utf-8")
+        self.stdout: IO[str] = os.fdopen(reading, encoding="utf-8")
         self._process = CONTEXT.Process(target=_Main(writing, list(arguments), cwd, env))
         self._process.start()
         os.close(writing)
@@ -66,6 +66,13 @@ class Command:
         self.wait()
         return output, None
 
+    def __enter__(self) -> Command:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stdout.close()
+        self.wait()
+
     def send_signal(self, number: int) -> None:
         """Send a signal."""
         os.kill(self.pid, number)
@@ -90,8 +97,8 @@ class _Main:
         for stream in (1, 2):
             os.dup2(file, stream)
         os.close(file)
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+        sys.stderr = os.fdopen(2, "w", 1, encoding="utf-8", closefd=False)
         os.chdir(self.cwd)
         sys.path.insert(0, str(self.cwd))
         os.environ.clear()

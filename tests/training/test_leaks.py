@@ -80,7 +80,9 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 def no_leak_checks(case: Case, manifest: Manifest, **changes: Any) -> pd.Series:
     """Train, evaluate, and give whether the checks for leaks passed."""
-    settings = RunSettings(ModelParameters(hidden_size=64, num_layers=1), TRAINING.model_copy(update=changes))
+    settings = RunSettings(
+        ModelParameters(hidden_size=64, num_layers=1), TRAINING.model_copy(update=changes)
+    )
     trained = train_run(manifest, case.store, settings, case.windows)
     arrays = evaluate_run(trained.model, trained.summary, manifest, case.store, case.windows)
     runs = {chain(2): arrays}
