@@ -192,9 +192,9 @@ def write_slowly(path: Path, ready: Event) -> None:
     plan = make_plan(path)
     encode = tokenization._encode_block
 
-    def slow(*args: Any) -> None:
+    def slow(*args: Any) -> bytes:
         time.sleep(0.004)
-        encode(*args)
+        return encode(*args)
 
     tokenization._encode_block = slow
     ready.set()
