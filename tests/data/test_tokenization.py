@@ -196,7 +196,7 @@ def write_slowly(path: Path, ready: Event) -> None:
         time.sleep(0.004)
         return encode(*args)
 
-    tokenization._encode_block = slow
+    pytest.MonkeyPatch().setattr(tokenization, "_encode_block", slow)
     ready.set()
     write_store(path / "store", plan)
 
