@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PORT   ?= 5000
 STAMP  := $(VENV)/.installed
 
-.PHONY: run test check lint docs viz ui screenshots clean help
+.PHONY: run test test-all check lint docs viz ui screenshots clean help
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -21,8 +21,11 @@ $(STAMP): pyproject.toml constraints.txt
 run: $(STAMP) ## the whole experiment on the embedded corpus
 	$(BIN)/kedro run
 
-test: $(STAMP) ## the tests
-	$(BIN)/pytest -n 2
+test: $(STAMP) ## the tests, without those marked slow
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+
+test-all: $(STAMP) ## all tests, the slow ones too
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(STAMP) ## ruff, mypy, the import contracts and the documentation's links
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 from collections.abc import Callable
@@ -31,9 +32,21 @@ def _logging_as_it_was() -> None:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
-    """A project in which everything was run once, and what that printed; to be left as it is."""
-    project = Project.create(tmp_path_factory.mktemp("finished") / "project")
-    return project, project.run()
+    """A project in which everything was run once, and what that printed; to be left as it is.
+
+    The first test process that needs it makes it for all of them.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    output = folder / "finished.txt"
+    with (folder / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if output.exists():
+            return Project(folder / "finished"), output.read_text(encoding="utf-8")
+        project = Project.create(folder / "finished")
+        output.write_text(project.kedro_from_scratch("run", "--env", "small"), encoding="utf-8")
+    return project, output.read_text(encoding="utf-8")
 
 
 Lengths = dict[tuple[str, str], list[int]]

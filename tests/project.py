@@ -11,6 +11,8 @@ from pathlib import Path
 
 import yaml
 
+from warm import Command
+
 ROOT = Path(__file__).parents[1]
 
 # Small enough for a run of all K in seconds; everything else is the default.
@@ -55,25 +57,33 @@ class Project:
         (root / "conf" / "small" / "parameters.yml").write_text(yaml.safe_dump(SMALL))
         return cls(root)
 
-    def start(self, *arguments: str, env: str = "local") -> subprocess.Popen[str]:
+    def start(self, *arguments: str, env: str = "local") -> Command:
         """Start `kedro` with these arguments, in environment `env` if they name none."""
-        environment = {**os.environ, "COLUMNS": "200", "KEDRO_ENV": env}
-        environment.pop("MLFLOW_TRACKING_URI", None)
-        return subprocess.Popen(
-            [sys.executable, "-m", "kedro", *arguments],
-            cwd=self.root,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        return Command(arguments, self.root, self._environment(env))
 
     def kedro(self, *arguments: str, status: int = 0, env: str = "local") -> str:
         """Run `kedro`; give what it printed, having checked its exit status."""
         process = self.start(*arguments, env=env)
-        output, _ = process.communicate(timeout=200)
+        output, _ = process.communicate()
         assert process.returncode == status, output
         return output
+
+    def kedro_from_scratch(self, *arguments: str, env: str = "local") -> str:
+        """Run `kedro` in a new interpreter."""
+        return subprocess.run(
+            [sys.executable, "-m", "kedro", *arguments],
+            cwd=self.root,
+            env=self._environment(env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            check=True,
+        ).stdout
+
+    def _environment(self, env: str) -> dict[str, str]:
+        environment = {**os.environ, "COLUMNS": "200", "KEDRO_ENV": env}
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        return environment
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """`kedro run` in the small environment."""

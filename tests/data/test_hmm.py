@@ -95,7 +95,7 @@ def test_probabilities_of_all_sequences_sum_to_one(zeros: bool) -> None:
         assert np.exp(-each.sum(axis=1)).sum() == pytest.approx(1, abs=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 4), st.booleans())
 def test_mixture_equals_the_block_diagonal_source(seed: int, k: int, zeros: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -108,8 +108,8 @@ def test_mixture_equals_the_block_diagonal_source(seed: int, k: int, zeros: bool
 
 
 def test_a_component_given_up_long_ago_is_found_again() -> None:
-    """After 3,000 heads the weight of the other coin is e^-6592, which no float64 can hold."""
-    words = np.array([[0] * 3000 + [1] * 4000])
+    """After 1,000 heads the weight of the other coin is e^-2197, which no float64 can hold."""
+    words = np.array([[0] * 1000 + [1] * 1400])
     coins = [coin(0.9, 0.1), coin(0.1, 0.9)]
     prior = np.array([0.5, 0.5])
     nll = np.stack([position_nll(each, words) for each in coins])
@@ -181,9 +181,10 @@ def test_long_sequences_neither_overflow_nor_underflow() -> None:
     rng = np.random.default_rng(0)
     sources = [random_source(rng, 3, 50) for _ in range(2)]
     prior = np.array([0.5, 0.5])
-    words = sample_words(sources[0], 2, 10_000, rng)
+    words = sample_words(sources[0], 2, 2000, rng)
     nll = np.stack([position_nll(source, words) for source in sources])
     assert np.isfinite(nll).all()
+    assert nll.sum(axis=2).min() > 2 * 745  # probabilities below the smallest float64
     whole = position_nll(block_diagonal(sources, prior), words)
     np.testing.assert_allclose(mixture_nll(nll, prior), whole, atol=1e-9, rtol=0)
 

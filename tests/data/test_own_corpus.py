@@ -87,11 +87,13 @@ def test_a_corpus_of_ones_own(
     }
     (folder / "parameters.yml").write_text(yaml.safe_dump(parameters))
     (folder / "globals.yml").write_text("experiment: mine\n")
-    only = ("--pipelines", pipelines) if pipelines else ()
+    (folder / "tracking.yml").write_text("enabled: false\n", encoding="utf-8")
+    only = ("--pipelines", pipelines) if pipelines else ("--to-outputs", "xe_table")
     project.kedro("run", "--env", "mine", *only)
     data = project.root / "data"
     manifest = json.loads((data / f"05_model_input/mine/manifests/k{top_n}.json").read_text())
-    assert len({component["windows"] for component in manifest["components"]}) == 1
+    windows = [component["windows"] for component in manifest["components"]]
+    assert max(windows) - min(windows) <= 1
     if pipelines is None:
         table = pd.read_csv(data / "08_reporting/mine/xe_table.csv")
         assert table.k.to_list() == [1, 2]

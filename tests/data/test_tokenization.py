@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ from ergokedro.data.tokenizer import (
 )
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters, SyntheticParameters, TokenizerParameters
+from warm import CONTEXT
 
 SMALL = SyntheticParameters(
     components=3, words_per_document=40, train_documents=30, heldout_documents=8
@@ -187,40 +186,34 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus_cache, "BLOCK_ROWS", 4)
 
 
-_KILLED = """
-import sys, time
-from pathlib import Path
-from test_tokenization import *
-corpus_cache.BLOCK_ROWS = 4
-plan = make_plan(Path(sys.argv[1]))
-encode = tokenization._encode_block
-def slow(*args):
-    time.sleep(0.004)
-    encode(*args)
-tokenization._encode_block = slow
-print("ready", flush=True)
-write_store(Path(sys.argv[1]) / "store", plan)
-print("done", flush=True)
-"""
+def write_slowly(path: Path, ready: Event) -> None:
+    """What the process does that is killed."""
+    corpus_cache.BLOCK_ROWS = 4
+    plan = make_plan(path)
+    encode = tokenization._encode_block
+
+    def slow(*args: Any) -> bytes:
+        time.sleep(0.004)
+        return encode(*args)
+
+    pytest.MonkeyPatch().setattr(tokenization, "_encode_block", slow)
+    ready.set()
+    write_store(path / "store", plan)
 
 
 @pytest.mark.usefixtures("_small_blocks")
-def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_resumes_to_the_same_bytes(tmp_path: Path, kills: int) -> None:
     expected = write_store(tmp_path / "expected", make_plan(tmp_path))
     rng = np.random.default_rng(0)
-    done = False
-    for _ in range(20):
-        process = subprocess.Popen(
-            [sys.executable, "-c", _KILLED, str(tmp_path)],
-            cwd=Path(__file__).parent,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    for _ in range(kills):
+        ready = CONTEXT.Event()
+        process = CONTEXT.Process(target=write_slowly, args=(tmp_path, ready))
+        process.start()
+        ready.wait()
         time.sleep(rng.uniform(0, 0.05))
-        process.send_signal(signal.SIGKILL)
-        done |= "done" in process.communicate()[0]
+        process.kill()
+        process.join()
         if (tmp_path / "store").exists():
             assert open_store(tmp_path / "store").fingerprint == expected.fingerprint
     store = write_store(tmp_path / "store", make_plan(tmp_path))

@@ -33,7 +33,10 @@ FLAGS = (
 )  # fmt: skip
 SCREENSHOTS = os.environ.get("ERGOKEDRO_SCREENSHOTS")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -251,7 +251,7 @@ def test_the_port_of_mlflow_is_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         command = ["make", "ui", "STAMP=", f"BIN={Path(sys.executable).parent}", f"PORT={port}"]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode != 0
     assert f"Port {port} is in use. Another one: make ui PORT={port + 1}" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -32,7 +32,8 @@ def test_the_notebook_runs_and_shows_a_figure(
     before = project.files()
     NotebookClient(
         notebook,
-        timeout=120,
+        timeout=None,
+        startup_timeout=3000,
         kernel_name="python3",
         resources={"metadata": {"path": str(project.root)}},
     ).execute()

@@ -27,6 +27,7 @@ def value(results: pd.DataFrame, quantity: str, series: str, k: int) -> pd.Serie
     return rows.squeeze()
 
 
+@pytest.mark.slow
 def test_a_specialist_of_the_synthetic_results_is_had_again(tmp_path: Path) -> None:
     """The starvation of source-1 at K = 5, with the K = 1 model's stored XE: paired by window, so
     that the interval is an eighth of that of the XE."""

@@ -6,8 +6,6 @@ import fcntl
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import IO, Any
@@ -27,6 +25,7 @@ from ergokedro.training.curves import Measurement
 from ergokedro.training.launcher import train_in_processes
 from ergokedro.training.trainer import TrainingResult, train
 from small_training import PARAMS, ArrayWindows, make_job, random_windows
+from warm import CONTEXT
 
 VALIDATION = {"a": random_windows(3, seed=5)}
 # Batches of 5, 5 and 1 windows of 11: rows are uneven, and in the last one process has none.
@@ -56,23 +55,29 @@ class LockingWindows(ArrayWindows):
         return super().gather(starts)
 
 
+@pytest.fixture
+def _quick_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes are forked from one that has imported the libraries."""
+    monkeypatch.setattr(launcher, "_START_METHOD", CONTEXT.get_start_method())
+
+
 def train_endlessly(folder: Path) -> None:
     """What the process does that is killed."""
     checkpoints = Checkpoints(folder, "k1", {}, CheckpointParameters(every=3_000_000))
     params = TWO.model_copy(update={"epochs": 1_000_000})
+    launcher._START_METHOD = CONTEXT.get_start_method()
     run(params, LockingWindows(folder), checkpoints=checkpoints)
 
 
 def test_processes_whose_parent_is_killed_save_and_end(tmp_path: Path) -> None:
-    code = "import sys, pathlib, test_launcher as t; t.train_endlessly(pathlib.Path(sys.argv[1]))"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=environment)
+    parent = CONTEXT.Process(target=train_endlessly, args=(tmp_path,))
+    parent.start()
     locked = [tmp_path / "0", tmp_path / "1"]
     while not all(file.exists() and file.read_text() for file in locked):
-        assert parent.poll() is None
+        assert parent.is_alive()
         time.sleep(0.1)
     parent.kill()
-    parent.wait()
+    parent.join()
     for file in locked:
         with file.open() as opened:
             fcntl.flock(opened, fcntl.LOCK_EX)  # waits until the process has ended
@@ -118,6 +123,7 @@ def assert_close(result: TrainingResult, expected: TrainingResult) -> None:
     pd.testing.assert_frame_equal(*curves, rtol=1e-4)
 
 
+@pytest.mark.usefixtures("_quick_start")
 def test_two_processes_equal_one_though_they_were_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,16 +152,16 @@ def test_two_processes_equal_one_though_they_were_stopped(
     assert run(checkpoints=checkpoints).summary == together.summary
 
 
-@pytest.mark.parametrize(
-    ("how", "message"),
-    [
-        ("raise", "Process 1 of the training failed: .*a bad block"),
-        ("kill", "Process 1 of the training was ended by SIGKILL"),
-    ],
-)
-def test_one_failure_ends_all_with_one_message(how: str, message: str) -> None:
-    with pytest.raises(ErgokedroError, match=message):
-        run(windows=SabotagedWindows(how))
+@pytest.mark.usefixtures("_quick_start")
+def test_one_failure_ends_all_with_one_message() -> None:
+    with pytest.raises(ErgokedroError, match=r"Process 1 of the training failed: .*a bad block"):
+        run(windows=SabotagedWindows("raise"))
+    assert not multiprocessing.active_children()
+
+
+def test_a_spawned_process_that_is_killed_ends_all_with_one_message() -> None:
+    with pytest.raises(ErgokedroError, match="Process 1 of the training was ended by SIGKILL"):
+        run(windows=SabotagedWindows("kill"))
     assert not multiprocessing.active_children()
 
 

@@ -108,11 +108,10 @@ def _fit_all(
     for curve in curves:
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             fit = least_squares(residuals, start, method="lm", max_nfev=300, args=(curve,))
-        if fit.success and np.isfinite(fit.x).all():
-            fits.append(fit.x)
+            found = np.array([*fit.x[:2], np.exp(fit.x[2])])
+        if fit.success and np.isfinite(found).all():
+            start = start if fits else fit.x  # the replicates lie around the estimate
+            fits.append(found)
         elif not fits:
             return None
-        start = fits[0]  # the replicates lie around the estimate
-    result = np.array(fits)
-    result[:, 2] = np.exp(result[:, 2])
-    return result
+    return np.array(fits)

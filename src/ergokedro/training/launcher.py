@@ -43,6 +43,7 @@ from ergokedro.training.job import TrainingJob
 from ergokedro.training.trainer import TrainingResult, train
 
 _POLL_SECONDS = 0.2
+_START_METHOD = "spawn"
 _LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 # What these log is told better by this module: failures at length, and that threads get no signals.
 _TALKATIVE = (elastic.__name__, ProcessContext.__module__)
@@ -113,7 +114,7 @@ class _Launch:
     """Processes that train a job, and what this process does for them: show, record, cancel."""
 
     def __init__(self, job: TrainingJob, checkpoints: Checkpoints, on_metrics: OnMetrics):
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context(_START_METHOD)
         self._messages: multiprocessing.Queue[Message] = context.Queue()
         self._stop = context.Event()
         self._name, self._on_metrics = job.name, on_metrics
@@ -175,7 +176,7 @@ class _Launch:
             local_addr="localhost",
             max_restarts=0,
             monitor_interval=_POLL_SECONDS,
-            start_method="spawn",
+            start_method=_START_METHOD,
         )
         try:
             elastic_launch(config, _work)(job, checkpoints, self._messages, self._stop)
