@@ -69,7 +69,7 @@ def test_comments_docstrings_and_layout_change_nothing(package: Path) -> None:
     assert text.startswith('"""')
     file.write_text('"""Another docstring."""\n# A comment.\n\n\n' + text.split('"""', 2)[2])
     change(file, '"""As :meth:`TrainingWindows.batch`, on the device."""', '"""Other words."""')
-    for other in ("reporting/report.py", "runtime/hooks.py", "parameters.py"):
+    for other in ("reporting/report.py", "runtime/hooks.py", "parameters/training.py"):
         (package / other).write_text("raise SystemExit\n")  # computes nothing
     after = package_sources(package)
     assert after != before
