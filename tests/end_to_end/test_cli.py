@@ -376,7 +376,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(project: Project) -> None:
     process.send_signal(signal.SIGINT)
     output = "".join([*before, *lines])
     assert process.wait() == 130
-    saved = set(re.findall(r"(k\d): cancelled after step (\d+) of 30000, saved", output))
+    saved = set(re.findall(r"(k\d): cancelled after step (\d+) of 35000, saved", output))
     assert saved
     assert "resumes from there:\n  kedro run --env small --pipeline training --params" in output
     assert "Traceback" not in output
@@ -386,7 +386,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(project: Project) -> None:
         while resumed != saved:
             line = process.stdout.readline()
             assert line, resumed
-            resumed |= set(re.findall(r"(k\d) resumes from step (\d+) of 30000", line))
+            resumed |= set(re.findall(r"(k\d) resumes from step (\d+) of 35000", line))
         process.kill()
 
 
