@@ -372,11 +372,11 @@ def test_ctrl_c_saves_and_says_how_to_resume(project: Project) -> None:
     process = project.start(*command)
     assert process.stdout is not None
     lines = iter(process.stdout.readline, "")
-    before = [line for line in takewhile(lambda line: "tokens, " not in line, lines)]
+    before = list(takewhile(lambda line: not re.search(r"k\d: \S+ tokens, ", line), lines))
     process.send_signal(signal.SIGINT)
     output = "".join([*before, *lines])
     assert process.wait() == 130
-    saved = set(re.findall(r"(k\d): cancelled after step (\d+) of 35000, saved", output))
+    saved = set(re.findall(r"(k\d): cancelled after step (\d+) of \d+, saved", output))
     assert saved
     assert "resumes from there:\n  kedro run --env small --pipeline training --params" in output
     assert "Traceback" not in output
@@ -386,7 +386,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(project: Project) -> None:
         while resumed != saved:
             line = process.stdout.readline()
             assert line, resumed
-            resumed |= set(re.findall(r"(k\d) resumes from step (\d+) of 35000", line))
+            resumed |= set(re.findall(r"(k\d) resumes from step (\d+) of \d+", line))
         process.kill()
 
 
