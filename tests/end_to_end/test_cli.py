@@ -368,7 +368,7 @@ def test_a_terminated_run_is_marked_killed(project: Project) -> None:
 
 def test_ctrl_c_saves_and_says_how_to_resume(project: Project) -> None:
     """The same command then resumes every run that was under way."""
-    command = "run", "--env", "small", "--pipeline", "training", "--params", "training.epochs=5000"
+    command = "run", "--env", "small", "--pipeline", "training", "--params", "training.epochs=400"
     process = project.start(*command)
     assert process.stdout is not None
     lines = iter(process.stdout.readline, "")
@@ -383,7 +383,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(project: Project) -> None:
     with project.start(*command) as process:
         assert process.stdout is not None
         resumed: set[tuple[str, str]] = set()
-        while resumed != saved:
+        while not saved <= resumed:
             line = process.stdout.readline()
             assert line, resumed
             resumed |= set(re.findall(r"(k\d) resumes from step (\d+) of \d+", line))
