@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,17 @@ from project import Project
 # Test processes run side by side. OpenMP's threads spin while they wait for each other, which
 # keeps the one that they wait for off a shared processor. Must be set before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+# A test run in the background of a shell, or under nohup, inherits ignored signals; so would the
+# programs that it starts, and tests of signals would wait for ever.
+for _signal, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGTERM, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_signal) == signal.SIG_IGN:
+        signal.signal(_signal, _handler)
 
 
 @pytest.fixture(autouse=True)
