@@ -1,4 +1,4 @@
-"""The results in the documentation can be had again."""
+"""The results in the documentation can be reproduced."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def _look_up(numbers: pa.Array, names: list[str]) -> pa.Array:
 
 
 def trim(labels: pa.Array) -> pa.Array:
-    """Without the white space around them, which nobody means; null where nothing is left."""
+    """Without the white space around them, which has no meaning; null where nothing is left."""
     trimmed = pc.utf8_trim_whitespace(labels)
     return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
 

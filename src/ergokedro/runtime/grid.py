@@ -125,7 +125,7 @@ def _write_report(
     catalog.save("grid_markdown", grid.render_grid_markdown(table, picture))
     catalog.save("grid_html", grid.render_grid_html(table, picture))
     for name in ("grid_markdown", "grid_html", "xe_grid.figure"):
-        print(f"  {catalog[name]._describe()['filepath']}")
+        print(f"  {catalog.config_resolver.resolve_pattern(name)['filepath']}")
 
 
 def _results(

@@ -252,7 +252,7 @@ def _end_if_orphaned(
     if (parent := multiprocessing.parent_process()) is None:
         return
     parent.join()
-    messages.cancel_join_thread()  # nobody reads them
+    messages.cancel_join_thread()  # they are not read any more
     stop.set()
     finished.wait()
     # By a signal: torch's launcher would wait for ever until somebody reads the result.
