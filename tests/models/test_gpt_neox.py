@@ -133,7 +133,7 @@ def test_chunked_loss_and_gradients_equal_float64(
 
 
 def test_probabilities_too_small_for_float32() -> None:
-    """Evaluation is exact, and so is the gradient; the training loss of a token stops at 87 nats."""
+    """Evaluation and gradient are exact; the training loss of a token is at most 87 nats."""
     hidden = torch.tensor([[300.0], [1.0]], requires_grad=True)
     weight = torch.tensor([[1.0], [0.0]])
     targets = torch.tensor([1, 1])
