@@ -415,6 +415,7 @@ def test_quiet_and_verbose(project: Project, monkeypatch: pytest.MonkeyPatch) ->
     assert "Completed node: design_mixtures" in project.run(*arguments)
 
 
+@pytest.mark.slow
 def test_an_unreachable_tracking_server_does_not_stop_the_experiment(project: Project) -> None:
     file = project.root / "conf" / "small" / "tracking.yml"
     file.write_text(

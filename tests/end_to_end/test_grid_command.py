@@ -9,6 +9,7 @@ import pandas as pd
 from project import Project
 
 
+@pytest.mark.slow
 def test_a_grid_is_run_and_continued(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "project")
     settings = "k=1-2,mixture.top_n=2,grid.total_tokens=[2000,4000]"
