@@ -32,13 +32,13 @@ lint: $(STAMP) ## ruff, mypy, the import contracts and the documentation's links
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/python docs/generate
 
 docs: $(STAMP) ## this documentation as a site, in build/site, with the graph in build/site/viz
 	rm -rf build .viz-site
 	$(BIN)/kedro viz build --include-previews
 	mv build .viz-site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/python docs/generate
 	mv .viz-site build/site/viz
 
 check: lint test ## what CI runs
@@ -54,4 +54,4 @@ screenshots: $(STAMP) ## the pictures of Kedro-Viz and MLflow in the docs, from 
 	ERGOKEDRO_SCREENSHOTS=docs/images $(BIN)/pytest -q tests/end_to_end/test_browser.py
 
 clean: ## delete results and caches, keep the environment
-	rm -rf data/0*/*/ data/.*.lock mlflow.db* mlruns .viz .pytest_cache .mypy_cache .ruff_cache
+	rm -rf data/0*/*/ data/.*.lock mlflow.db* mlruns .viz .pytest_cache .mypy_cache .ruff_cache .cache

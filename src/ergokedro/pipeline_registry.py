@@ -6,7 +6,7 @@ from kedro.pipeline import Pipeline
 
 from ergokedro.analysis.controls import plan_experiment
 from ergokedro.errors import ErgokedroError
-from ergokedro.pipelines import analysis, data_processing, mixture_design, training
+from ergokedro.pipelines import analysis, data_processing, graph, mixture_design, training
 from ergokedro.runtime.config_loader import current_parameters
 
 
@@ -27,6 +27,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         "training": training.create_pipeline(runs),
         "analysis": analysis.create_pipeline(runs),
     }
+    if graph.kedro_viz_asks():
+        return graph.drawn_graph(pipelines)
     # One constructor call: adding pipelines up one by one is quadratic in their nodes.
     everything = Pipeline([node for pipeline in pipelines.values() for node in pipeline.nodes])
     return {**pipelines, "__default__": everything}

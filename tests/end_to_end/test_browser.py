@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -99,35 +100,74 @@ def keep(page: Any, name: str, **options: Any) -> None:
         Path(SCREENSHOTS, name).write_bytes(picture)
 
 
-def test_kedro_viz_shows_every_k_and_previews(shown: tuple[Project, str], page: Any) -> None:
-    """The static pages, with previews."""
+def drawn(page: Any) -> list[str]:
+    """The labels of the graph."""
+    labels: list[str] = page.locator(".pipeline-node__text").all_inner_texts()
+    return labels
+
+
+def press(page: Any, *buttons: str) -> None:
+    """Press buttons of Kedro-Viz, and wait until the graph has moved."""
+    for button in buttons:
+        page.get_by_text(button, exact=True).first.dispatch_event("click")
+        page.wait_for_timeout(1500)
+
+
+def open_box(page: Any, name: str) -> None:
+    """Open a box of the graph."""
+    page.locator(".pipeline-node", has_text=re.compile(f"^{name}$")).first.dblclick()
+    page.wait_for_timeout(1500)
+
+
+def test_kedro_viz_opens_with_four_boxes_that_open(shown: tuple[Project, str], page: Any) -> None:
+    """The static pages, with previews and descriptions."""
     project, env = shown
     project.kedro("viz", "build", "--include-previews", env=env)
     with served(
         ["http.server", "PORT", "--bind", "127.0.0.1"], project.root / "build", "/"
     ) as address:
         page.goto(address)
-        page.get_by_text("measure", exact=True).first.wait_for()
+        page.get_by_text("mixture_design", exact=True).first.wait_for()
         page.locator("[class*=feature-hints] [class*=close]").first.click()
         if (banner := page.get_by_text("Dismiss", exact=True)).count():
             banner.click()
-        for k in ("k1", "k2", "k3"):
-            assert page.get_by_text(k, exact=True).count() >= 1
+        page.locator(".pipeline-node__text").first.wait_for()
+        labels = drawn(page)
+        assert {"data_processing", "mixture_design", "training", "analysis"} < set(labels)
+        assert {"token_store", "runs.manifest", "runs.nll", "report_html"} < set(labels)
+        assert not {"measure", "k1.nll", "training.k1"} & set(labels)
+        keep_graph(page)
+        press(page, "Show menu")
+        open_box(page, "training")
+        assert {"training.k1", "training.k2", "training.k3"} < set(drawn(page))
+        open_box(page, "training.k3")
+        page.get_by_text("train_model", exact=True).first.click()
+        page.get_by_text("Train a model on what the manifest says").first.wait_for()
+        open_box(page, "analysis")
         page.get_by_text("xe_by_k.plotly", exact=True).first.click()
         page.locator(".js-plotly-plot").first.wait_for()
         page.get_by_text("xe_table", exact=True).first.click()
         page.get_by_text("excess", exact=True).first.wait_for()  # a column of the table's preview
-        if SCREENSHOTS:  # the graph alone, in the light, as large as its height allows
-            page.set_viewport_size({"width": 1400, "height": 1500})
-            page.goto(address)
-            page.wait_for_timeout(6000)  # until the hints have said where to find them
-            for button in ("Toggle theme", "Hide menu", "Hide minimap", "Reset zoom"):
-                page.get_by_text(button, exact=True).first.dispatch_event("click")
-                page.wait_for_timeout(1500)
-        size = page.viewport_size
-        clip = {"x": 120, "y": 0, "width": size["width"] - 120, "height": size["height"]}
-        keep(page, "graph.png", clip=clip)
         page.set_viewport_size({"width": 1600, "height": 1100})
+
+
+# Width of a picture in the README on a laptop's screen of 1366 pixels.
+README_WIDTH = 830
+
+
+def keep_graph(page: Any) -> None:
+    """The graph alone, in the light; its labels must be legible in the README."""
+    page.set_viewport_size({"width": 1500, "height": 1400})
+    press(page, "Toggle theme", "Hide menu", "Hide minimap", "Hide layers", "Reset zoom")
+    parts = page.locator(".pipeline-node, .pipeline-edge").all()
+    boxes = [box for part in parts if (box := part.bounding_box())]
+    left, top = (max(0, min(box[side] for box in boxes) - 20) for side in ("x", "y"))
+    width = max(box["x"] + box["width"] for box in boxes) + 20 - left
+    height = max(box["y"] + box["height"] for box in boxes) + 20 - top
+    clip = {"x": left, "y": top, "width": width, "height": height}
+    label = page.locator(".pipeline-node__text").first.bounding_box()["height"]
+    assert label * README_WIDTH / width >= 9
+    keep(page, "graph.png", clip=clip)
 
 
 def test_mlflow_compares_the_runs(shown: tuple[Project, str], page: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import runpy
 import shlex
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import yaml
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import _split_params
 
+import tables
 from ergokedro.analysis.controls import all_settings
 from ergokedro.cli import grid
 from ergokedro.parameters import Parameters
@@ -115,8 +115,7 @@ def test_every_settings_file_is_valid() -> None:
 
 
 def test_the_reference_has_every_setting() -> None:
-    generate = runpy.run_path(str(ROOT / "docs" / "reference" / "generate.py"))
-    tables = generate["parameter_tables"]()
+    table = tables.parameter_tables()
 
     def leaves(model: Any, prefix: str = "") -> list[str]:
         inner = {n: f.annotation for n, f in model.model_fields.items()}
@@ -133,8 +132,8 @@ def test_the_reference_has_every_setting() -> None:
     names = [*leaves(Parameters), *(f"controls.{setting.name}" for setting in all_settings())]
     assert "training.checkpoints.every" in names
     for name in names:
-        assert f"`{name}`" in tables, name
-    assert "`{run}.nll` | NLLDataset | model_output" in generate["catalog_table"]()
+        assert f"`{name}`" in table, name
+    assert "`{run}.nll` | NLLDataset | model_output" in tables.catalog_table()
 
 
 def test_the_examples_run_without_kedro(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

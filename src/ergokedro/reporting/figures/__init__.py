@@ -30,24 +30,77 @@ FIGURES.register(
         plot_token_accounting,
         inputs=("token_accounting", "design"),
         pipeline="mixture_design",
+        how_to_read="Look at it before any training. The chosen components are in ascending order "
+        "of their text, so the first of them sets D, the total that every K gets. A chosen "
+        "component with little held-out text has wide intervals later. Read the ranks by tokens "
+        "and by documents together: where they differ, the choice of components depends on "
+        "`mixture.rank_by`.",
     ),
 )
-FIGURES.register("xe_by_k", FigureSpec("Cross entropy against K", plot_xe_by_k, plotly_xe_by_k))
+FIGURES.register(
+    "xe_by_k",
+    FigureSpec(
+        "Cross entropy against K",
+        plot_xe_by_k,
+        plotly_xe_by_k,
+        how_to_read="Start with the differences, which are paired by window and have the "
+        "narrowest intervals: where the bar of K does not touch zero, K changed the cross entropy "
+        "on the same text. Then look at the levels. In the series of the components trained on, "
+        "different K are tested on different text, so its steps are not effects of K. Each panel "
+        "has its own scale: compare shapes, not heights, between panels. A dash is the least "
+        "possible cross entropy, which is known for synthetic sources only; what lies between "
+        "dash and point is what the model has not learnt.",
+    ),
+)
 FIGURES.register(
     "in_context_xe",
-    FigureSpec("Cross entropy in context", plot_in_context_xe, plotly_in_context_xe),
+    FigureSpec(
+        "Cross entropy in context",
+        plot_in_context_xe,
+        plotly_in_context_xe,
+        how_to_read="Follow one curve from left to right: it falls as the model reads more of the "
+        "window. Two curves that come closer together say that context makes up for the number "
+        "of components; curves that stay parallel say that it does not. The first bins have few "
+        "positions and wide bands. Where a dashed curve is shown, it is the best that any "
+        "predictor can do who does not know the component.",
+    ),
 )
 FIGURES.register(
     "in_document_xe",
-    FigureSpec("Cross entropy by position in the document", plot_in_document_xe),
+    FigureSpec(
+        "Cross entropy by position in the document",
+        plot_in_document_xe,
+        how_to_read="The model sees a window alone, so this is not the effect of a longer context. "
+        "It shows how the text itself changes along a document: a first line that is hard to "
+        "predict, a list of references that is easy. If the curves of all K have the same shape, "
+        "the effect of K is not one of a part of the documents.",
+    ),
 )
 FIGURES.register(
     "learning_curves",
-    FigureSpec("Learning curves", plot_learning_curves, inputs=("design", "histories")),
+    FigureSpec(
+        "Learning curves",
+        plot_learning_curves,
+        inputs=("design", "histories"),
+        how_to_read="First see whether validation curves are still falling at the end: then more "
+        "training would change the comparison. Then look at the gap. A gap that grows means that "
+        "the training text is learnt by heart, which happens sooner to a K whose components have "
+        "less text. Where a curve crosses the dashed level says how many tokens that K took to "
+        "reach what every K reaches.",
+    ),
 )
 FIGURES.register(
     "component_heatmap",
-    FigureSpec("Every K on every component", plot_component_heatmap, plotly_component_heatmap),
+    FigureSpec(
+        "Every K on every component",
+        plot_component_heatmap,
+        plotly_component_heatmap,
+        how_to_read="Read down a column: the same test text, measured with every K. Where the "
+        "column changes from hatched to bold, the component joined the training data, and the "
+        "step is what its text is worth. Below that step, a rise is the cost of sharing the total "
+        "with more components. Differences between columns say how hard the components are, "
+        "which has nothing to do with K.",
+    ),
 )
 FIGURES.register(
     "decomposition",
@@ -56,6 +109,12 @@ FIGURES.register(
         plot_decomposition,
         plotly_decomposition,
         requires=_SPECIALISTS,
+        how_to_read="The diamond is the whole cost of K over specialists that have all D tokens. "
+        "The stacked terms sum to it exactly; a term below zero saves. Starvation is what a "
+        "component loses because it has D/K tokens alone. Identification can be no more than "
+        "$\\log K / (W - 1)$ nats per token, the black line above starvation, whatever the text. "
+        "The rest is what one model for all costs, less what text of the others teaches it: "
+        "only their difference can be measured.",
     ),
 )
 FIGURES.register(
@@ -65,12 +124,21 @@ FIGURES.register(
         plot_specialists,
         inputs=("results", "design"),
         requires=_SPECIALISTS,
+        how_to_read="Each curve is one component: models trained on it alone, with more and more "
+        "of its text. A mixture's mark above the curve at its own number of tokens says that the "
+        "other components hurt; below, that they help. Go left or right from the mark to the "
+        "curve: that many tokens of the component's own text are worth the same as the mixture.",
     ),
 )
 FIGURES.register(
     "distinguishability",
     FigureSpec(
-        "How far components can be told apart", plot_distinguishability, requires=_SPECIALISTS
+        "How far components can be told apart",
+        plot_distinguishability,
+        requires=_SPECIALISTS,
+        how_to_read="Read along a row: which specialists predict this component's text badly. A "
+        "value near zero means that the two components are nearly the same to these models, so "
+        "they count as one rather than as two. The matrix need not be symmetric.",
     ),
 )
 FIGURES.register(
@@ -79,6 +147,20 @@ FIGURES.register(
         "What a token of another component is worth, as a map",
         plot_exchange,
         requires=("specialists", "subsets"),
+        how_to_read="Read along a row: how many of its own training tokens one token of each other "
+        "component replaces. One is as good as its own text, zero is useless, below zero harms. "
+        "A question mark says that these runs do not determine the number; the report says why.",
     ),
 )
-FIGURES.register("controls", FigureSpec("Controls", plot_controls, requires=ControlsWithSeries()))
+FIGURES.register(
+    "controls",
+    FigureSpec(
+        "Controls",
+        plot_controls,
+        requires=ControlsWithSeries(),
+        how_to_read="Pseudo-components are random parts of one component: their difference to "
+        "K = 1 should include zero, and where it does not, the protocol itself has an effect. "
+        "Growing totals show what more text alone does. Crosses are single runs, such as seeds: "
+        "their spread is chance that intervals over documents do not have.",
+    ),
+)

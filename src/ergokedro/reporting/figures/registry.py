@@ -26,6 +26,8 @@ class FigureSpec:
     requires : names of controls. The figure is made where runs of one of them are planned; None
         where it needs the runs of the chain alone.
     pipeline : the pipeline that draws it. The report shows the figures of 'analysis'.
+    how_to_read : what a reader should look at first, and what would mislead, in Markdown; for the
+        figure's page of the documentation.
     """
 
     title: str
@@ -34,6 +36,7 @@ class FigureSpec:
     inputs: tuple[str, ...] = ("results",)
     requires: Container[str] | None = None
     pipeline: str = "analysis"
+    how_to_read: str = ""
 
     def outputs(self, name: str) -> list[str]:
         """The catalog entries of what :meth:`draw` returns, if the figure has this name."""

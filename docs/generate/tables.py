@@ -1,4 +1,4 @@
-"""A hook of mkdocs: writes the tables of parameters and catalog entries from code and catalog."""
+"""The tables of parameters and of catalog entries, from code and catalog."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ergokedro.parameters import Parameters
 ROOT = Path(__file__).parents[2]
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def fill_in(markdown: str) -> str:
     """Replace the text between two markers by the table of that name."""
     for marker, make in (("parameters", parameter_tables), ("catalog", catalog_table)):
         start, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
