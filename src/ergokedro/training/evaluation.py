@@ -53,7 +53,7 @@ def evaluate(
 
     Parameters
     ----------
-    tokens : uint16 (n_tokens,), the store's tokens.
+    tokens : uint16 or uint32 (n_tokens,), the store's tokens.
     windows : the evaluation windows; columns split and start.
     on_windows : called after each batch with its number of windows.
 
@@ -80,7 +80,7 @@ def pick_windows(
 
     Returns
     -------
-    component -> uint16 (n, window_length)
+    component -> as `tokens`, (n, window_length)
     """
     view = sliding_window_view(tokens, window_length)
     picked = {}
