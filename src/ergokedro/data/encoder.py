@@ -103,26 +103,35 @@ def without_reserved(encode: Encoder, tokenizer: Tokenizer) -> Encoder:
         parts = np.split(ids, np.cumsum(lengths)[:-1])
         for number, part in enumerate(parts):
             if np.isin(part, reserved).any():
-                parts[number] = _encode_in_pieces(texts[number], tokenizer)
+                parts[number], _ = encode_with_ends(texts[number], tokenizer)
         return _join(parts)
 
     return encode_texts
 
 
-def _encode_in_pieces(text: str, tokenizer: Tokenizer) -> np.ndarray:
-    """Ids of a text, cut until none is a reserved token; uint32 (n,)."""
-    pieces, ids = [text], []
+def encode_with_ends(text: str, tokenizer: Tokenizer) -> Encoded:
+    """The tokens of one text as the store holds them, and where each ends.
+
+    The text is cut until none of its tokens is a reserved one.
+
+    Returns
+    -------
+    ids uint32 (n,) and positions in the text, in characters, int64 (n,), which never fall.
+    """
+    pieces, ids, ends = [(0, text)], [], [0]
     while pieces:
-        piece = pieces.pop()
+        first, piece = pieces.pop()
         encoding = tokenizer.backend.encode(piece, add_special_tokens=False)
         spans = zip(encoding.ids, encoding.offsets, strict=True)
         cuts = [_cut(piece, span, tokenizer) for i, span in spans if i in tokenizer.reserved]
         if cuts:
-            borders = [0, *cuts, len(piece)]
-            pieces += reversed([piece[a:b] for a, b in pairwise(borders)])  # the first is next
+            parts = pairwise([0, *cuts, len(piece)])
+            pieces += reversed([(first + a, piece[a:b]) for a, b in parts])  # the first is next
         else:
             ids += encoding.ids
-    return np.array(ids, dtype=np.uint32)
+            ends += [first + stop for _, stop in encoding.offsets]
+    positions = np.maximum.accumulate(np.array(ends, dtype=np.int64))
+    return np.array(ids, dtype=np.uint32), positions[1:]
 
 
 def _cut(text: str, span: tuple[int, int], tokenizer: Tokenizer) -> int:

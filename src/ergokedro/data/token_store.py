@@ -33,7 +33,7 @@ TOKENS, INDEX, SIDECAR = "tokens.bin", "index.arrow", "store.json"
 CHECKSUM_BYTES = 64 * 2**20
 _READ_BYTES = 2**18
 # The type of the tokens, by the store's format.
-_TOKEN_DTYPES = {1: np.dtype("<u2"), 2: np.dtype("<u4")}
+_TOKEN_DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<u2"), 2: np.dtype("<u4")}
 # Id 65,535 itself is never stored as uint16.
 _UINT16_IDS = 65_535
 INDEX_SCHEMA = pa.schema(

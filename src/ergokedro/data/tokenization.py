@@ -229,7 +229,8 @@ def _write_tokens(
     with file.open("wb+") as opened:
         reserve(opened, n_tokens * dtype.itemsize)
         mapped = mmap.mmap(opened.fileno(), 0)
-    out = memoryview(mapped).cast(dtype.char)  # copies short slices faster than numpy does
+    # A memory view copies short slices faster than numpy does.
+    out: Any = memoryview(mapped).cast("H" if dtype.itemsize == 2 else "I")
     end_of_text = plan.tokenizer.end_of_text
     target = np.full(len(lengths), -1, dtype=np.int64)
     target[index.document] = index.offset

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,8 +102,15 @@ class Tokenizer:
         """Ids that no text may be given: what ends documents, and what the tokenizer would put
         around every text, such as a beginning-of-text token."""
         empty = self.backend.encode("", add_special_tokens=True)
-        around = zip(empty.ids, empty.special_tokens_mask, strict=True)
-        return frozenset({self.end_of_text, *(number for number, special in around if special)})
+        return frozenset(
+            {self.end_of_text, *(number for number, special in _marks(empty) if special)}
+        )
+
+    @cached_property
+    def before(self) -> list[int]:
+        """Ids that the tokenizer would put before every text."""
+        encoding = self.backend.encode("a", add_special_tokens=True)
+        return [number for number, _ in takewhile(lambda mark: mark[1], _marks(encoding))]
 
     def encode(self, texts: list[str]) -> list[np.ndarray]:
         """Token ids of every text, without special tokens and without truncation.
@@ -117,6 +125,11 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`."""
         return str(self.backend.decode(list(ids), skip_special_tokens=False))
+
+
+def _marks(encoding: tokenizers.Encoding) -> Iterator[tuple[int, int]]:
+    """Id of every token, and 1 where it is no text but was put around it."""
+    return zip(encoding.ids, encoding.special_tokens_mask, strict=True)
 
 
 def save_tokenizer(path: Path, definition: TokenizerDefinition) -> Tokenizer:

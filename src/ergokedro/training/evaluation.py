@@ -25,7 +25,7 @@ def token_nll(model: CausalLM, tokens: np.ndarray, batch_size: int) -> np.ndarra
     float32 (n, W - 1), nats.
     """
     batches = (tokens[i : i + batch_size] for i in range(0, len(tokens), batch_size))
-    return np.concatenate([_batch_nll(model, batch) for batch in batches])
+    return np.concatenate([batch_nll(model, batch) for batch in batches])
 
 
 def mean_nll(model: CausalLM, tokens: np.ndarray, batch_size: int) -> float:
@@ -33,7 +33,8 @@ def mean_nll(model: CausalLM, tokens: np.ndarray, batch_size: int) -> float:
     return float(token_nll(model, tokens, batch_size).mean(dtype=np.float64))
 
 
-def _batch_nll(model: CausalLM, tokens: np.ndarray) -> np.ndarray:
+def batch_nll(model: CausalLM, tokens: np.ndarray) -> np.ndarray:
+    """As :func:`token_nll`, in one forward pass."""
     # In float32 on every device: bfloat16 logits have three digits, too few for a measurement.
     device = next(model.parameters()).device
     with torch.inference_mode():
@@ -67,7 +68,7 @@ def evaluate(
         parts = []
         for first in range(0, len(starts), batch_size):
             batch = view[starts.to_numpy()[first : first + batch_size]]
-            parts.append(_batch_nll(model, batch))
+            parts.append(batch_nll(model, batch))
             on_windows(len(batch))
         result[str(split)] = np.concatenate(parts)
     return result
