@@ -35,7 +35,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 
 from ergokedro.analysis import measurement  # noqa: F401  now, not in every process
-from ergokedro.data.token_store import TOKEN_DTYPE, TOKENS, TokenStore, open_store, seal_store
+from ergokedro.data.token_store import TOKENS, TokenStore, open_store, seal_store, token_dtype
 from ergokedro.design import mixture
 from ergokedro.design.accounting import token_accounting
 from ergokedro.design.evaluation_windows import choose_evaluation_windows
@@ -109,7 +109,7 @@ def _write_store(path: Path) -> TokenStore:
     index["offset"] = index.length.cumsum() - index.length
     index["content_hash"] = [f"{i:032x}" for i in index.document]
     tokens = np.random.default_rng(0).integers(1, _VOCABULARY, index.length.sum())
-    tokens.astype(TOKEN_DTYPE).tofile(path / TOKENS)
+    tokens.astype(token_dtype(_VOCABULARY)).tofile(path / TOKENS)
     counts = index.groupby(["split", "label"], sort=False).length.agg(["count", "sum"])
     cleaning = [
         {"split": s, "label": c, "status": "kept", "documents": int(n), "tokens": int(t)}

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ergokedro.data.token_store import TOKEN_DTYPE, TOKENS, TokenStore, open_store, seal_store
+from ergokedro.data.token_store import TOKENS, TokenStore, open_store, seal_store, token_dtype
 from project import Project
 
 # Test processes run side by side. OpenMP's threads spin while they wait for each other, which
@@ -78,7 +78,7 @@ def write_range_store(path: Path, lengths: Lengths, vocab_size: int = 65_000) ->
     index.insert(0, "document", np.arange(len(index)))
     index["offset"] = index.length.cumsum() - index.length
     index["content_hash"] = [f"{i:032x}" for i in range(len(index))]
-    tokens = (np.arange(index.length.sum()) % vocab_size).astype(TOKEN_DTYPE)
+    tokens = (np.arange(index.length.sum()) % vocab_size).astype(token_dtype(vocab_size))
     tokens.tofile(path / TOKENS)
     counts = index.groupby(["split", "label"], sort=False).length.agg(["count", "sum"])
     seal_store(

@@ -23,7 +23,7 @@ def test_defaults_are_valid() -> None:
         ({"trainin": {}}, ["trainin: unknown key", "training"]),
         ({"training": {"epoch": 4}}, ["training.epoch: unknown key", "epochs"]),
         ({"corpus": {"synthetic": {"stats": 3}}}, ["corpus.synthetic.stats", "states"]),
-        ({"tokenizer": {"vocab_size": 70_000}}, ["tokenizer.vocab_size = 70000", "65535"]),
+        ({"tokenizer": {"vocab_size": 2**20}}, ["tokenizer.vocab_size = 1048576", "1000000"]),
         ({"k": True}, ["k", "True"]),
         ({"k": 9}, ["9", "corpus.synthetic.components"]),
         ({"k": 3, "mixture": {"components": ["a", "b"]}}, ["mixture.components", "2"]),
@@ -54,3 +54,9 @@ def test_a_larger_k_raises_top_n() -> None:
 def test_pinned_components_set_the_number_of_runs() -> None:
     parameters = validate_parameters({"mixture": {"components": ["a", "b", "c"]}})
     assert parameters.runs == [1, 2, 3]
+
+
+@pytest.mark.parametrize("given", ["a/b + /c d/e@v1", ["a/b", "/c d/e@v1"]])
+def test_references_are_a_list_or_joined(given: Any) -> None:
+    assert validate_parameters({"references": given}).references == ["a/b", "/c d/e@v1"]
+    assert validate_parameters({"references": ""}).references == []

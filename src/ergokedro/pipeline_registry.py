@@ -5,6 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline
 
 from ergokedro.analysis.controls import plan_experiment
+from ergokedro.design.references import reference_runs
 from ergokedro.errors import ErgokedroError
 from ergokedro.pipelines import analysis, data_processing, graph, mixture_design, training
 from ergokedro.runtime.config_loader import current_parameters
@@ -21,11 +22,12 @@ def register_pipelines() -> dict[str, Pipeline]:
             "plan=true: to see what they would cost), or lower mixture.top_n, or switch a control "
             "off."
         )
+    references = list(reference_runs(parameters.references))
     pipelines = {
         "data_processing": data_processing.create_pipeline(),
         "mixture_design": mixture_design.create_pipeline(runs),
-        "training": training.create_pipeline(runs),
-        "analysis": analysis.create_pipeline(runs),
+        "training": training.create_pipeline(runs, references),
+        "analysis": analysis.create_pipeline(runs, references),
     }
     if graph.kedro_viz_asks():
         return graph.drawn_graph(pipelines)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ergokedro.data import encoder
-from ergokedro.data.encoder import choose_encoder, encode_uint16, fast_encoder, reference_encoder
+from ergokedro.data.encoder import choose_encoder, encode_for_store, fast_encoder, reference_encoder
 from ergokedro.data.tokenizer import (
     END_OF_TEXT,
     Tokenizer,
@@ -48,7 +48,9 @@ def test_fast_and_reference_ids_are_equal(tokenizer: Tokenizer, texts: list[str]
 
 def test_lengths_separate_the_texts(tokenizer: Tokenizer) -> None:
     texts = ["first text", "", "the second"]
-    ids, lengths = encode_uint16(choose_encoder(tokenizer, texts), texts, 0)
+    ids, lengths = encode_for_store(
+        choose_encoder(tokenizer, texts), texts, 0, tokenizer.vocab_size
+    )
     assert ids.dtype == np.dtype("<u2")
     parts = np.split(ids, np.cumsum(lengths)[:-1])
     assert [tokenizer.decode(part).strip() for part in parts] == texts
@@ -115,9 +117,9 @@ def test_a_tokenizer_that_the_fast_encoder_cannot_take(
     assert lengths.tolist() == [3, 0, 1]
 
 
-def test_an_id_beyond_uint16_names_the_document() -> None:
+def test_an_id_beyond_the_vocabulary_names_the_document() -> None:
     def encode(texts: Sequence[str]) -> encoder.Encoded:
-        return np.array([5, 6, 65_535, 7], np.uint32), np.array([2, 0, 2], np.int64)
+        return np.array([5, 6, 700, 7], np.uint32), np.array([2, 0, 2], np.int64)
 
-    with pytest.raises(ErgokedroError, match=r"Document 12 .*token id 65,535"):
-        encode_uint16(encode, ["a", "", "b"], 10)
+    with pytest.raises(ErgokedroError, match=r"Document 12 .*token id 700, .*ids below 700"):
+        encode_for_store(encode, ["a", "", "b"], 10, 700)

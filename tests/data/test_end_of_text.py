@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ergokedro.data import tokenization
 from ergokedro.data.cleaning import clean_documents
-from ergokedro.data.encoder import reference_encoder, without_end_of_text
+from ergokedro.data.encoder import reference_encoder, without_reserved
 from ergokedro.data.token_store import TokenStore
 from ergokedro.data.tokenization import TokenizationPlan, write_store
 from ergokedro.data.tokenizer import Tokenizer, TokenizerDefinition, save_tokenizer, train_bpe
@@ -121,7 +121,7 @@ def test_pieces_keep_the_text(
 ) -> None:
     tokenizer = saved(tmp_path_factory.mktemp("tokenizer") / "t", TOKENIZERS[name])
     text = "".join(parts)
-    encode = without_end_of_text(reference_encoder(tokenizer), tokenizer)
+    encode = without_reserved(reference_encoder(tokenizer), tokenizer)
     ids, lengths = encode([text, "words", text])
     assert tokenizer.end_of_text not in ids
     assert lengths.sum() == len(ids)
@@ -149,7 +149,7 @@ def test_end_tokens_are_counted_when_the_store_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenizer = saved(tmp_path / "tokenizer", word_level())
-    monkeypatch.setattr(tokenization, "without_end_of_text", lambda encode, _: encode)
+    monkeypatch.setattr(tokenization, "without_reserved", lambda encode, _: encode)
     with pytest.raises(ErgokedroError, match="30 end-of-text tokens for 27 documents"):
         stored(tmp_path, tokenizer, [f"{END} a {END}", END, *["a text of words"] * 25])
     assert not (tmp_path / "store").exists()

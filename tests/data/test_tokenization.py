@@ -240,18 +240,6 @@ def test_training_a_tokenizer_is_deterministic() -> None:
     assert train_bpe(iter(texts), 300) == train_bpe(iter(texts), 300)
 
 
-def test_a_vocabulary_beyond_uint16_is_refused(tmp_path: Path) -> None:
-    import json
-
-    definition = json.loads(train_bpe(["a"], 257))
-    definition["model"]["vocab"]["far"] = 65_535
-    with pytest.raises(ErgokedroError, match=r"65,536 tokens.*below 65,535"):
-        save_tokenizer(
-            tmp_path / "t", TokenizerDefinition(json.dumps(definition), "<|endoftext|>", "x")
-        )
-    assert not (tmp_path / "t").exists()
-
-
 def test_missing_tokenizers_are_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ErgokedroError, match=r"tokenizer\.source = './nowhere': no such directory"):
         load_pretrained("./nowhere", None)

@@ -203,15 +203,41 @@ def test_windows_gathered_on_a_device_are_the_same(make_store: StoreMaker, kind:
         torch.testing.assert_close(device.batch(step, 7), expected, rtol=0, atol=0)
 
 
-def test_large_token_numbers_survive_the_device(make_store: StoreMaker) -> None:
-    """PyTorch gathers them as signed 16-bit integers."""
+@pytest.mark.parametrize(("dtype", "first"), [(np.uint16, 62_000), (np.uint32, 200_000)])
+def test_large_token_numbers_survive_the_device(
+    make_store: StoreMaker, dtype: type[np.unsignedinteger], first: int
+) -> None:
+    """PyTorch gathers them as signed integers."""
     store = make_store(LENGTHS)
     windows = TrainingWindows(store, manifest_of(store, 1), seed=0)
-    rings = {start: ring + np.uint16(62_000) for start, ring in windows.rings().items()}
+    expected = windows.batch(0, 7) + first
+    rings = {start: ring.astype(dtype) + dtype(first) for start, ring in windows.rings().items()}
     windows.rings = lambda: rings  # type: ignore[method-assign]
     batch = DeviceWindows(windows, torch.device("cpu")).batch(0, 7)
-    assert int(batch.min()) >= 62_000
     assert batch.dtype == torch.int64
+    np.testing.assert_array_equal(batch.numpy(), expected)
+
+
+def test_windows_of_a_large_vocabulary(tmp_path: Path) -> None:
+    """The store holds uint32; each loader gives its tokens."""
+    lengths = {key: [1000 * n for n in each] for key, each in LENGTHS.items()}
+    store = write_range_store(tmp_path / "store", lengths, vocab_size=2_000_000)
+    assert store.dtype == store.tokens.dtype == np.dtype("<u4")
+    assert (store.meta["format"], store.meta["dtype"]) == (2, "<u4")
+    windows, blocks = (
+        TrainingWindows(store, manifest_of(store, 1), seed=0, block_shuffle=block)
+        for block in (False, True)
+    )
+    batch = windows.batch(0, 50)
+    assert int(batch.max()) > 65_536
+    np.testing.assert_array_equal(batch[:, 0], store.tokens[windows.epoch(0)[:50]])
+    on_device = DeviceWindows(windows, torch.device("cpu"))
+    np.testing.assert_array_equal(on_device.batch(0, 50).numpy(), batch)
+    np.testing.assert_array_equal(next(windows.batches(50, 1)), batch)
+    order, block_order = windows.epoch(0).argsort(), blocks.epoch(0).argsort()
+    np.testing.assert_array_equal(
+        blocks.batch(0, len(order))[block_order], windows.batch(0, len(order))[order]
+    )
 
 
 @settings(max_examples=60, deadline=None)

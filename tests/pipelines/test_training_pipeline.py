@@ -13,6 +13,7 @@ from ergokedro.design.runs import chain
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import EvaluationParameters, ModelParameters, TrainingParameters
 from ergokedro.pipelines.training import create_pipeline, nodes
+from ergokedro.runtime.sweep import _divide
 from small_training import small_run
 
 
@@ -30,6 +31,22 @@ def test_each_k_is_a_namespace_of_the_same_template() -> None:
         f"k{k}.{name}" for k in (1, 3) for name in ("model", "history", "summary", "nll")
     }
     assert all("training" in node.tags for node in pipeline.nodes)
+
+
+def test_references_are_opened_before_anything_is_trained() -> None:
+    names = ["references.a", "references.b"]
+    pipeline = create_pipeline([chain(1)], names)
+    before, sweep, after = _divide(pipeline)
+    (opening,) = before.nodes
+    assert opening.name == "open_references"
+    assert opening.inputs == ["params:references"]
+    assert opening.outputs == [f"{name}.reference" for name in names]
+    assert not after.nodes
+    measured = {node.namespace: node for node in sweep.nodes if node.namespace in names}
+    assert set(measured) == set(names)
+    for name, node in measured.items():
+        assert node.outputs == [f"{name}.nll"]
+        assert {"corpus", "design", "params:evaluation", f"{name}.reference"} <= set(node.inputs)
 
 
 def test_the_nodes_train_and_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from ergokedro.analysis.series import Selection, selections
 from ergokedro.design.mixture import Design
-from ergokedro.design.nll import ExactNLL, NLLArrays
+from ergokedro.design.nll import ExactNLL, NLLArrays, ReferenceNLL
 from ergokedro.design.runs import Run
 from ergokedro.parameters import AnalysisParameters
 
@@ -29,6 +29,7 @@ class Experiment:
     exact : NLL of the exact optimum and of the sources, or no arrays where they are unknown.
     params : intervals and seed of the bootstrap.
     settings : of the controls, by name.
+    references : NLL of published models, by the name of their files.
     """
 
     design: Design
@@ -37,6 +38,7 @@ class Experiment:
     exact: ExactNLL
     params: AnalysisParameters
     settings: Mapping[str, Any]
+    references: Mapping[str, ReferenceNLL] = field(default_factory=dict)
 
     @property
     def runs(self) -> list[Run]:

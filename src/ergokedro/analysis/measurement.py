@@ -81,10 +81,10 @@ def _quantities(
         yield "excess", 0, selection.mean(nll - optimum, params)
     if selection.series == "component":
         return
-    yield from _curves("in_context_xe", nll, selection, params)
+    yield from curves("in_context_xe", nll, selection, params)
     yield "in_context_gain", 0, selection.mean(in_context_gain(nll), params)
     if optimum is not None:
-        yield from _curves("exact_in_context_xe", optimum, selection, params)
+        yield from curves("exact_in_context_xe", optimum, selection, params)
 
 
 def in_context_gain(nll: np.ndarray) -> np.ndarray:
@@ -103,7 +103,7 @@ def in_context_gain(nll: np.ndarray) -> np.ndarray:
     return np.asarray(first - last)[:, None]
 
 
-def _curves(
+def curves(
     quantity: str, nll: np.ndarray, selection: Selection, params: AnalysisParameters
 ) -> Iterator[tuple[str, int, Estimate]]:
     """L(t) by position 2..W, then its means over bins of positions."""

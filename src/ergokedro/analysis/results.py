@@ -13,6 +13,7 @@ from ergokedro.analysis.convergence import convergence
 from ergokedro.analysis.curve_fits import fits
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.measurement import measure
+from ergokedro.analysis.references import references
 from ergokedro.analysis.series import results_table
 from ergokedro.analysis.text_units import text_units
 from ergokedro.analysis.transfer.rows import transfer
@@ -38,6 +39,7 @@ def all_results(
     return results_table(
         chain(
             measure(experiment),
+            references(experiment),
             text_units(experiment),
             convergence(experiment, histories, summaries),
             fits(experiment),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,17 @@ class Corpus:
     def read_block(self, split: str, group: int) -> pa.Table:
         """One row group: columns text (large_string, null if missing) and label."""
         return self._file(split).read_row_group(group, columns=["text", "label"])
+
+    def texts(self, documents: Iterable[int]) -> Iterator[tuple[int, str]]:
+        """The texts of documents, by their numbers over all splits, ascending."""
+        wanted, first = sorted(documents), 0
+        for block in self.blocks():
+            stop = first + self.block_rows(*block)
+            rows = wanted[bisect_left(wanted, first) : bisect_left(wanted, stop)]
+            if rows:
+                texts = self.read_block(*block)["text"]
+                yield from ((number, texts[number - first].as_py() or "") for number in rows)
+            first = stop
 
     def _file(self, split: str) -> pq.ParquetFile:
         # Opened once: reading the footer of a large file takes longer than reading a block.

@@ -13,7 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ergokedro.data.tokenizer import LARGEST_VOCABULARY, Tokenizer
+from ergokedro.data.token_store import token_dtype
+from ergokedro.data.tokenizer import Tokenizer
 from ergokedro.errors import ErgokedroError
 
 log = logging.getLogger(__name__)
@@ -86,49 +87,61 @@ def _join(parts: list[np.ndarray]) -> Encoded:
     return np.concatenate([np.empty(0, np.uint32), *parts]), lengths
 
 
-def without_end_of_text(encode: Encoder, tokenizer: Tokenizer) -> Encoder:
-    """The same encoder, but no text is given the end-of-text token.
+def without_reserved(encode: Encoder, tokenizer: Tokenizer) -> Encoder:
+    """The same encoder, but no text is given the tokens that end or begin documents.
 
-    A text that spells the token is cut inside the spelling, and the pieces are encoded one by one.
+    A text that spells such a token is cut inside the spelling, and the pieces are encoded one by
+    one.
     """
+    reserved = sorted(tokenizer.reserved)
 
     def encode_texts(texts: Sequence[str]) -> Encoded:
         ids, lengths = encode(texts)
-        if not (ids == tokenizer.end_of_text).any():
+        # One comparison for each is faster than numpy.isin.
+        if not any((ids == number).any() for number in reserved):
             return ids, lengths
         parts = np.split(ids, np.cumsum(lengths)[:-1])
         for number, part in enumerate(parts):
-            if (part == tokenizer.end_of_text).any():
-                parts[number] = _encode_in_pieces(texts[number], tokenizer)
+            if np.isin(part, reserved).any():
+                parts[number], _ = encode_with_ends(texts[number], tokenizer)
         return _join(parts)
 
     return encode_texts
 
 
-def _encode_in_pieces(text: str, tokenizer: Tokenizer) -> np.ndarray:
-    """Ids of a text, cut until none is the end-of-text token; uint32 (n,)."""
-    pieces, ids = [text], []
+def encode_with_ends(text: str, tokenizer: Tokenizer) -> Encoded:
+    """The tokens of one text as the store holds them, and where each ends.
+
+    The text is cut until none of its tokens is a reserved one.
+
+    Returns
+    -------
+    ids uint32 (n,) and positions in the text, in characters, int64 (n,), which never fall.
+    """
+    pieces, ids, ends = [(0, text)], [], [0]
     while pieces:
-        piece = pieces.pop()
+        first, piece = pieces.pop()
         encoding = tokenizer.backend.encode(piece, add_special_tokens=False)
         spans = zip(encoding.ids, encoding.offsets, strict=True)
-        cuts = [_cut(piece, span, tokenizer) for i, span in spans if i == tokenizer.end_of_text]
+        cuts = [_cut(piece, span, tokenizer) for i, span in spans if i in tokenizer.reserved]
         if cuts:
-            borders = [0, *cuts, len(piece)]
-            pieces += reversed([piece[a:b] for a, b in pairwise(borders)])  # the first is next
+            parts = pairwise([0, *cuts, len(piece)])
+            pieces += reversed([(first + a, piece[a:b]) for a, b in parts])  # the first is next
         else:
             ids += encoding.ids
-    return np.array(ids, dtype=np.uint32)
+            ends += [first + stop for _, stop in encoding.offsets]
+    positions = np.maximum.accumulate(np.array(ends, dtype=np.int64))
+    return np.array(ids, dtype=np.uint32), positions[1:]
 
 
 def _cut(text: str, span: tuple[int, int], tokenizer: Tokenizer) -> int:
-    """Where a text is cut so that these characters no longer give the end-of-text token."""
+    """Where a text is cut so that these characters no longer give a reserved token."""
     start, stop = span
     if stop - start < 2:
         raise ErgokedroError(
-            f"tokenizer.source = {tokenizer.source!r} gives its end-of-text token for "
-            f"{text[start:stop]!r} in a text, so that documents could not be told apart. Choose a "
-            "tokenizer whose end-of-text token stands for nothing else."
+            f"tokenizer.source = {tokenizer.source!r} gives the token that ends or begins a text "
+            f"for {text[start:stop]!r} in a text, so that documents could not be told apart. "
+            "Choose a tokenizer whose end-of-text token stands for nothing else."
         )
     return start + 1
 
@@ -156,25 +169,31 @@ def fast_encoder(tokenizer: Tokenizer) -> Encoder:
     return encode
 
 
-def encode_uint16(encode: Encoder, texts: Sequence[str], first_document: int) -> Encoded:
+def encode_for_store(
+    encode: Encoder, texts: Sequence[str], first_document: int, vocab_size: int
+) -> Encoded:
     """Encode the texts of documents `first_document`, … as the store holds them.
+
+    Parameters
+    ----------
+    vocab_size : the tokenizer's largest id + 1.
 
     Returns
     -------
-    ids little-endian uint16 (n,) and lengths int64 (len(texts),).
+    ids of the store's type (n,) and lengths int64 (len(texts),).
 
     Raises
     ------
     ErgokedroError
-        If an id does not fit, with the number of the document.
+        If an id is not in the vocabulary, with the number of the document.
     """
     ids, lengths = encode(texts)
-    if len(ids) and ids.max() >= LARGEST_VOCABULARY:
-        index = int((ids >= LARGEST_VOCABULARY).argmax())
+    if len(ids) and ids.max() >= vocab_size:
+        index = int((ids >= vocab_size).argmax())
         document = first_document + int(np.searchsorted(np.cumsum(lengths), index, side="right"))
         raise ErgokedroError(
-            f"Document {document} of the corpus has the token id {ids[index]:,}, but the uint16 "
-            f"store holds ids below {LARGEST_VOCABULARY:,}. Choose a tokenizer.source with a "
-            "smaller vocabulary."
+            f"Document {document} of the corpus has the token id {ids[index]:,}, but the "
+            f"vocabulary of the tokenizer has ids below {vocab_size:,}. Choose another "
+            "tokenizer.source."
         )
-    return ids.astype("<u2"), lengths
+    return ids.astype(token_dtype(vocab_size)), lengths

@@ -1,9 +1,9 @@
-"""The token store: uint16 tokens in one memory-mapped file, with an Arrow index and checksums.
+"""The token store: tokens in one memory-mapped file, with an Arrow index and checksums.
 
-Layout of a store directory (format 1)::
+Layout of a store directory::
 
-    tokens.bin   little-endian uint16; concatenated documents, each ended by the end-of-text id,
-                 sorted by (split, label), and in a seeded order within
+    tokens.bin   little-endian uint16 (format 1) or uint32 (format 2); concatenated documents, each
+                 ended by the end-of-text id, sorted by (split, label), in a seeded order within
     index.arrow  one row per document: document, split, label, offset, length, content_hash
     store.json   canonical JSON: sizes, vocabulary, fingerprints, checksums of the other two
 
@@ -29,11 +29,13 @@ from ergokedro.files import canonical_json, fingerprint
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1
 TOKENS, INDEX, SIDECAR = "tokens.bin", "index.arrow", "store.json"
 CHECKSUM_BYTES = 64 * 2**20
 _READ_BYTES = 2**18
-TOKEN_DTYPE = np.dtype("<u2")
+# The type of the tokens, by the store's format.
+_TOKEN_DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<u2"), 2: np.dtype("<u4")}
+# Id 65,535 itself is never stored as uint16.
+_UINT16_IDS = 65_535
 INDEX_SCHEMA = pa.schema(
     [
         ("document", pa.int64()),
@@ -48,6 +50,16 @@ INDEX_COLUMNS = INDEX_SCHEMA.names
 _REBUILD = "rebuild it with `kedro run --pipelines data_processing`"
 
 
+def store_format(vocab_size: int) -> int:
+    """The format of a store with this many token ids: 1 for up to 65,535, else 2."""
+    return 1 if vocab_size <= _UINT16_IDS else 2
+
+
+def token_dtype(vocab_size: int) -> np.dtype:
+    """The type of a store's tokens: little-endian uint16 for up to 65,535 ids, else uint32."""
+    return _TOKEN_DTYPES[store_format(vocab_size)]
+
+
 class TokenStore:
     """A store on disk; a light handle that pickles as its path and maps the tokens on first use.
 
@@ -55,6 +67,7 @@ class TokenStore:
     ----------
     labels : category names.
     vocab_size, end_of_text : of the tokenizer.
+    dtype : of the tokens, uint16 or uint32.
     fingerprint : of the whole store, tokens included.
     meta : the sidecar.
     """
@@ -69,6 +82,7 @@ class TokenStore:
         self.end_of_text: int = raw["end_of_text"]
         self.fingerprint: str = raw["fingerprint"]
         self.n_tokens: int = raw["n_tokens"]
+        self.dtype = _TOKEN_DTYPES[raw["format"]]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return TokenStore, (self.path,)
@@ -78,8 +92,8 @@ class TokenStore:
 
     @cached_property
     def tokens(self) -> np.ndarray:
-        """All tokens, uint16 (n_tokens,), mapped and read-only."""
-        return np.memmap(self.path / TOKENS, dtype=TOKEN_DTYPE, mode="r", shape=(self.n_tokens,))
+        """All tokens, `dtype` (n_tokens,), mapped and read-only."""
+        return np.memmap(self.path / TOKENS, dtype=self.dtype, mode="r", shape=(self.n_tokens,))
 
     @cached_property
     def index(self) -> pa.Table:
@@ -151,10 +165,11 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
         raise ErgokedroError(f"There is no token store in {path}; {_REBUILD}.") from error
     try:
         meta = json.loads(raw)
-        if meta["format"] != FORMAT:
+        if meta["format"] not in _TOKEN_DTYPES:
+            known = " and ".join(map(str, _TOKEN_DTYPES))
             raise ErgokedroError(
                 f"The token store {path} has format {meta['format']!r}, this version reads "
-                f"{FORMAT}; {_REBUILD}."
+                f"{known}; {_REBUILD}."
             )
         content = {key: value for key, value in meta.items() if key != "fingerprint"}
         intact = meta["fingerprint"] == fingerprint(content) and raw == canonical_json(meta)
@@ -181,13 +196,19 @@ def seal_store(directory: Path, index: pd.DataFrame, meta: dict[str, Any]) -> No
         out.write_table(table.replace_schema_metadata(None))
     content = {
         **meta,
-        "format": FORMAT,
+        **_describe_tokens(meta["vocab_size"]),
         "n_documents": len(index),
         "n_tokens": int(index["length"].sum()),
         "checksums": {name: block_checksums(directory / name) for name in (TOKENS, INDEX)},
     }
     sealed = {**content, "fingerprint": fingerprint(content)}
     (directory / SIDECAR).write_bytes(canonical_json(sealed))
+
+
+def _describe_tokens(vocab_size: int) -> dict[str, Any]:
+    """The keys of the sidecar that say how tokens are stored; format 1 is always uint16."""
+    dtype, number = token_dtype(vocab_size), store_format(vocab_size)
+    return {"format": number} if number == 1 else {"format": number, "dtype": dtype.str}
 
 
 def block_checksums(path: Path) -> list[str]:

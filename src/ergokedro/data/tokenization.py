@@ -10,9 +10,10 @@ import logging
 import mmap
 import shutil
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,18 @@ import xxhash
 
 from ergokedro.data.cleaning import KEPT
 from ergokedro.data.corpus import Corpus
-from ergokedro.data.encoder import Encoder, choose_encoder, encode_uint16, without_end_of_text
+from ergokedro.data.encoder import Encoded, choose_encoder, encode_for_store, without_reserved
 from ergokedro.data.splits import SPLITS
 from ergokedro.data.token_store import (
-    FORMAT,
     INDEX_COLUMNS,
-    TOKEN_DTYPE,
     TOKENS,
     TokenStore,
     open_store,
     seal_store,
+    store_format,
+    token_dtype,
 )
-from ergokedro.data.tokenizer import LARGEST_VOCABULARY, Tokenizer
+from ergokedro.data.tokenizer import Tokenizer
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_directory, fingerprint, reserve, write_atomic
 from ergokedro.progress import ProgressBar, progress_bar
@@ -66,7 +67,7 @@ class TokenizationPlan:
         """Everything that decides the store's content."""
         status = "\n".join(self.documents.status.to_list()).encode()
         return {
-            "format": FORMAT,
+            "format": store_format(self.tokenizer.vocab_size),
             "corpus": self.corpus.fingerprint,
             "tokenizer": self.tokenizer.fingerprint,
             "cleaning": xxhash.xxh3_128_hexdigest(status),
@@ -113,15 +114,20 @@ def _encode_blocks(directory: Path, plan: TokenizationPlan) -> np.ndarray:
     missing = [number for number, file in enumerate(files) if not file.exists()]
     if missing:
         encode = choose_encoder(plan.tokenizer, _sample(plan.corpus))
-        encode = without_end_of_text(encode, plan.tokenizer)
+        encode = without_reserved(encode, plan.tokenizer)
+        for_store = partial(encode_for_store, encode, vocab_size=plan.tokenizer.vocab_size)
         with progress_bar("tokenize", total=len(plan.documents), unit="documents") as bar:
-            bar.update(sum(len(_block(file)[1]) for file in files if file.exists()))
-            _encode_missing(files, missing, plan.corpus, encode, bar)
-    return np.concatenate([_block(file)[1] for file in files])
+            bar.update(sum(len(_lengths(file)) for file in files if file.exists()))
+            _encode_missing(files, missing, plan.corpus, for_store, bar)
+    return np.concatenate([_lengths(file) for file in files])
+
+
+# Texts, and the number of the first one's document -> tokens of the store's type, and lengths.
+_StoreEncoder = Callable[[list[str], int], Encoded]
 
 
 def _encode_missing(
-    files: list[Path], missing: list[int], corpus: Corpus, encode: Encoder, bar: ProgressBar
+    files: list[Path], missing: list[int], corpus: Corpus, encode: _StoreEncoder, bar: ProgressBar
 ) -> None:
     """Encode blocks; meanwhile the next one is read and the previous one written."""
     blocks = corpus.blocks()
@@ -149,12 +155,12 @@ def _encode_missing(
         written.result()
 
 
-def _encode_block(texts: list[str], encode: Encoder, first_document: int) -> bytes:
-    """One block: [documents, lengths of 2 uint16 each, tokens]."""
+def _encode_block(texts: list[str], encode: _StoreEncoder, first_document: int) -> bytes:
+    """One block: the number of documents and their lengths, uint32 each, then the tokens."""
     parts, lengths = [], []
     for start in range(0, len(texts), _CALL_DOCUMENTS):
         call = texts[start : start + _CALL_DOCUMENTS]
-        ids, sizes = encode_uint16(encode, call, first_document + start)
+        ids, sizes = encode(call, first_document + start)
         parts.append(ids.tobytes())
         lengths.append(sizes.astype("<u4").tobytes())
     return b"".join([np.array([len(texts)], dtype="<u4").tobytes(), *lengths, *parts])
@@ -177,13 +183,17 @@ def _block_files(directory: Path, corpus: Corpus) -> list[Path]:
     return [directory / f"{number:06d}.block" for number in range(len(corpus.blocks()))]
 
 
-def _block(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens (mapped uint16) and document lengths (int64) of a finished block."""
+def _lengths(file: Path) -> np.ndarray:
+    """Tokens of each document of a finished block, int64."""
+    return _split_block(file)[0].astype(np.int64)
+
+
+def _split_block(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Document lengths (uint32) and the bytes of the tokens of a finished block, mapped."""
     # As a plain array: slicing a numpy.memmap is ten times slower.
-    raw = np.asarray(np.memmap(file, dtype=TOKEN_DTYPE, mode="r"))
-    n = int(raw[:2].view("<u4")[0])
-    lengths = raw[2 : 2 + 2 * n].view("<u4").astype(np.int64)
-    return raw[2 + 2 * n :], lengths
+    raw = np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))
+    stop = 4 * (1 + int(raw[:4].view("<u4")[0]))
+    return raw[4:stop].view("<u4"), raw[stop:]
 
 
 def _index(plan: TokenizationPlan, lengths: np.ndarray) -> pd.DataFrame:
@@ -213,20 +223,21 @@ def _write_tokens(
     file: Path, blocks: Path, plan: TokenizationPlan, index: pd.DataFrame, lengths: np.ndarray
 ) -> None:
     """Copy every kept document from its block to its offset, one block after another."""
-    n_tokens = int(index.length.sum())
+    n_tokens, dtype = int(index.length.sum()), token_dtype(plan.tokenizer.vocab_size)
     if n_tokens == 0:
         raise ErgokedroError("Cleaning left no document at all; nothing can be trained on.")
     with file.open("wb+") as opened:
-        reserve(opened, n_tokens * TOKEN_DTYPE.itemsize)
+        reserve(opened, n_tokens * dtype.itemsize)
         mapped = mmap.mmap(opened.fileno(), 0)
-    out = memoryview(mapped).cast("H")  # copies short slices faster than numpy does
+    # A memory view copies short slices faster than numpy does.
+    out: Any = memoryview(mapped).cast("H" if dtype.itemsize == 2 else "I")
     end_of_text = plan.tokenizer.end_of_text
     target = np.full(len(lengths), -1, dtype=np.int64)
     target[index.document] = index.offset
     first = 0
     for number, block in enumerate(_block_files(blocks, plan.corpus)):
-        tokens, sizes = _block(block)
-        source = memoryview(tokens)  # type: ignore[arg-type]  # arrays are buffers
+        sizes, tokens = _split_block(block)
+        source = memoryview(tokens.view(dtype))  # type: ignore[arg-type]  # arrays are buffers
         offsets = target[first : first + len(sizes)].tolist()
         start = 0
         for size, offset in zip(sizes.tolist(), offsets, strict=True):
@@ -243,13 +254,13 @@ def _write_tokens(
 
 def _check_tokens(file: Path, tokenizer: Tokenizer, index: pd.DataFrame) -> None:
     """Read the tokens once more: documents end as they should, and the tokenizer knows the text."""
-    tokens = np.memmap(file, dtype=TOKEN_DTYPE, mode="r")
-    unknown_id = LARGEST_VOCABULARY if tokenizer.unknown is None else tokenizer.unknown
+    tokens = np.memmap(file, dtype=token_dtype(tokenizer.vocab_size), mode="r")
     ends = unknown = 0
     for start in range(0, len(tokens), _CHECK_TOKENS):
         chunk = tokens[start : start + _CHECK_TOKENS]
         ends += int(np.count_nonzero(chunk == tokenizer.end_of_text))
-        unknown += int(np.count_nonzero(chunk == unknown_id))
+        if tokenizer.unknown is not None:
+            unknown += int(np.count_nonzero(chunk == tokenizer.unknown))
     if ends != len(index):
         raise ErgokedroError(
             f"The token store would hold {ends:,} end-of-text tokens for {len(index):,} documents. "

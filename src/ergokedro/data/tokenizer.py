@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ import numpy as np
 
 from ergokedro.data.cleaning import KEPT
 from ergokedro.data.hub import unwritable_cache
+from ergokedro.data.token_store import token_dtype
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_directory, canonical_json, fingerprint
 from ergokedro.parameters import TokenizerParameters
@@ -23,9 +26,9 @@ if TYPE_CHECKING:
 
     from ergokedro.data.corpus import Corpus
 
+log = logging.getLogger(__name__)
+
 END_OF_TEXT = "<|endoftext|>"
-# 65,535 itself stays free, so that the store's uint16 can never be ambiguous.
-LARGEST_VOCABULARY = 65_535
 _DEFINITION = "tokenizer.json"
 _SIDECAR = "ergokedro.json"
 
@@ -94,33 +97,54 @@ class Tokenizer:
             return number
         return model.get("unk_id")
 
+    @cached_property
+    def reserved(self) -> frozenset[int]:
+        """Ids that no text may be given: what ends documents, and what the tokenizer would put
+        around every text, such as a beginning-of-text token."""
+        empty = self.backend.encode("", add_special_tokens=True)
+        return frozenset(
+            {self.end_of_text, *(number for number, special in _marks(empty) if special)}
+        )
+
+    @cached_property
+    def before(self) -> list[int]:
+        """Ids that the tokenizer would put before every text."""
+        encoding = self.backend.encode("a", add_special_tokens=True)
+        return [number for number, _ in takewhile(lambda mark: mark[1], _marks(encoding))]
+
     def encode(self, texts: list[str]) -> list[np.ndarray]:
-        """Token ids (uint16) of every text, without special tokens and without truncation."""
+        """Token ids of every text, without special tokens and without truncation.
+
+        In the type of the token store: uint16 or uint32.
+        """
         encodings = self.backend.encode_batch_fast(texts, add_special_tokens=False)
-        return [np.array(encoding.ids, dtype=np.uint16) for encoding in encodings]
+        return [
+            np.array(encoding.ids, dtype=token_dtype(self.vocab_size)) for encoding in encodings
+        ]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`."""
         return str(self.backend.decode(list(ids), skip_special_tokens=False))
 
 
+def _marks(encoding: tokenizers.Encoding) -> Iterator[tuple[int, int]]:
+    """Id of every token, and 1 where it is no text but was put around it."""
+    return zip(encoding.ids, encoding.special_tokens_mask, strict=True)
+
+
 def save_tokenizer(path: Path, definition: TokenizerDefinition) -> Tokenizer:
-    """Write a definition to directory `path`, after checking that the store can hold its ids.
+    """Write a definition to directory `path`.
 
     Raises
     ------
     ErgokedroError
-        If the vocabulary does not fit uint16 or lacks the end-of-text token.
+        If the vocabulary lacks the end-of-text token, or an id stands for two tokens.
     """
     import tokenizers
 
     backend = tokenizers.Tokenizer.from_str(definition.json)
-    size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
-    if size > LARGEST_VOCABULARY:
-        raise ErgokedroError(
-            f"tokenizer.source = {definition.source!r} has {size:,} tokens, but the uint16 store "
-            f"holds ids below {LARGEST_VOCABULARY:,}. Choose a smaller vocabulary."
-        )
+    vocabulary = backend.get_vocab(with_added_tokens=True)
+    _check_ids(vocabulary, definition.source)
     end_of_text = backend.token_to_id(definition.end_of_text)
     if end_of_text is None:
         raise ErgokedroError(
@@ -128,7 +152,7 @@ def save_tokenizer(path: Path, definition: TokenizerDefinition) -> Tokenizer:
             "end documents with."
         )
     meta = {
-        "vocab_size": size,
+        "vocab_size": max(vocabulary.values()) + 1,
         "end_of_text": end_of_text,
         "source": definition.source,
         "fingerprint": fingerprint([json.loads(definition.json), end_of_text]),
@@ -137,6 +161,19 @@ def save_tokenizer(path: Path, definition: TokenizerDefinition) -> Tokenizer:
         (work / _DEFINITION).write_text(definition.json, encoding="utf-8")
         (work / _SIDECAR).write_bytes(canonical_json(meta))
     return Tokenizer(path)
+
+
+def _check_ids(vocabulary: dict[str, int], source: str) -> None:
+    """Refuse a vocabulary with gaps in which an added token was given the id of another one."""
+    tokens = {number: token for token, number in vocabulary.items()}
+    for token, number in vocabulary.items():
+        if tokens[number] != token:
+            pair = " and ".join(map(repr, sorted((token, tokens[number]), reverse=True)))
+            raise ErgokedroError(
+                f"tokenizer.source = {source!r} gives the id {number:,} to {pair}, so that texts "
+                "could not be told apart. Choose another tokenizer, or give its added tokens ids "
+                "beyond those of its vocabulary."
+            )
 
 
 def define_tokenizer(
@@ -178,8 +215,16 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> str:
     return str(backend.to_str())
 
 
-def load_pretrained(source: str, revision: str | None) -> TokenizerDefinition:
+def load_pretrained(
+    source: str, revision: str | None, setting: str = "tokenizer.source"
+) -> TokenizerDefinition:
     """Load a fast tokenizer by hub name or from a directory.
+
+    One without an end-of-text token, such as BERT's, is given one beyond its vocabulary.
+
+    Parameters
+    ----------
+    setting : that names the source; for messages.
 
     Raises
     ------
@@ -190,23 +235,26 @@ def load_pretrained(source: str, revision: str | None) -> TokenizerDefinition:
 
     is_local = Path(source).expanduser().is_dir()
     if not is_local and source.startswith((".", "/", "~")):
-        raise ErgokedroError(
-            f"tokenizer.source = {source!r}: no such directory, seen from {Path.cwd()}."
-        )
+        raise ErgokedroError(f"{setting} = {source!r}: no such directory, seen from {Path.cwd()}.")
     path = str(Path(source).expanduser().resolve()) if is_local else source
     try:
-        loaded = AutoTokenizer.from_pretrained(path, revision=revision)
-    except (OSError, ValueError, RuntimeError) as error:
+        loaded = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
+    except Exception as error:  # `tokenizers` raises no type of its own
         advice = unwritable_cache(error) or (
             "The directory must hold a tokenizer.json."
             if is_local
             else "On a machine without the hub, copy the tokenizer's files there and set "
-            "tokenizer.source to that directory, or to 'trained'."
+            f"{setting} to that directory."
         )
         raise ErgokedroError(
-            f"tokenizer.source = {source!r} cannot be loaded ({type(error).__name__}). {advice}"
+            f"{setting} = {source!r} holds no tokenizer that can be loaded "
+            f"({type(error).__name__}). {advice}"
         ) from error
     backend = getattr(loaded, "backend_tokenizer", None)
     if backend is None:
-        raise ErgokedroError(f"tokenizer.source = {source!r} is not a fast tokenizer.")
-    return TokenizerDefinition(backend.to_str(), loaded.eos_token or END_OF_TEXT, source)
+        raise ErgokedroError(f"{setting} = {source!r} has no fast tokenizer.")
+    end_of_text = loaded.eos_token or END_OF_TEXT
+    if backend.token_to_id(end_of_text) is None:
+        backend.add_special_tokens([end_of_text])
+        log.info("%s = %r: the end-of-text token %s is added", setting, source, end_of_text)
+    return TokenizerDefinition(backend.to_str(), end_of_text, source)

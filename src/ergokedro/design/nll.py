@@ -10,12 +10,14 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from pydantic import TypeAdapter
 
-from ergokedro.design.records import ExactMeta, NLLMeta, Record
+from ergokedro.design.records import ExactMeta, NLLMeta, Record, ReferenceMeta
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import canonical_json, write_atomic
 
 _META = "meta"
-_RECORD: TypeAdapter[NLLMeta | ExactMeta] = TypeAdapter(NLLMeta | ExactMeta)
+_RECORD: TypeAdapter[NLLMeta | ReferenceMeta | ExactMeta] = TypeAdapter(
+    NLLMeta | ReferenceMeta | ExactMeta
+)
 Meta = TypeVar("Meta", bound=Record)
 
 
@@ -34,12 +36,14 @@ class Arrays(Generic[Meta]):
     meta: Meta
 
 
-# Of a trained model; and of exact predictors, by 'split/name', where the sources are known.
+# Of a trained model, of a published one, and of exact predictors, by 'split/name', where the
+# sources are known.
 NLLArrays = Arrays[NLLMeta]
+ReferenceNLL = Arrays[ReferenceMeta]
 ExactNLL = Arrays[ExactMeta]
 
 
-def save_nll(path: Path, arrays: NLLArrays | ExactNLL) -> None:
+def save_nll(path: Path, arrays: NLLArrays | ReferenceNLL | ExactNLL) -> None:
     """Write one `.npz` file, atomically; equal arrays give equal bytes."""
     buffer = io.BytesIO()
     meta = np.frombuffer(canonical_json(arrays.meta.model_dump(mode="json")), dtype=np.uint8)
@@ -49,7 +53,7 @@ def save_nll(path: Path, arrays: NLLArrays | ExactNLL) -> None:
 
 
 def load_nll(path: Path) -> Arrays[Any]:
-    """Read what :func:`save_nll` wrote, with its :class:`NLLMeta` or :class:`ExactMeta`.
+    """Read what :func:`save_nll` wrote, with its record.
 
     Raises
     ------
@@ -67,7 +71,7 @@ def load_nll(path: Path) -> Arrays[Any]:
     return Arrays(content, meta)
 
 
-def find_nll(path: Path, meta: NLLMeta) -> NLLArrays | None:
+def find_nll(path: Path, meta: Meta) -> Arrays[Meta] | None:
     """The arrays in `path`, if there are some and `meta` is what made them."""
     try:
         arrays = load_nll(path)

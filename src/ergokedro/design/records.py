@@ -103,3 +103,41 @@ class ExactMeta(Record):
 
     available: bool
     store: str = ""
+
+
+class Reference(Record):
+    """A published model that could be read, with a tokenizer of its own.
+
+    Attributes
+    ----------
+    name : as the setting `references` gives it.
+    directory : its files on this machine.
+    revision : commit on the hub; empty for a directory.
+    weights : SHA-256 of its weights.
+    parameters : their number, embeddings included.
+    """
+
+    name: str
+    directory: str
+    revision: str
+    model_type: str
+    parameters: int
+    weights: str
+
+
+class ReferenceMeta(Record):
+    """Which published model an array of NLL belongs to, and what it was measured with.
+
+    Attributes
+    ----------
+    same_tokens : its tokenizer gives the tokens of the store. Otherwise the NLL of its own tokens
+        is spread over their characters, and added up over those of each token of the store.
+    """
+
+    name: str
+    revision: str
+    model_type: str
+    parameters: int
+    same_tokens: bool
+    fingerprints: NLLFingerprints
+    versions: dict[str, str]

@@ -71,6 +71,11 @@ class TrainingWindows:
         return self._manifest.window_length
 
     @property
+    def dtype(self) -> np.dtype:
+        """The type of the store's tokens, uint16 or uint32."""
+        return self._store.dtype
+
+    @property
     def n_windows(self) -> int:
         """Windows per epoch."""
         return self._manifest.total_windows
@@ -141,7 +146,7 @@ class TrainingWindows:
 
     def rings(self) -> dict[int, np.ndarray]:
         """All that is trained on, by span: its first token -> its tokens, and those that follow
-        them in the component's text, as far as a window may reach: uint16 (n + W - 1,)."""
+        them in the component's text, as far as a window may reach: `dtype` (n + W - 1,)."""
         tokens = self._store.tokens
         spans = [span for component in self._manifest.components for span in component.spans]
         last = np.array([stop - 1 for _, stop in spans])
@@ -191,7 +196,7 @@ class TrainingWindows:
         return self._read(epoch, first, stop).astype(np.int64)
 
     def _read(self, epoch: int, first: int, stop: int) -> np.ndarray:
-        """As `_rows`, uint16."""
+        """As `_rows`, in the type of the store."""
         starts, crossing = self._epoch(epoch)
         inside = crossing[bisect_left(crossing, first) : bisect_left(crossing, stop)]
         return self._gather(starts[first:stop], [index - first for index in inside])
@@ -224,7 +229,7 @@ class TrainingWindows:
     def _records(self) -> np.ndarray:
         """The window from every token on, as one item: overlapping records of the same bytes.
 
-        Indexing it copies the 200 bytes of a window at once, while indexing a two-dimensional view
+        Indexing it copies the bytes of a window at once, while indexing a two-dimensional view
         copies token by token.
         """
         tokens, length = self._store.tokens, self.window_length
@@ -234,7 +239,7 @@ class TrainingWindows:
         )
 
     def _gather(self, starts: np.ndarray, crossing: list[int]) -> np.ndarray:
-        """As `gather`, uint16, where the rows `crossing` are those that cross spans."""
+        """As `gather`, in the type of the store; the rows `crossing` are those that cross spans."""
         tokens, length = self._store.tokens, self.window_length
         if not crossing:
             return self._records[starts].view(tokens.dtype).reshape(-1, length)

@@ -74,6 +74,12 @@ def _check_form_of_k(value: Any) -> Any:
     return value
 
 
+def _split_names(value: Any) -> Any:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split("+") if part.strip()]
+    return value
+
+
 class Parameters(ParameterGroup):
     """All settings of a run."""
 
@@ -103,6 +109,14 @@ class Parameters(ParameterGroup):
         description=(
             "Python modules to import first, joined by '+': they register controls, figures, "
             "models, optimizers, learning-rate schedules or corpus sources of your own."
+        ),
+    )
+    references: Annotated[list[str], BeforeValidator(_split_names)] = Field(
+        [],
+        description=(
+            "Published causal language models, joined by '+' or as a list, that are measured on "
+            "the same held-out windows and not trained: directories with config.json, safetensors "
+            "and tokenizer, or names on the hub, of one commit by name@revision."
         ),
     )
     corpus: CorpusParameters = CorpusParameters()

@@ -122,5 +122,5 @@ class TokenizerParameters(ParameterGroup):
     )
     revision: str | None = Field(None, description="Hub revision to pin.")
     vocab_size: int = Field(
-        512, ge=257, le=65_535, description="Largest vocabulary of a trained tokenizer."
+        512, ge=257, le=1_000_000, description="Largest vocabulary of a trained tokenizer."
     )

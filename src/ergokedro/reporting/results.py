@@ -41,6 +41,11 @@ def component_names(results: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(results.component[results.series == "component"]))
 
 
+def run_ks(results: pd.DataFrame) -> list[int]:
+    """The values of K that were run, ascending; published models have none."""
+    return sorted(results.k[results.series != "reference"].unique())
+
+
 def n_components(results: pd.DataFrame) -> int:
     """How many components the design has, whichever K were run."""
     return len(component_names(results))

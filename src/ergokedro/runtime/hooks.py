@@ -221,6 +221,8 @@ def log_run(tracker: tracking.Tracker, data: dict[str, Any]) -> None:
         )
         tracker.log_metrics({key: getattr(summary, key) for key in _SUMMARY_METRICS})
         tracker.log_json("manifest.json", manifest.model_dump(mode="json"))
+    if "reference" in data:
+        tracker.log_params(data["reference"].model_dump())
     if "nll" in data:
         from ergokedro.analysis.measurement import component_means
 

@@ -40,6 +40,8 @@ def announce(sweep: dict[str, Pipeline], catalog: CatalogProtocol) -> Plan | Non
     plan = make_plan(manifests, params, catalog.load("tokenizer").vocab_size, done)
     if params.plan:
         lines = [plan.table(), *_prospect(plan, params, catalog)] if manifests else []
+        if params.references:
+            lines += ["", f"References, measured and not trained: {', '.join(params.references)}"]
         print("\n".join(lines) or "Nothing to train")
         return None
     if manifests:

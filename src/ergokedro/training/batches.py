@@ -20,7 +20,8 @@ def batches_on(
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        if 2 * windows.n_windows * windows.window_length < free / 2:
+        n_tokens = windows.n_windows * windows.window_length
+        if n_tokens * windows.dtype.itemsize < free / 2:
             resident = DeviceWindows(windows, device)
             return lambda step: resident.batch(step, batch_size)
 
@@ -41,7 +42,7 @@ class DeviceWindows:
     Parameters
     ----------
     windows : the run's windows.
-    device : holds their tokens, two bytes each.
+    device : holds their tokens, two or four bytes each, as the store does.
     """
 
     def __init__(self, windows: TrainingWindows, device: torch.device):
@@ -53,8 +54,11 @@ class DeviceWindows:
         lengths = np.array([len(part) for part in tokens])
         self._shift = np.cumsum(lengths) - lengths - self._starts
         joint = np.concatenate(tokens)
-        # PyTorch has few operations on uint16: the bytes are int16, masked after the gather.
-        self._tokens = torch.from_numpy(joint.view(np.int16)).to(device)
+        # PyTorch has few operations on unsigned types: the bytes are taken as signed numbers, and
+        # the sign is masked away after the gather.
+        bits = 8 * joint.dtype.itemsize
+        self._tokens = torch.from_numpy(joint.view(f"i{joint.dtype.itemsize}")).to(device)
+        self._mask = 2**bits - 1
         self._epoch: tuple[int, torch.Tensor] | None = None
 
     def batch(self, step: int, batch_size: int) -> torch.Tensor:
@@ -64,7 +68,7 @@ class DeviceWindows:
             self._epoch = epoch, self._order(epoch)
         starts = self._epoch[1][index * batch_size : (index + 1) * batch_size]
         view = self._tokens.unfold(0, self._windows.window_length, 1)
-        return view[starts].long() & 0xFFFF
+        return view[starts].long() & self._mask
 
     def _order(self, epoch: int) -> torch.Tensor:
         """Offsets of the epoch's windows in the concatenation of all rings."""

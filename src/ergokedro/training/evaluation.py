@@ -25,7 +25,7 @@ def token_nll(model: CausalLM, tokens: np.ndarray, batch_size: int) -> np.ndarra
     float32 (n, W - 1), nats.
     """
     batches = (tokens[i : i + batch_size] for i in range(0, len(tokens), batch_size))
-    return np.concatenate([_batch_nll(model, batch) for batch in batches])
+    return np.concatenate([batch_nll(model, batch) for batch in batches])
 
 
 def mean_nll(model: CausalLM, tokens: np.ndarray, batch_size: int) -> float:
@@ -33,7 +33,8 @@ def mean_nll(model: CausalLM, tokens: np.ndarray, batch_size: int) -> float:
     return float(token_nll(model, tokens, batch_size).mean(dtype=np.float64))
 
 
-def _batch_nll(model: CausalLM, tokens: np.ndarray) -> np.ndarray:
+def batch_nll(model: CausalLM, tokens: np.ndarray) -> np.ndarray:
+    """As :func:`token_nll`, in one forward pass."""
     # In float32 on every device: bfloat16 logits have three digits, too few for a measurement.
     device = next(model.parameters()).device
     with torch.inference_mode():
@@ -53,7 +54,7 @@ def evaluate(
 
     Parameters
     ----------
-    tokens : uint16 (n_tokens,), the store's tokens.
+    tokens : uint16 or uint32 (n_tokens,), the store's tokens.
     windows : the evaluation windows; columns split and start.
     on_windows : called after each batch with its number of windows.
 
@@ -67,7 +68,7 @@ def evaluate(
         parts = []
         for first in range(0, len(starts), batch_size):
             batch = view[starts.to_numpy()[first : first + batch_size]]
-            parts.append(_batch_nll(model, batch))
+            parts.append(batch_nll(model, batch))
             on_windows(len(batch))
         result[str(split)] = np.concatenate(parts)
     return result
@@ -80,7 +81,7 @@ def pick_windows(
 
     Returns
     -------
-    component -> uint16 (n, window_length)
+    component -> as `tokens`, (n, window_length)
     """
     view = sliding_window_view(tokens, window_length)
     picked = {}

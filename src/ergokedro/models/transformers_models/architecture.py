@@ -87,8 +87,15 @@ class TransformersArchitecture(Architecture):
             save_tensors(directory / WEIGHTS_FILE, tensors, {"format": "pt"})
             raise
 
-    def load(self, directory: Path, config: dict[str, Any]) -> TransformersModel:
+    def load(
+        self, directory: Path, config: dict[str, Any], *, strict: bool = True
+    ) -> TransformersModel:
         """Read a directory of transformers, in float32; never pickled files.
+
+        Parameters
+        ----------
+        strict : refuse weights that the model does not use. Published files also hold masks and
+            frequencies, which are not weights.
 
         Raises
         ------
@@ -106,7 +113,8 @@ class TransformersArchitecture(Architecture):
                 local_files_only=True,
                 output_loading_info=True,
             )
-        wrong = {kind: names for kind, names in report.items() if names}
+        accepted = () if strict else ("unexpected_keys",)
+        wrong = {kind: names for kind, names in report.items() if names and kind not in accepted}
         if wrong:
             raise ValueError(f"weights that do not fit: {wrong}")
         model = TransformersModel(config, inner)

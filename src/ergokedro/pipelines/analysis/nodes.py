@@ -16,6 +16,7 @@ import pandas as pd
 from ergokedro.analysis import checks, measurement
 from ergokedro.analysis.controls import plan_experiment
 from ergokedro.analysis.experiment import Experiment
+from ergokedro.analysis.references import check_references
 from ergokedro.analysis.results import all_results
 from ergokedro.data.token_store import TokenStore
 from ergokedro.data.tokenizer import Tokenizer
@@ -56,14 +57,24 @@ def measure(
     controls: dict[str, Any],
     **runs: Any,
 ) -> pd.DataFrame:
-    """All results with their intervals, as a tidy table."""
+    """All results with their intervals, as a tidy table.
+
+    Parameters
+    ----------
+    runs : of each run and, as `reference:NAME`, the NLL of each published model.
+    """
     n_components = len(design.components)
     plan = plan_experiment(parse_k(k, n_components), n_components, controls)
     nll, manifests, summaries = (_each(runs, kind) for kind in ("nll", "manifest", "summary"))
     checks.check_runs(plan, nll, manifests, summaries, evaluation_windows, design)
     checks.check_comparable(plan, summaries)
     by_run = dict(zip(plan, nll, strict=True))
-    experiment = Experiment(design, evaluation_windows, by_run, exact_nll, params, controls)
+    prefix = "reference:"
+    references = {n.removeprefix(prefix): v for n, v in runs.items() if n.startswith(prefix)}
+    check_references(references, evaluation_windows, design.store)
+    experiment = Experiment(
+        design, evaluation_windows, by_run, exact_nll, params, controls, references
+    )
     trained = {run: s for run, s in zip(plan, summaries, strict=True) if run.in_chain}
     histories = dict(zip(trained, _each(runs, "history"), strict=True))
     return all_results(experiment, histories, trained)

@@ -1,5 +1,7 @@
 """NLL arrays → results → tables, figures and report."""
 
+from collections.abc import Iterable
+
 from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
 
@@ -8,8 +10,8 @@ from ergokedro.pipelines.analysis import nodes
 from ergokedro.reporting.figures import FIGURES, FigureSpec
 
 
-def create_pipeline(runs: list[Run]) -> Pipeline:
-    """The analysis of `runs`."""
+def create_pipeline(runs: list[Run], references: Iterable[str] = ()) -> Pipeline:
+    """The analysis of `runs`, and of published models by the names of their files."""
     in_chain = [run for run in runs if run.in_chain]
     figures = FIGURES.planned("analysis", {run.control for run in runs if not run.in_chain})
     return Pipeline(
@@ -21,7 +23,7 @@ def create_pipeline(runs: list[Run]) -> Pipeline:
                 "exact_nll",
                 name="compute_exact_nll",
             ),
-            _measure_node(runs, in_chain),
+            _measure_node(runs, in_chain, references),
             node(
                 nodes.tabulate,
                 {
@@ -47,7 +49,7 @@ def _figure_node(name: str, figure: FigureSpec, in_chain: list[Run]) -> Node:
     return node(figure.draw, inputs, figure.outputs(name), name=f"plot_{name}")
 
 
-def _measure_node(runs: list[Run], in_chain: list[Run]) -> Node:
+def _measure_node(runs: list[Run], in_chain: list[Run], references: Iterable[str]) -> Node:
     """Measures all runs."""
     inputs = {
         "evaluation_windows": "evaluation_windows",
@@ -58,6 +60,7 @@ def _measure_node(runs: list[Run], in_chain: list[Run]) -> Node:
         "controls": "params:controls",
         **_of_each(runs, "nll", "manifest", "summary"),
         **_of_each(in_chain, "history"),
+        **{f"reference:{name}": f"{name}.nll" for name in references},
     }
     return node(nodes.measure, inputs, "results", name="measure")
 

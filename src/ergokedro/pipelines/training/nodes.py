@@ -11,11 +11,13 @@ from typing import Any
 
 import pandas as pd
 
+from ergokedro.data.corpus import Corpus
 from ergokedro.data.token_store import TokenStore
 from ergokedro.data.tokenizer import Tokenizer
-from ergokedro.design.mixture import Manifest, check_current
-from ergokedro.design.nll import NLLArrays
-from ergokedro.design.records import RunSummary
+from ergokedro.design.mixture import Design, Manifest, check_current
+from ergokedro.design.nll import NLLArrays, ReferenceNLL
+from ergokedro.design.records import Reference, RunSummary
+from ergokedro.design.references import reference_runs
 from ergokedro.parameters import EvaluationParameters, ModelParameters, TrainingParameters
 from ergokedro.runtime import tracking
 
@@ -72,6 +74,43 @@ def evaluate_model(
         manifest,
         token_store,
         evaluation_windows,
+        batch_size=params.batch_size,
+        device=training.device,
+        kept=kept,
+    )
+
+
+def open_references(names: list[str]) -> list[Reference]:
+    """Find the published models, before anything is trained."""
+    from ergokedro.training.references import open_reference
+
+    return [open_reference(name) for name in reference_runs(names).values()]
+
+
+def evaluate_reference(
+    reference: Reference,
+    corpus: Corpus,
+    token_store: TokenStore,
+    tokenizer: Tokenizer,
+    design: Design,
+    evaluation_windows: pd.DataFrame,
+    params: EvaluationParameters,
+    training: TrainingParameters,
+    checkpoints: Path,
+) -> ReferenceNLL:
+    """Measure a published model on every evaluation window, on the device that training uses."""
+    from ergokedro.training.references import evaluate_reference as evaluate
+
+    kept = checkpoints / "nll.npz"
+    if training.repeat:
+        kept.unlink(missing_ok=True)
+    return evaluate(
+        reference,
+        corpus,
+        token_store,
+        tokenizer,
+        evaluation_windows,
+        design.window_length,
         batch_size=params.batch_size,
         device=training.device,
         kept=kept,

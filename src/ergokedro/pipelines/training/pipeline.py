@@ -1,4 +1,9 @@
-"""One template, instantiated for every run as a namespace: train → evaluate."""
+"""One template, instantiated for every run as a namespace: train → evaluate.
+
+A published model is a namespace of one node. All are opened before any run is trained.
+"""
+
+from collections.abc import Sequence
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -6,25 +11,31 @@ from ergokedro.design.runs import Run
 from ergokedro.pipelines.training import nodes
 
 _SHARED = {"token_store", "tokenizer", "evaluation_windows"}
-_PARAMETERS = ("params:model", "params:training", "params:evaluation", "params:seed")
 
 
-def create_pipeline(runs: list[Run]) -> Pipeline:
-    """Training and evaluation of each of `runs`, independent of each other."""
-    copies = [
-        pipeline(
-            _template(),
-            namespace=run.name,
-            inputs=_SHARED,
-            # Without the mapping Kedro would look for parameters inside the namespace.
-            parameters={name: name for name in _PARAMETERS},
-        )
-        for run in runs
-    ]
-    return Pipeline([node for copy in copies for node in copy.nodes], tags="training")
+def create_pipeline(runs: list[Run], references: Sequence[str] = ()) -> Pipeline:
+    """Training and evaluation of each of `runs`, independent of each other.
+
+    Parameters
+    ----------
+    references : namespaces of the published models that are measured, too.
+    """
+    copies = [_copy(_training(), run.name, _SHARED) for run in runs]
+    shared = {*_SHARED, "corpus", "design"}
+    measured = [_copy(_measurement(), name, shared) for name in references]
+    opened = [_open_references(references)] if references else []
+    parts = [*opened, *copies, *measured]
+    return Pipeline([node for part in parts for node in part.nodes], tags="training")
 
 
-def _template() -> Pipeline:
+def _copy(template: Pipeline, namespace: str, shared: set[str]) -> Pipeline:
+    """The template in a namespace, outside of which are `shared` datasets and all parameters."""
+    # Without the mapping Kedro would look for parameters inside the namespace.
+    parameters = {name: name for name in template.inputs() if name.startswith("params:")}
+    return pipeline(template, namespace=namespace, inputs=shared, parameters=parameters)
+
+
+def _training() -> Pipeline:
     return Pipeline(
         [
             node(
@@ -58,5 +69,35 @@ def _template() -> Pipeline:
                 "nll",
                 name="evaluate_model",
             ),
+        ]
+    )
+
+
+def _open_references(references: Sequence[str]) -> Pipeline:
+    outputs = [f"{name}.reference" for name in references]
+    return Pipeline(
+        [node(nodes.open_references, "params:references", outputs, name="open_references")]
+    )
+
+
+def _measurement() -> Pipeline:
+    return Pipeline(
+        [
+            node(
+                nodes.evaluate_reference,
+                [
+                    "reference",
+                    "corpus",
+                    "token_store",
+                    "tokenizer",
+                    "design",
+                    "evaluation_windows",
+                    "params:evaluation",
+                    "params:training",
+                    "checkpoints",
+                ],
+                "nll",
+                name="evaluate_reference",
+            )
         ]
     )

@@ -16,7 +16,7 @@ from ergokedro.reporting.figures.style import (
     XE_LABEL,
     category_style,
 )
-from ergokedro.reporting.results import pick_rows
+from ergokedro.reporting.results import pick_rows, run_ks
 from ergokedro.reporting.text import plain_text
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def plot_controls(results: pd.DataFrame, split: str = "test") -> Figure:
     axes[0].set_ylabel(XE_LABEL)
     axes[1].set_ylabel("difference to K = 1, nats per token")
     for axis in axes:
-        k_axis(axis, results.k.unique())
+        k_axis(axis, run_ks(results))
     share_legend(figure, axes, columns=3)
     figure.suptitle(f"Controls on {split} text (bars: 95 % intervals)", fontsize=11)
     return figure

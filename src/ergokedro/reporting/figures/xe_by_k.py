@@ -17,7 +17,7 @@ from ergokedro.reporting.figures.style import (
     SERIES,
     XE_LABEL,
 )
-from ergokedro.reporting.results import pick_rows
+from ergokedro.reporting.results import pick_rows, run_ks
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -34,7 +34,7 @@ def plot_xe_by_k(results: pd.DataFrame, split: str = "test") -> Figure:
     if not seeds.empty:
         axes[0].plot(seeds.k + 0.12, seeds.value, "x", color=DARK, label="each seed")
     _draw_paired(axes[3], results, split)
-    ks = sorted(results.k.unique())
+    ks = run_ks(results)
     for axis in axes:
         k_axis(axis, ks)
         axis.set_xlim(ks[0] - 0.4, ks[-1] + 0.4)

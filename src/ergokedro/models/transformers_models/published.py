@@ -1,0 +1,93 @@
+"""Published causal language models: found in a directory or on the hub, and read with care.
+
+No code that comes with a model is run, and no pickled file is read.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ergokedro.data.hub import unwritable_cache
+from ergokedro.errors import ErgokedroError
+from ergokedro.models.transformers_models.architecture import transformers_architecture
+from ergokedro.models.transformers_models.names import causal_model_types
+
+if TYPE_CHECKING:
+    from ergokedro.models.transformers_models.modules import TransformersModel
+
+# Repositories also hold the same weights for other programs, in folders or under other names.
+_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+_NOT_FILES = ["*/*", "consolidated*"]
+
+
+def locate(name: str) -> tuple[Path, str]:
+    """The directory of a model, downloaded if it is on the hub, and its commit there or ''.
+
+    Parameters
+    ----------
+    name : a directory, or a name on the hub, which may end in @ and a revision.
+
+    Raises
+    ------
+    ErgokedroError
+        If there is no such directory, and the hub does not know the name or cannot be reached.
+    """
+    directory = Path(name).expanduser()
+    if directory.is_dir():
+        return directory.resolve(), ""
+    if name.startswith((".", "/", "~")):
+        raise ErgokedroError(f"references: {name!r} is no directory, seen from {Path.cwd()}.")
+    from huggingface_hub import snapshot_download
+
+    repository, _, revision = name.partition("@")
+    try:
+        folder = snapshot_download(
+            repository,
+            revision=revision or None,
+            allow_patterns=_FILES,
+            ignore_patterns=_NOT_FILES,
+        )
+    except Exception as error:  # of several libraries and of the network
+        advice = unwritable_cache(error) or (
+            "On a machine without the hub, copy the model's config.json, safetensors and "
+            "tokenizer there and name that directory."
+        )
+        raise ErgokedroError(
+            f"references: {name!r} is no directory here, and the hub does not give it "
+            f"({type(error).__name__}). {advice}"
+        ) from error
+    return Path(folder), Path(folder).name
+
+
+def load_published(directory: Path, name: str) -> TransformersModel:
+    """Read a model in float32, as transformers itself does.
+
+    Parameters
+    ----------
+    name : what the setting `references` says; for messages.
+
+    Raises
+    ------
+    ErgokedroError
+        If there is no readable model, it is not of a causal type that transformers has, or it sees
+        later tokens.
+    """
+    try:
+        config = json.loads((directory / "config.json").read_bytes())
+        model_type = config.get("model_type")
+        if model_type not in causal_model_types():
+            raise ValueError(
+                f"model_type {model_type!r} is no causal language model of transformers; code that "
+                "comes with a model is not run"
+            )
+        return transformers_architecture(model_type).load(directory, config, strict=False)
+    except Exception as error:  # any of two hundred models, and safetensors' own
+        reason = (
+            error.message if isinstance(error, ErgokedroError) else " ".join(str(error).split())
+        )
+        raise ErgokedroError(
+            f"references: {name!r} cannot be read ({reason}). It needs config.json, "
+            "model.safetensors and tokenizer.json, as save_pretrained writes them."
+        ) from error
