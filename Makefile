@@ -48,7 +48,7 @@ viz: $(STAMP) ## the pipelines as a graph in the browser
 
 ui: $(STAMP) ## the tracked runs in the browser; PORT=5001 for another port
 	@$(BIN)/python -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and "Port $(PORT) is in use. Another one: make ui PORT=%d" % ($(PORT) + 1))'
-	$(BIN)/mlflow ui --port $(PORT)
+	$(BIN)/mlflow ui --app-name ergokedro --port $(PORT)
 
 screenshots: $(STAMP) ## the pictures of Kedro-Viz and MLflow in the docs, from this folder's results
 	ERGOKEDRO_SCREENSHOTS=docs/images $(BIN)/pytest -q tests/end_to_end/test_browser.py

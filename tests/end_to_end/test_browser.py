@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from ergokedro.runtime.mlflow_store import runs_page
 from project import ROOT, Project
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
@@ -56,7 +57,9 @@ def page() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield browser.new_page(viewport={"width": 1600, "height": 1100}, device_scale_factor=1.6)
+        page = browser.new_page(viewport={"width": 1600, "height": 1100}, device_scale_factor=1.6)
+        page.set_default_timeout(0)  # a busy machine may take minutes
+        yield page
         browser.close()
 
 
@@ -78,11 +81,11 @@ def served(command: list[str], root: Path, path: str) -> Iterator[str]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(400):
+        while True:
             try:
                 urllib.request.urlopen(address + path, timeout=5)
                 break
-            except OSError:
+            except OSError:  # not yet
                 assert process.poll() is None, "the server ended"
                 time.sleep(0.2)
         yield address
@@ -185,9 +188,16 @@ def test_mlflow_compares_the_runs(shown: tuple[Project, str], page: Any) -> None
         "runs": json.dumps([run.info.run_id for run in chain.values()]),
         "experiments": json.dumps([experiment.experiment_id]),
     }
-    with served(
-        ["mlflow", "ui", "--workers", "1", "--port", "PORT"], project.root, "/health"
-    ) as address:
+    command = ["mlflow", "ui", "--app-name", "ergokedro", "--workers", "1", "--port", "PORT"]
+    with served(command, project.root, "/health") as address:
+        page.goto(f"{address}/")  # the first page, and one click: the runs are there
+        page.get_by_role("link", name="ergokedro", exact=True).first.click()
+        for name in chain:
+            page.get_by_text(name, exact=True).first.wait_for()
+        page.goto(runs_page(address, experiment.experiment_id))  # the link that a command prints
+        for name in (*chain, "components", "final_train_loss", "test_xe/all"):
+            page.get_by_text(name, exact=True).first.wait_for()
+        keep(page, "mlflow-runs.png")
         page.goto(f"{address}/#/compare-runs?{urllib.parse.urlencode(query)}")
         page.get_by_text("tokens_seen", exact=True).first.wait_for()
         text = page.inner_text("body")

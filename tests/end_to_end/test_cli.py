@@ -9,6 +9,7 @@ import signal
 import time
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,18 +86,28 @@ def test_the_same_command_gives_the_same_bytes(
     assert_same_results(again, finished[0])
 
 
-def latest_curve(project: Project, run_name: str) -> list[float]:
-    """The training losses that the latest run of that name has in MLflow."""
+def tracked_runs(project: Project, run_name: str) -> list[Any]:
+    """The runs of that name in MLflow, the latest first."""
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("ergokedro")
     assert experiment is not None
-    (run, *_) = client.search_runs(
-        [experiment.experiment_id],
-        f"attributes.run_name = '{run_name}'",
-        order_by=["attributes.start_time DESC"],
+    return list(
+        client.search_runs(
+            [experiment.experiment_id],
+            f"attributes.run_name = '{run_name}'",
+            order_by=["attributes.start_time DESC"],
+        )
     )
+
+
+def latest_curve(project: Project, run_name: str) -> list[float]:
+    """The training losses that the latest run of that name has in MLflow."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")
+    run = tracked_runs(project, run_name)[0]
     assert run.info.status == "FINISHED"
     assert np.isfinite(run.data.metrics["test_xe/all"])
     return [point.value for point in client.get_metric_history(run.info.run_id, "train_loss")]
@@ -121,6 +132,14 @@ def test_a_killed_run_resumes_and_a_finished_one_is_not_repeated(
     assert_same_results(project, finished[0])
     for k in (1, 2):  # the whole curves again, in the runs of this command
         assert len(latest_curve(project, f"k{k}")) == 4
+    assert [run.data.tags.get("reused") for run in tracked_runs(project, "k1")[:2]] == [
+        "true", None
+    ]  # fmt: skip
+    assert "reused" not in tracked_runs(project, "k2")[0].data.tags
+    # The killed command could close neither its own run nor that of k2; the next one did.
+    commands = tracked_runs(project, "synthetic: training")
+    for name, runs in (("training", commands), ("k2", tracked_runs(project, "k2"))):
+        assert [run.info.status for run in runs[:2]] == ["FINISHED", "KILLED"], name
     assert sorted(p.name for p in project.file("06_models", "").iterdir()) == [
         "k1", "k1.checkpoints", "k2", "k2.checkpoints"
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import re
 import shutil
@@ -19,6 +20,7 @@ from ergokedro.errors import ErgokedroError
 from ergokedro.runtime.mlflow_store import (
     metric_name,
     open_store,
+    runs_page,
     sqlite_file,
     sqlite_uri,
     tracking_uri,
@@ -85,6 +87,36 @@ def test_a_relative_database_belongs_to_the_project(
 def first_run(uri: str) -> None:
     client, experiment = open_store(uri, "ergokedro")
     client.create_run(experiment)
+
+
+def test_an_experiment_is_shown_as_model_training(tmp_path: Path, store: Path) -> None:
+    """Also one of an earlier version; what somebody has chosen stays."""
+    shutil.copytree(store, tmp_path / "project")
+    file = tmp_path / "project" / "mlflow.db"
+    kind, view = "mlflow.experimentKind", "mlflow.sharedViewState.runs-by-k"
+
+    def tags() -> dict[str, str]:
+        client, experiment = open_store(sqlite_uri(file), "ergokedro")
+        found = client.get_experiment(experiment).tags
+        client.set_experiment_tag(experiment, kind, "regression")
+        return dict(found)
+
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("DELETE FROM experiment_tags")
+    first = tags()
+    assert first[kind] == "custom_model_development"
+    envelope = json.loads(first[view])
+    assert envelope["name"] == "Runs by K"
+    assert "metrics.`test_xe/all`" in json.loads(envelope["state"])["selectedColumns"]
+    assert tags() == {**first, kind: "regression"}
+
+
+def test_the_address_of_the_runs() -> None:
+    query = "workflowType=machine_learning&viewStateShareKey=runs-by-k"
+    address = runs_page("sqlite:////project/mlflow.db", "1")
+    assert address == f"http://127.0.0.1:5000/#/experiments/1/runs?{query}"
+    address = runs_page("https://mlflow.example.org/", "7")
+    assert address == f"https://mlflow.example.org/#/experiments/7/runs?{query}"
 
 
 def test_first_runs_at_once_make_one_whole_database(tmp_path: Path) -> None:

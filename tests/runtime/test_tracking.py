@@ -68,6 +68,7 @@ class Store:
         self.answers = threading.Event()
         self.logged: list[str] = []
         self.closed: dict[str, str] = {}
+        self.running: list[Any] = []
         self.error: Exception | None = None
 
     def _answer(self) -> None:
@@ -85,7 +86,12 @@ class Store:
         self._answer()
         self.logged += [f"{run}: {entry.key} {entry.value}" for entry in [*metrics, *params]]
 
-    def set_terminated(self, run: str, status: str, end_time: int) -> None:
+    def search_runs(self, experiments: list[str], condition: str) -> list[Any]:
+        """Those that are running."""
+        assert condition == "attributes.status = 'RUNNING'"
+        return self.running
+
+    def set_terminated(self, run: str, status: str, end_time: int | None = None) -> None:
         """Keep the status."""
         self._answer()
         self.closed[run] = status
@@ -133,6 +139,27 @@ def test_what_was_queued_arrives_in_order_when_the_server_answers_again(store: S
     tracker.finish("FAILED")
     assert store.logged == ["parent: a 1", "k1: loss 2.0", "parent: kept 3.0"]
     assert store.closed == {"k1": "FINISHED", "parent": "FAILED"}
+
+
+def test_runs_of_killed_commands_are_closed_with_their_children(store: Store) -> None:
+    def run(name: str, **tags: str) -> Any:
+        info = SimpleNamespace(run_id=name, run_name=name)
+        return SimpleNamespace(info=info, data=SimpleNamespace(tags=tags))
+
+    store.running = [
+        run("killed", ended="yes"),
+        run("k1", **{"mlflow.parentRunId": "killed"}),
+        run("alive", ended="no"),
+        run("k2", **{"mlflow.parentRunId": "alive"}),
+        run("of somebody else"),
+    ]
+    store.answers.set()
+    command: Any = SimpleNamespace(has_outlived=lambda tags: tags.get("ended") == "yes")
+    tracker = Tracker("http://localhost:1", "test")
+    tracker.start("parent", {}, {})
+    tracker.close_killed(command)
+    tracker.finish("FINISHED")
+    assert store.closed == {"killed": "KILLED", "k1": "KILLED", "parent": "FINISHED"}
 
 
 def test_the_queue_is_bounded(

@@ -18,7 +18,7 @@ from ergokedro.files import fingerprint, flatten
 from ergokedro.remote import RemoteCopy, cache_folder, is_remote
 from ergokedro.runtime import mlflow_store, tracking
 from ergokedro.runtime.config_loader import current_parameters
-from ergokedro.runtime.locks import OutputLock
+from ergokedro.runtime.locks import Command, OutputLock
 from ergokedro.runtime.provenance import Provenance
 
 
@@ -31,6 +31,7 @@ class ProjectHooks:
         self._parameters: dict[str, Any] = {}
         self._provenance: Provenance | None = None
         self._lock: OutputLock | None = None
+        self._command: Command | None = None
         self._commit = ""
 
     @hook_impl
@@ -59,13 +60,16 @@ class ProjectHooks:
         experiment = self._context.config_loader["globals"]["experiment"]
         return str(self._parameters["experiment"] or experiment)
 
-    def _lock_outputs(self, pipeline: Pipeline) -> OutputLock:
+    @property
+    def _lock_folder(self) -> Path:
         root = self._context.config_loader["globals"]["data_root"]
-        folder = Path(self._context.project_path) / root
         if is_remote(root):
-            folder = cache_folder() / fingerprint(root)
+            return cache_folder() / fingerprint(root)
+        return Path(self._context.project_path) / root
+
+    def _lock_outputs(self, pipeline: Pipeline) -> OutputLock:
         self.release()
-        self._lock = OutputLock(folder / f".{self._experiment}.lock")
+        self._lock = OutputLock(self._lock_folder / f".{self._experiment}.lock")
         self._lock.acquire(pipeline.all_outputs(), self._experiment)
         return self._lock
 
@@ -81,6 +85,7 @@ class ProjectHooks:
         project = Path(self._context.project_path)
         commit = self._commit = tracking.git_commit(project)
         uri = mlflow_store.tracking_uri(config["tracking_uri"], project)
+        self._command = Command(self._lock_folder)
         self._tracker = tracking.Tracker(uri, config["experiment"])
         names = run_params.get("pipeline_names") or run_filters(run_params) or ["everything"]
         self._tracker.start(
@@ -90,8 +95,13 @@ class ProjectHooks:
                 "env": run_params["env"],
                 "git_commit": commit,
             },
-            {"mlflow.source.git.commit": commit, "mlflow.source.name": "kedro run"},
+            {
+                "mlflow.source.git.commit": commit,
+                "mlflow.source.name": "kedro run",
+                **self._command.tags,
+            },
         )
+        self._tracker.close_killed(self._command)
         if config.get("system_metrics"):
             self._tracker.monitor_system()
         tracking.activate(self._tracker)
@@ -134,8 +144,12 @@ class ProjectHooks:
     def on_pipeline_error(self) -> None:
         """Close the runs as failed."""
         self.release()
-        if self._tracker is not None:
-            self._tracker.finish("FAILED")
+        self._finish_tracking("FAILED")
+
+    def _finish_tracking(self, status: str) -> None:
+        if self._tracker is not None and self._command is not None:
+            self._tracker.finish(status)
+            self._command.end()  # not before: its runs would count as left open
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -148,7 +162,7 @@ class ProjectHooks:
             self._tracker.leave()
             for path in files.values():
                 self._tracker.log_file(path)
-            self._tracker.finish("FINISHED")
+            self._finish_tracking("FINISHED")
             tracking.activate(None)
         if "xe_table" in pipeline.all_outputs():
             from ergokedro.reporting.report import format_table
@@ -157,6 +171,8 @@ class ProjectHooks:
         for url, path in files.items():
             if path.suffix in {".html", ".md", ".png"}:
                 print(f"  {url}")
+        if self._tracker is not None and self._tracker.page:
+            print(f"  {self._tracker.page}")
 
 
 def run_filters(params: dict[str, Any]) -> list[str]:

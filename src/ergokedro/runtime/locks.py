@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import platform
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 import xxhash
 
@@ -48,9 +50,8 @@ class OutputLock:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._opened = self._file.open("ab")
         for dataset in sorted(datasets):
-            position = xxhash.xxh3_64_intdigest(dataset.encode()) >> 2
             try:
-                fcntl.lockf(self._opened, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, position)
+                fcntl.lockf(self._opened, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _position(dataset))
             except OSError as error:
                 self.release()
                 if error.errno not in _BUSY:
@@ -74,8 +75,61 @@ class OutputLock:
         finally:
             fcntl.lockf(self._opened, fcntl.LOCK_UN, 1, _ALONE)
 
+    def is_free(self, dataset: str) -> bool:
+        """Whether no other process has locked `dataset`; False where that cannot be known.
+
+        A lock that this process has on it is given up.
+        """
+        if self._opened is None:
+            return False
+        import fcntl
+
+        try:
+            fcntl.lockf(self._opened, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _position(dataset))
+        except OSError:
+            return False
+        fcntl.lockf(self._opened, fcntl.LOCK_UN, 1, _position(dataset))
+        return True
+
     def release(self) -> None:
         """Unlock everything."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+
+
+def _position(dataset: str) -> int:
+    """The byte that stands for a dataset."""
+    return xxhash.xxh3_64_intdigest(dataset.encode()) >> 2
+
+
+class Command:
+    """A tracked command of a project; by its tags others find out whether it still runs.
+
+    It holds a lock of its own until the process ends, however it ends. The tags also name the
+    machine and the lock file, since the locks of other files say nothing.
+
+    Parameters
+    ----------
+    folder : of the project's data.
+    """
+
+    _FILE, _LOCK = "ergokedro.lock_file", "ergokedro.lock"
+
+    def __init__(self, folder: Path):
+        file = folder / ".commands+.lock"  # no experiment can have this name
+        self._lock = OutputLock(file)
+        key = uuid4().hex
+        self._lock.acquire([key], "")
+        inode = file.stat().st_ino if file.exists() else None
+        self.tags = {self._FILE: f"{platform.node()}:{file}:{inode}", self._LOCK: key}
+
+    def has_outlived(self, tags: Mapping[str, str]) -> bool:
+        """Whether the process of the command that made these tags has certainly ended."""
+        same_file = tags.get(self._FILE) == self.tags[self._FILE]
+        key = tags.get(self._LOCK, "")
+        return same_file and key != self.tags[self._LOCK] and self._lock.is_free(key)
+
+    def end(self) -> None:
+        """Give up the lock."""
+        self._lock.release()

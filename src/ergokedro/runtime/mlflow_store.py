@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -26,6 +27,13 @@ _BUSY_SECONDS = 5.0  # for another process that writes to it
 _LONGEST_NAME = 250  # MLflow's own limit
 # The name of the mean over all components, as in `test_xe/all`.
 MEAN = "all"
+# A view of the table of runs, in the form in which MLflow's page saves one.
+_VIEW = "runs-by-k"
+_COLUMNS = (
+    *("params.`k`", "params.`components`", "params.`D`", "params.`seed`", "params.`model`"),
+    *("metrics.`test_xe/all`", "metrics.`final_train_loss`", "tags.`reused`"),
+)
+_UI_ADDRESS = "http://127.0.0.1:5000"  # of `mlflow ui` without options
 
 
 def tracking_uri(configured: str | None, project: Path) -> str:
@@ -75,17 +83,49 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
         _make_database(file)
         _check_database(file)
     client = _client(uri)
+    assert isinstance(client, MlflowClient)
     location = (file.parent / "mlruns").as_uri() if file else None
     found = client.get_experiment_by_name(experiment)
     if found is None:
         with suppress(MlflowException):  # another process was faster
-            return client, str(client.create_experiment(experiment, location))
+            client.create_experiment(experiment, location)
         found = client.get_experiment_by_name(experiment)
         assert found is not None
     if file is not None and found.artifact_location != location:
         _move_artifacts(file, found.experiment_id, found.artifact_location, str(location))
-    assert isinstance(client, MlflowClient)
+    for tag, value in _experiment_tags().items():
+        if tag not in found.tags:  # somebody may have chosen another one
+            client.set_experiment_tag(found.experiment_id, tag, value)
     return client, str(found.experiment_id)
+
+
+def _experiment_tags() -> dict[str, str]:
+    """What makes MLflow's page show an experiment as model training, and a view for its "Views"."""
+    state = {
+        "searchFilter": "tags.`mlflow.runType` = 'evaluation'",
+        "orderByKey": "params.`k`",
+        "orderByAsc": True,
+        "selectedColumns": _COLUMNS,
+        "columnOrder": _COLUMNS,
+    }
+    view = {"name": "Runs by K", "createdAt": 0, "state": json.dumps(state)}
+    return {
+        "mlflow.experimentKind": "custom_model_development",
+        f"mlflow.sharedViewState.{_VIEW}": json.dumps(view),
+    }
+
+
+def runs_page(uri: str, experiment: str) -> str:
+    """Address of the table of runs in MLflow's page, with the columns of the view.
+
+    Parameters
+    ----------
+    uri : tracking URI; `mlflow ui` shows one that is no server's.
+    experiment : id.
+    """
+    server = uri.rstrip("/") if uri.startswith(("http://", "https://")) else _UI_ADDRESS
+    query = f"workflowType=machine_learning&viewStateShareKey={_VIEW}"
+    return f"{server}/#/experiments/{experiment}/runs?{query}"
 
 
 def _client(uri: str) -> MlflowClient:

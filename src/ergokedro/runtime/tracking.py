@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ergokedro.errors import ErgokedroError
-from ergokedro.runtime.mlflow_store import metric_name, open_store, sqlite_file
+from ergokedro.runtime.mlflow_store import metric_name, open_store, runs_page, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+    from ergokedro.runtime.locks import Command
     from ergokedro.training.curves import Measurement
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,9 @@ _QUEUED = 5000
 # any call coming to an end. A local file is slow at most; a server may never answer.
 _WAIT_SECONDS = 30.0
 _PATIENCE_SECONDS = {"file": 30.0, "server": 5.0}
+# MLflow's table of runs shows children of this type at once; others wait for a click on the parent.
+_PARENT = "mlflow.parentRunId"
+_CHILD = {"mlflow.runType": "evaluation"}
 # Libraries whose warnings and tracebacks would repeat what is reported here once.
 _NOISY = ("mlflow", "alembic", "sqlalchemy", "urllib3.connectionpool")
 
@@ -74,6 +78,10 @@ class Tracker:
         self._call(lambda: self._runs.open(None, name, tags, now))
         self._call(lambda: self._runs.log_params(None, params))
 
+    def close_killed(self, command: Command) -> None:
+        """Close the runs that earlier commands of the project left open when they were killed."""
+        self._call(lambda: self._runs.close_killed(command))
+
     def monitor_system(self, seconds: float = 10) -> None:
         """Log use of processors, memory, disk and network to the parent run, so often."""
         self._call(lambda: self._runs.monitor_system(seconds))
@@ -103,6 +111,11 @@ class Tracker:
             [(metric_name(m.metric, m.component), m.value, m.step) for m in measurements]
         )
 
+    def tag(self, name: str, value: str) -> None:
+        """A tag of the current run."""
+        run = self._run
+        self._call(lambda: self._runs.tag(run, name, value))
+
     def log_json(self, file: str, content: dict[str, Any]) -> None:
         """A JSON artifact of the current run."""
         run = self._run
@@ -131,6 +144,11 @@ class Tracker:
             self._calls.put(lambda: self._runs.close_all(status, now), timeout=self._patience)
         self._current = threading.local()
         self._wait()
+
+    @property
+    def page(self) -> str | None:
+        """Address of the table of runs in MLflow's page; None if the store failed."""
+        return None if self.broken else self._runs.page
 
     @property
     def _run(self) -> str | None:
@@ -199,6 +217,10 @@ class _Runs:
             self._opened = open_store(self._uri, self._experiment_name)
         return self._opened[0]
 
+    @property
+    def page(self) -> str | None:
+        return runs_page(self._uri, self._opened[1]) if self._opened else None
+
     def open(self, run: str | None, name: str, tags: dict[str, str], time: int) -> None:
         """Create the run, unless it is open."""
         if run in self._ids and run not in self._closed:
@@ -206,7 +228,7 @@ class _Runs:
         client = self._client
         assert self._opened is not None
         if run is not None:
-            tags = {**tags, "mlflow.parentRunId": self._ids[None]}
+            tags = {**tags, **_CHILD, _PARENT: self._ids[None]}
         created = client.create_run(self._opened[1], start_time=time, tags=tags, run_name=name)
         self._ids[run] = created.info.run_id
         self._closed.discard(run)
@@ -227,6 +249,9 @@ class _Runs:
             part = entries[start : start + _METRICS_PER_CALL]
             self._client.log_batch(self._ids[run], metrics=part)
 
+    def tag(self, run: str | None, name: str, value: str) -> None:
+        self._client.set_tag(self._ids[run], name, value)
+
     def log_json(self, run: str | None, file: str, content: dict[str, Any]) -> None:
         self._client.log_dict(self._ids[run], content, file)
 
@@ -240,6 +265,16 @@ class _Runs:
             self._ids[None], sampling_interval=seconds, tracking_uri=self._uri
         )
         self._monitor.start()
+
+    def close_killed(self, command: Command) -> None:
+        client = self._client
+        assert self._opened is not None
+        running = client.search_runs([self._opened[1]], "attributes.status = 'RUNNING'")
+        killed = {run.info.run_id for run in running if command.has_outlived(run.data.tags)}
+        for run in running:
+            if killed & {run.info.run_id, run.data.tags.get(_PARENT)}:
+                client.set_terminated(run.info.run_id, "KILLED")
+                log.info("MLflow: %s was left open by a killed command", run.info.run_name)
 
     def close(self, run: str | None, status: str, time: int) -> None:
         self._client.set_terminated(self._ids[run], status, end_time=time)
@@ -267,6 +302,12 @@ def log_measurements(measurements: list[Measurement]) -> None:
     """Send points of training curves to the current run, if this process tracks one."""
     if _active is not None:
         _active.log_measurements(measurements)
+
+
+def tag(name: str, value: str) -> None:
+    """Give the current run a tag, if this process tracks one."""
+    if _active is not None:
+        _active.tag(name, value)
 
 
 def git_commit(project: Path) -> str:

@@ -59,11 +59,13 @@ class TrainedRun:
     model : the trained model, on the CPU.
     history : the curves, one row per :class:`ergokedro.training.curves.Measurement`.
     summary : the run, its settings, sizes, fingerprints, stability and speed.
+    reused : it was finished by an earlier command, and was not trained again.
     """
 
     model: CausalLM
     history: pd.DataFrame
     summary: RunSummary
+    reused: bool = False
 
 
 def train_run(
@@ -94,10 +96,11 @@ def train_run(
     """
     job = training_job(manifest, store, settings, evaluation_windows)
     kept = _checkpoints(checkpoints, job, manifest, evaluation_windows) if checkpoints else None
+    reused = kept is not None and kept.steps_done(job.steps) == job.steps
     start = train_in_processes if job.params.processes > 1 else train
     result = start(job, checkpoints=kept, on_metrics=on_metrics)
     summary = _run_summary(manifest, settings.model, job.params, result.summary)
-    return TrainedRun(result.model, result.history, summary)
+    return TrainedRun(result.model, result.history, summary, reused)
 
 
 def steps_done(

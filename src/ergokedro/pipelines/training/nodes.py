@@ -44,6 +44,8 @@ def train_model(
         checkpoints=checkpoints,
         on_metrics=tracking.log_measurements,
     )
+    if trained.reused:
+        tracking.tag("reused", "true")
     return trained.model, trained.history, trained.summary
 
 
