@@ -266,6 +266,11 @@ def activate(tracker: Tracker | None) -> None:
     _active = tracker
 
 
+def active() -> Tracker | None:
+    """What :func:`activate` was given."""
+    return _active
+
+
 def log_measurements(measurements: list[Measurement]) -> None:
     """Send points of training curves to the current run, if this process tracks one."""
     if _active is not None:
