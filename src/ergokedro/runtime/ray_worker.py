@@ -132,7 +132,9 @@ def run_namespace(name: str, work: bytes, driver: Driver) -> Failure | None:
             hooks = _create_hook_manager()
             if driver.tracks:
                 _track(hooks, outbox, driver.commit)
-            SequentialRunner().run(Pipeline(nodes), DataCatalog(datasets), hooks)
+            catalog = DataCatalog(datasets)
+            with _only_worker(name, catalog):
+                SequentialRunner().run(Pipeline(nodes), catalog, hooks)
         except progress.Stopped:
             return Failure("stopped", node)
         except Exception as error:
@@ -141,6 +143,20 @@ def run_namespace(name: str, work: bytes, driver: Driver) -> Failure | None:
                 raise
             return Failure(plain.message, node if isinstance(plain, MachineError) else None)
     return None
+
+
+@contextmanager
+def _only_worker(name: str, catalog: DataCatalog) -> Iterator[None]:
+    """Wait for a worker that Ray has given up and that still writes into the run's folder."""
+    from filelock import FileLock
+
+    if f"{name}.checkpoints" not in catalog:
+        yield
+        return
+    folder = catalog.load(f"{name}.checkpoints")
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        yield
 
 
 def check_versions(drivers: dict[str, str]) -> None:
@@ -165,7 +181,7 @@ def check_versions(drivers: dict[str, str]) -> None:
         )
 
 
-class _Outbox:
+class Outbox:
     """Sends messages to the mailbox, together and seldom; steps may take a millisecond."""
 
     def __init__(self, run: str, node: str, mailbox: Any):
@@ -197,9 +213,9 @@ class _Outbox:
 
 
 @contextmanager
-def _reporting(name: str, node: str, mailbox: Any) -> Iterator[_Outbox]:
+def _reporting(name: str, node: str, mailbox: Any) -> Iterator[Outbox]:
     """In the block, progress and logs of this process go to the driver."""
-    outbox, finished = _Outbox(name, node, mailbox), threading.Event()
+    outbox, finished = Outbox(name, node, mailbox), threading.Event()
     outbox.put_nowait(Started(node))
     outbox.flush()
     log, handler = logging.getLogger("ergokedro"), QueueHandler(outbox)  # type: ignore[arg-type]
@@ -226,7 +242,7 @@ def _reporting(name: str, node: str, mailbox: Any) -> Iterator[_Outbox]:
 class ForwardedTracker(tracking.Tracker):
     """Sends to the driver what it would log."""
 
-    def __init__(self, outbox: _Outbox):
+    def __init__(self, outbox: Outbox):
         self._outbox = outbox
         self._current = threading.local()
 
@@ -252,7 +268,7 @@ class _TrackingHooks:
         log_node(self._tracker, node, {**inputs, **outputs, "git_commit": self._commit})
 
 
-def _track(hooks: PluginManager, outbox: _Outbox, commit: str) -> None:
+def _track(hooks: PluginManager, outbox: Outbox, commit: str) -> None:
     tracker = ForwardedTracker(outbox)
     tracking.activate(tracker)
     hooks.register(_TrackingHooks(tracker, commit))
