@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,23 @@ def test_data_travel_only_when_they_have_changed(
     monkeypatch.setenv("ERGOKEDRO_CACHE", str(tmp_path / "cache"))
     assert CorpusDataset(url).load().fingerprint == second
     assert moved[12:] == ["get_file"] * 4
+
+
+def test_processes_of_a_machine_share_one_download(
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{BUCKET}/shared/corpus"
+    CorpusDataset(url).save(corpus_stream(CorpusParameters(synthetic=SMALL)))
+    use_another_machine(tmp_path, monkeypatch)
+    copies = [RemoteCopy(url, {}) for _ in range(4)]
+    assert copies[0].exists()  # opened in this thread, as s3fs wants it
+    fetched: list[str] = []
+    get = bucket.get_file
+    monkeypatch.setattr(bucket, "get_file", lambda *files: fetched.append(files[0]) or get(*files))  # type: ignore[func-returns-value]
+    with ThreadPoolExecutor(len(copies)) as pool:
+        paths = set(pool.map(RemoteCopy.pull, copies))
+    assert len(paths) == 1
+    assert len(fetched) == len(set(fetched)) == 4
 
 
 def test_a_damaged_copy_is_fetched_again(bucket: Any) -> None:

@@ -1,4 +1,8 @@
-"""Progress of long work: live bars on a terminal, sparse plain lines elsewhere."""
+"""Progress of long work: live bars on a terminal, sparse plain lines elsewhere.
+
+A process whose work another one waits for sends its progress there (:func:`forward`), where it is
+shown like that process's own (:class:`Reports`).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
@@ -30,6 +35,37 @@ _users = 0
 _whole: tuple[str, TaskID] | None = None
 
 
+@dataclass(frozen=True)
+class Began:
+    """Report: work of this description begins; the rest as in :func:`progress_bar`."""
+
+    description: str
+    total: float
+    unit: str
+    done: float
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """Report: `amount` units of work are done."""
+
+    description: str
+    amount: float
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Report: the work has ended, in whatever way."""
+
+    description: str
+
+
+Report = Began | Advanced | Ended
+# Where this process's progress is sent, if another process shows it.
+_forward: Callable[[Report], None] | None = None
+
+
 class Stopped(BaseException):
     """The run was cancelled."""
 
@@ -49,6 +85,11 @@ def is_noticed() -> bool:
     return _noticed.is_set()
 
 
+def notice() -> None:
+    """Say that work has noticed :func:`stop` and may be saving its state."""
+    _noticed.set()
+
+
 def resume() -> None:
     """Allow work again after :func:`stop`."""
     _stopped.clear()
@@ -66,6 +107,13 @@ class ProgressBar(Protocol):
         Stopped
             After :func:`stop`.
         """
+
+
+def _end_if_stopped() -> None:
+    """Raise Stopped after :func:`stop`."""
+    if is_stopped():
+        notice()
+        raise Stopped
 
 
 @contextmanager
@@ -93,6 +141,10 @@ def progress_bar(
     unit : their name in the plural, such as 'tokens'.
     done : units that were done before; the time left is estimated from the others.
     """
+    if _forward is not None:
+        with _forwarded(description, total, unit, done) as bar:
+            yield bar
+        return
     with _display() as display:
         task = display.add_task(description, total=total, completed=int(done), text="")
         try:
@@ -100,6 +152,70 @@ def progress_bar(
         finally:
             if len(display.task_ids) > 1:  # the last one remains visible
                 display.remove_task(task)
+
+
+def forward(send: Callable[[Report], None] | None) -> None:
+    """From now on send all progress of this process instead of showing it; None: show it again."""
+    global _forward
+    _forward = send
+
+
+@contextmanager
+def _forwarded(description: str, total: float, unit: str, done: float) -> Iterator[ProgressBar]:
+    send = _forward
+    assert send is not None
+    send(Began(description, total, unit, done))
+    try:
+        yield _ForwardedBar(description, send)
+    finally:
+        send(Ended(description))
+
+
+class _ForwardedBar:
+    """Reports to another process."""
+
+    def __init__(self, description: str, send: Callable[[Report], None]):
+        self._description, self._send = description, send
+
+    def update(self, amount: float, **fields: str) -> None:
+        _end_if_stopped()
+        self._send(Advanced(self._description, amount, fields))
+
+
+class Reports:
+    """Shows the progress that other processes report; work that begins again replaces itself."""
+
+    def __init__(self) -> None:
+        self._bars: dict[str, tuple[ExitStack, ProgressBar]] = {}
+
+    def show(self, report: Report) -> None:
+        """Show one report.
+
+        Raises
+        ------
+        Stopped
+            After :func:`stop`.
+        """
+        match report:
+            case Began(description, total, unit, done):
+                self.end(description)
+                stack = ExitStack()
+                bar = stack.enter_context(progress_bar(description, total, unit, done))
+                self._bars[description] = stack, bar
+            case Advanced(description, amount, fields) if description in self._bars:
+                self._bars[description][1].update(amount, **fields)
+            case Ended(description):
+                self.end(description)
+
+    def end(self, description: str) -> None:
+        """Remove the bar of this work, if there is one."""
+        if description in self._bars:
+            self._bars.pop(description)[0].close()
+
+    def close(self) -> None:
+        """Remove all bars."""
+        for description in list(self._bars):
+            self.end(description)
 
 
 class _Bar:
@@ -114,9 +230,7 @@ class _Bar:
         self._logged, self._last = self._tenths(), time.monotonic()
 
     def update(self, amount: float, **fields: str) -> None:
-        if is_stopped():
-            _noticed.set()
-            raise Stopped
+        _end_if_stopped()
         if fields:
             self._fields = ", ".join(f"{name} {value}" for name, value in fields.items())
         if self._whole:

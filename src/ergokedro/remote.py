@@ -90,24 +90,33 @@ class RemoteCopy:
     def pull(self) -> Path:
         """Bring the local copy up to date and return its path.
 
+        One process of a machine at a time does so; others wait and find it up to date.
+
         Raises
         ------
         ErgokedroError
             If there is nothing at the URL.
         """
+        from filelock import FileLock
+
+        self._note.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._note.with_name("lock")):
+            self._pull()
+        return self.local
+
+    def _pull(self) -> None:
         filesystem, path = self._opened
         remote = self._checksums()
         if not remote:
             raise ErgokedroError(f"There is nothing at {self.url}.")
         if self._agrees(remote):
-            return self.local
+            return
         with atomic_directory(self._data) as work:
             for file in remote:
                 target = work / self.local.name / PurePosixPath(file).relative_to(path)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 filesystem.get_file(file, str(target))
         self._write_note(remote)
-        return self.local
 
     def push(self) -> None:
         """Make what is at the URL equal to the local copy, with the files beside it.

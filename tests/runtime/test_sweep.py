@@ -42,7 +42,7 @@ def run(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, at_once: int) -> in
         manifests=[SimpleNamespace(run=f"k{i}", tokens=tokens) for i, tokens in LENGTHS.items()],
         seen=lambda manifest: manifest.tokens,
     )
-    monkeypatch.setattr(sweep, "announce", lambda parts, catalog: plan)
+    monkeypatch.setattr(sweep, "announce", lambda *_: plan)
     catalog = DataCatalog({"input": MemoryDataset(1)})
     output = SweepRunner().run(pipeline, catalog)
     total: int = output["sum"].load()
@@ -76,13 +76,13 @@ def test_so_many_at_a_time(monkeypatch: pytest.MonkeyPatch, at_once: int) -> Non
 
 def test_the_longest_run_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[Any] = []
-    side_by_side = sweep._side_by_side
+    side_by_side = sweep.side_by_side
 
     def watch(run: Any, parts: list[Pipeline], at_once: int) -> None:
         order.extend(part.nodes[0].namespace for part in parts)
         side_by_side(run, parts, at_once)
 
-    monkeypatch.setattr(sweep, "_side_by_side", watch)
+    monkeypatch.setattr(sweep, "side_by_side", watch)
     assert run(runs(4, identity), monkeypatch, 1) == 4
     assert order == ["k2", "k3", "k1", "k4"]
 

@@ -90,7 +90,7 @@ def test_a_gpu_trains_one_run_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     chosen = choose_machine(TrainingParameters(), 460_000, 800, runs=5)
     assert (chosen.device.type, chosen.parallel_runs) == ("cuda", 1)
-    assert "cuda, one run at a time, in bfloat16 over float32 weights" in chosen.describe()
+    assert "cuda in bfloat16 over float32 weights; runs at a time: 1" in chosen.describe()
 
 
 def test_a_c_library_without_mallopt_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:

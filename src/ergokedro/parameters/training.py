@@ -83,8 +83,8 @@ class CheckpointParameters(ParameterGroup):
 
 # Training settings that decide where and how fast a run is computed, but not its results.
 MACHINE_SETTINGS = {
-    "device", "compile", "threads", "processes", "parallel_runs", "micro_batch", "checkpoints",
-    "repeat",
+    "device", "compile", "threads", "processes", "parallel_runs", "runs_per_gpu", "micro_batch",
+    "checkpoints", "repeat",
 }  # fmt: skip
 
 
@@ -169,6 +169,13 @@ class TrainingParameters(ParameterGroup):
         description=(
             "Runs trained at the same time; default: as many as there are cores for, or a few more "
             "where the last round would leave cores idle; one on a GPU."
+        ),
+    )
+    runs_per_gpu: int | None = Field(
+        None,
+        ge=1,
+        description=(
+            "With RayRunner: runs that share one GPU; default: two where steps are small, else one."
         ),
     )
     checkpoints: CheckpointParameters = CheckpointParameters()

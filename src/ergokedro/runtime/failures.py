@@ -16,18 +16,22 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
+class MachineError(ErgokedroError):
+    """A fault of the machine, such as a full disk: on another one the same work may succeed."""
+
+
 def plain_error(error: BaseException | None) -> ErgokedroError | None:
     """The message for the user that `error`, or what caused it, amounts to; None: a defect."""
     for cause in _causes(error):
         if isinstance(cause, ErgokedroError):
             return cause
         if isinstance(cause, OSError) and cause.errno in _FULL:
-            return ErgokedroError(
+            return MachineError(
                 f"The disk is full, or a quota or size limit is reached: {cause}. Free some space, "
                 f"or {_other_place(cause)}. The same command resumes from what is saved."
             )
         if isinstance(cause, OSError) and cause.errno in _FORBIDDEN:
-            return ErgokedroError(
+            return MachineError(
                 f"Access is denied: {cause}. Change the permissions, or {_other_place(cause)}."
             )
     return None

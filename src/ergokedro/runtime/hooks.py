@@ -126,13 +126,7 @@ class ProjectHooks:
                 metrics = cleaning_metrics(outputs["documents"], outputs["near_duplicates"])
                 self._tracker.log_metrics(metrics)
             return
-        data = {name.removeprefix(f"{node.namespace}."): v for name, v in inputs.items()}
-        data |= {name.removeprefix(f"{node.namespace}."): v for name, v in outputs.items()}
-        data["git_commit"] = self._commit
-        log_run(self._tracker, data)
-        if "nll" in data:  # evaluated: the child run's duration ends here
-            self._tracker.complete()
-        self._tracker.leave()
+        log_node(self._tracker, node, {**inputs, **outputs, "git_commit": self._commit})
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
@@ -222,6 +216,20 @@ def _check_k(catalog: DataCatalog) -> None:
             f"k = {largest}, but the corpus has {len(labels)} categories: {', '.join(labels)}. "
             "Lower k or mixture.top_n."
         )
+
+
+def log_node(tracker: tracking.Tracker, node: Node, datasets: dict[str, Any]) -> None:
+    """Log what a node of one run received and made, and leave its child run.
+
+    Parameters
+    ----------
+    datasets : the node's inputs and outputs by their names, and `git_commit`.
+    """
+    data = {name.removeprefix(f"{node.namespace}."): v for name, v in datasets.items()}
+    log_run(tracker, data)
+    if "nll" in data:  # evaluated: the child run's duration ends here
+        tracker.complete()
+    tracker.leave()
 
 
 def log_run(tracker: tracking.Tracker, data: dict[str, Any]) -> None:

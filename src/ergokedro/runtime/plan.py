@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kedro.io import CatalogProtocol
@@ -19,15 +20,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def announce(sweep: dict[str, Pipeline], catalog: CatalogProtocol) -> Plan | None:
+MakePlan = Callable[..., "Plan"]
+
+
+def announce(
+    sweep: dict[str, Pipeline], catalog: CatalogProtocol, make_plan: MakePlan
+) -> Plan | None:
     """Log how the sweep is computed and what it will cost; None if that was all to do.
 
     Parameters
     ----------
     sweep : the nodes of each run, by its namespace.
+    make_plan : as :func:`ergokedro.training.cost_estimate.make_plan`.
     """
-    from ergokedro.training.cost_estimate import make_plan
-
     params = current_parameters()
     if params.grid.total_tokens or params.grid.presets:
         log.warning(

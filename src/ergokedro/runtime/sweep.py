@@ -6,26 +6,33 @@ not slow each other down, and the tracker and the progress display are shared wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines as project_pipelines
 from kedro.framework.session import KedroSession
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
 from kedro.runner import AbstractRunner, SequentialRunner
 from pluggy import PluginManager
 
 from ergokedro import progress
 from ergokedro.errors import ErgokedroError
+from ergokedro.parameters import Parameters
 from ergokedro.runtime.config_loader import current_parameters
 from ergokedro.runtime.failures import plain_error
 from ergokedro.runtime.interruption import interruptible
 from ergokedro.runtime.plan import announce
 from ergokedro.runtime.provenance import Provenance
+
+if TYPE_CHECKING:
+    from ergokedro.design.mixture import Manifest
+    from ergokedro.training.cost_estimate import Plan
 
 # The arguments of a session's run that select nodes, and their names in `Pipeline.filter`.
 _FILTERS = {
@@ -55,10 +62,10 @@ class SweepSession(KedroSession):
         """
         if runner is None or type(runner) is SequentialRunner:
             runner = SweepRunner()
-        elif kwargs.get("only_missing_outputs"):
+        elif kwargs.get("only_missing_outputs") and not isinstance(runner, SweepRunner):
             raise ErgokedroError(
-                "--only-missing-outputs needs the project's own runner, which finds out what is "
-                "outdated: leave out --runner."
+                "--only-missing-outputs needs a runner of the project's own, which finds out what "
+                "is outdated: leave out --runner, or use ergokedro.runtime.RayRunner."
             )
         self._requested = kwargs
         try:
@@ -98,6 +105,19 @@ def _check_names(requested: dict[str, Any]) -> None:
             ) from None
 
 
+@dataclass(frozen=True)
+class RunContext:
+    """What nodes are run with; the attributes are those of Kedro's runners."""
+
+    catalog: CatalogProtocol
+    hook_manager: PluginManager | None = None
+    run_id: str | None = None
+
+    def run(self, pipeline: Pipeline) -> None:
+        """Run the nodes one after the other."""
+        SequentialRunner().run(pipeline, self.catalog, self.hook_manager, self.run_id)
+
+
 class SweepRunner(SequentialRunner):
     """Runs nodes in order, and the namespaces of the sweep side by side where that is faster.
 
@@ -118,18 +138,44 @@ class SweepRunner(SequentialRunner):
             pipeline = Provenance(catalog, settings).outdated(pipeline)
         for name in pipeline.datasets():  # made here, before several threads look them up
             catalog.get(name, fallback_to_runtime_pattern=True)
-
-        def run(part: Pipeline) -> None:
-            SequentialRunner().run(part, catalog, hook_manager, run_id)
-
+        context = RunContext(catalog, hook_manager, run_id)
         before, sweep, after = _divide(pipeline)
         if before.nodes:
-            run(before)
-        if sweep.nodes and not _run_sweep(run, sweep, catalog):
+            context.run(before)
+        if sweep.nodes and not self.run_sweep(sweep, context):
             return {}
         if after.nodes:
-            run(after)
+            context.run(after)
         return {name: catalog[name] for name in pipeline.outputs()}
+
+    def run_sweep(self, sweep: Pipeline, context: RunContext) -> bool:
+        """Run all namespaces; False if only their cost was asked for."""
+        parts = _by_namespace(sweep)
+        plan = announce(parts, context.catalog, self.make_plan)
+        if plan is None:
+            return False
+        # The longest first, so that no core waits for a long one at the end.
+        tokens = {manifest.run: plan.seen(manifest) for manifest in plan.manifests}
+        longest_first = sorted(parts, key=lambda name: -tokens.get(name, 0))
+        with progress.whole(plan.tokens, "tokens"):
+            self.train([parts[name] for name in longest_first], plan, context)
+        return True
+
+    def make_plan(
+        self,
+        manifests: list[Manifest],
+        params: Parameters,
+        vocab_size: int,
+        done: Mapping[str, int],
+    ) -> Plan:
+        """As :func:`ergokedro.training.cost_estimate.make_plan`, for this machine."""
+        from ergokedro.training.cost_estimate import make_plan
+
+        return make_plan(manifests, params, vocab_size, done)
+
+    def train(self, parts: list[Pipeline], plan: Plan, context: RunContext) -> None:
+        """Run all parts in this order, as many at a time as the plan says."""
+        side_by_side(context.run, parts, plan.machine.parallel_runs)
 
 
 def _divide(pipeline: Pipeline) -> tuple[Pipeline, Pipeline, Pipeline]:
@@ -141,22 +187,15 @@ def _divide(pipeline: Pipeline) -> tuple[Pipeline, Pipeline, Pipeline]:
     return Pipeline(before), Pipeline(sweep), Pipeline(after)
 
 
-def _run_sweep(run: Callable[[Pipeline], None], sweep: Pipeline, catalog: CatalogProtocol) -> bool:
-    """Run all namespaces; False if only their cost was asked for."""
-    names = dict.fromkeys(str(node.namespace) for node in sweep.nodes)
-    parts = {name: Pipeline([n for n in sweep.nodes if n.namespace == name]) for name in names}
-    plan = announce(parts, catalog)
-    if plan is None:
-        return False
-    # The longest first, so that no core waits for a long one at the end.
-    tokens = {manifest.run: plan.seen(manifest) for manifest in plan.manifests}
-    longest_first = sorted(parts, key=lambda name: -tokens.get(name, 0))
-    with progress.whole(plan.tokens, "tokens"):
-        _side_by_side(run, [parts[name] for name in longest_first], plan.machine.parallel_runs)
-    return True
+def _by_namespace(sweep: Pipeline) -> dict[str, Pipeline]:
+    """The nodes of each namespace."""
+    nodes: dict[str, list[Node]] = {}
+    for node in sweep.nodes:
+        nodes.setdefault(str(node.namespace), []).append(node)
+    return {name: Pipeline(each) for name, each in nodes.items()}
 
 
-def _side_by_side(run: Callable[[Pipeline], None], parts: list[Pipeline], at_once: int) -> None:
+def side_by_side(run: Callable[[Pipeline], None], parts: list[Pipeline], at_once: int) -> None:
     """Run all parts; the first that fails, or a signal, ends the others at their next step."""
     if min(at_once, len(parts)) == 1:
         for part in parts:

@@ -13,7 +13,6 @@ import queue
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +66,7 @@ class Tracker:
         self._runs = _Runs(uri, experiment)
         self._current = threading.local()
         self._open = True
-        self._calls: queue.Queue[Callable[[], None]] = queue.Queue(_QUEUED)
+        self._calls: queue.Queue[tuple[str, tuple[Any, ...]]] = queue.Queue(_QUEUED)
         self._dropped = False
         self._finished_call = time.monotonic()
         threading.Thread(target=self._work, name="mlflow", daemon=True).start()
@@ -75,8 +74,8 @@ class Tracker:
     def start(self, name: str, params: dict[str, Any], tags: dict[str, str]) -> None:
         """Open the parent run."""
         now = _milliseconds()
-        self._call(lambda: self._runs.open(None, name, tags, now))
-        self._call(lambda: self._runs.log_params(None, params))
+        self.call("open", None, name, tags, now)
+        self.call("log_params", None, params)
 
     def close_killed(self, command: Command) -> None:
         """Close the runs that earlier commands of the project left open when they were killed."""
@@ -84,12 +83,12 @@ class Tracker:
 
     def monitor_system(self, seconds: float = 10) -> None:
         """Log use of processors, memory, disk and network to the parent run, so often."""
-        self._call(lambda: self._runs.monitor_system(seconds))
+        self.call("monitor_system", seconds)
 
     def enter(self, name: str) -> None:
         """Make the child `name` the current run of this thread, opening it at its first use."""
         now = _milliseconds()
-        self._call(lambda: self._runs.open(name, name, {}, now))
+        self.call("open", name, name, {}, now)
         self._current.run = name
 
     def leave(self) -> None:
@@ -99,7 +98,7 @@ class Tracker:
     def log_params(self, params: dict[str, Any]) -> None:
         """Parameters of the current run, flat."""
         run = self._run
-        self._call(lambda: self._runs.log_params(run, params))
+        self.call("log_params", run, params)
 
     def log_metrics(self, metrics: dict[str, float]) -> None:
         """Final metrics of the current run."""
@@ -119,17 +118,17 @@ class Tracker:
     def log_json(self, file: str, content: dict[str, Any]) -> None:
         """A JSON artifact of the current run."""
         run = self._run
-        self._call(lambda: self._runs.log_json(run, file, content))
+        self.call("log_json", run, file, content)
 
     def log_file(self, path: Path) -> None:
         """A file as an artifact of the current run."""
         run = self._run
-        self._call(lambda: self._runs.log_file(run, path))
+        self.call("log_file", run, path)
 
     def complete(self) -> None:
         """Close the current child as FINISHED: nothing more will be logged to it."""
         run, now = self._run, _milliseconds()
-        self._call(lambda: self._runs.close(run, "FINISHED", now))
+        self.call("close", run, "FINISHED", now)
 
     def finish(self, status: str) -> None:
         """Close all runs with FINISHED, FAILED or KILLED, and wait a little for the store.
@@ -141,7 +140,7 @@ class Tracker:
         self._open = False
         now = _milliseconds()
         with suppress(queue.Full):
-            self._calls.put(lambda: self._runs.close_all(status, now), timeout=self._patience)
+            self._calls.put(("close_all", (status, now)), timeout=self._patience)
         self._current = threading.local()
         self._wait()
 
@@ -157,14 +156,18 @@ class Tracker:
 
     def _log_points(self, points: list[tuple[str, float, int]]) -> None:
         run, now = self._run, _milliseconds()
-        self._call(lambda: self._runs.log_points(run, points, now))
+        self.call("log_points", run, points, now)
 
-    def _call(self, call: Callable[[], None]) -> None:
-        """Queue a call, or drop it if the store does not keep up."""
+    def call(self, method: str, *arguments: Any) -> None:
+        """Queue a call of a method of the runs, or drop it if the store does not keep up.
+
+        Calls are data, so that another process can send what it would log: see
+        :class:`ergokedro.runtime.ray_worker.ForwardedTracker`.
+        """
         if self.broken or not self._open:
             return
         try:
-            self._calls.put_nowait(call)
+            self._calls.put_nowait((method, arguments))
         except queue.Full:
             if not self._dropped:
                 self._dropped = True
@@ -173,10 +176,10 @@ class Tracker:
     def _work(self) -> None:
         """Make the queued calls, in order; after a failure, drop the rest."""
         while True:
-            call = self._calls.get()
+            method, arguments = self._calls.get()
             try:
                 if not self.broken:
-                    call()
+                    getattr(self._runs, method)(*arguments)
             except Exception as error:  # whatever a store or a network can raise
                 self._give_up(error)
             self._finished_call = time.monotonic()
@@ -296,6 +299,11 @@ def activate(tracker: Tracker | None) -> None:
     """Make `tracker` the target of :func:`log_measurements` in this process."""
     global _active
     _active = tracker
+
+
+def active() -> Tracker | None:
+    """What :func:`activate` was given."""
+    return _active
 
 
 def log_measurements(measurements: list[Measurement]) -> None:

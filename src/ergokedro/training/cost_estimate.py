@@ -34,6 +34,7 @@ class Plan:
     model : of :func:`ergokedro.models.factory.model_config`.
     vocab_size : number of token ids that occur in windows.
     done : optimizer steps that runs have made already, by their names; default: none.
+    measured : the cost of training steps, or None to measure it where it is first needed.
     """
 
     manifests: list[Manifest]
@@ -42,6 +43,7 @@ class Plan:
     training: TrainingParameters
     machine: Machine
     done: Mapping[str, int] = field(default_factory=dict)
+    measured: Probe | None = None
 
     @property
     def tokens(self) -> int:
@@ -66,7 +68,7 @@ class Plan:
         return (
             f"Plan: {_count(len(self.unfinished))} over {self.tokens_left / 1e6:,.1f} M tokens, "
             f"about {self.time_left} of training here (a short probe gave "
-            f"{self._probe.rate:,.0f} tokens/s per run)" + (f"; {finished}" if finished else "")
+            f"{self.probe.rate:,.0f} tokens/s per run)" + (f"; {finished}" if finished else "")
         )
 
     def table(self) -> str:
@@ -82,7 +84,7 @@ class Plan:
 
     def _needs(self) -> list[str]:
         """Memory, disk and time of the runs that are not finished."""
-        weights, left = self._probe.parameters, len(self.unfinished)
+        weights, left = self.probe.parameters, len(self.unfinished)
         # On disk: models, last checkpoints, and the optimizers' state of runs under way.
         disk = left * _FLOAT * weights * 2
         disk += self.machine.parallel_runs * 3 * _FLOAT * weights
@@ -91,10 +93,10 @@ class Plan:
         return [
             self.machine.describe(),
             f"Model: {weights:,} parameters",
-            f"Memory: about {at_once * self._probe.memory / 1e9:.2f} GB for training",
+            f"Memory: about {at_once * self.probe.memory / 1e9:.2f} GB for training",
             f"Disk: about {disk / 1e9:.2f} GB for models and checkpoints",
             f"Time: about {self.time_left} of training for {_count(left)} and "
-            f"{self.tokens_left:,} tokens at {self._probe.rate:,.0f} tokens/s per run, measured "
+            f"{self.tokens_left:,} tokens at {self.probe.rate:,.0f} tokens/s per run, measured "
             "just now beside whatever else runs here; more for evaluation"
             + (f"; {finished}" if finished else ""),
         ]
@@ -136,10 +138,13 @@ class Plan:
     def _time(self, tokens: float, runs: int) -> timedelta:
         machine = self.machine
         at_once = max(1, min(machine.parallel_runs, machine.slots, runs))
-        return timedelta(seconds=round(tokens / self._probe.rate / at_once))
+        return timedelta(seconds=round(tokens / self.probe.rate / at_once))
 
     @cached_property
-    def _probe(self) -> Probe:
+    def probe(self) -> Probe:
+        """What training steps cost on the machine that asks first."""
+        if self.measured is not None:
+            return self.measured
         length = self.manifests[0].window_length
         return probe(self.model, self.vocab_size, self.training, self.machine, length)
 

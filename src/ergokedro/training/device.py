@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 # A training step of fewer float32 operations gains little from more cores, on which other runs can
 # be trained at the same time: see docs/performance.md.
 _SMALL_STEP = 1e10
+# Two runs share a GPU if a step has fewer: two of pythia-14m with 256 windows (1.2e12) train 1.8
+# times the tokens of one.
+_SMALL_GPU_STEP = 2e12
 _CORES = torch.get_num_threads()  # torch's choice, before it is changed
 
 # From glibc's malloc.h.
@@ -65,6 +68,7 @@ class Machine:
     slots : runs that can be computed at the same time without sharing a core.
     parallel_runs : runs that are trained at the same time.
     operations : float32 operations per training step.
+    runs_per_gpu : runs that share a GPU where a cluster trains them.
     """
 
     device: torch.device
@@ -72,12 +76,14 @@ class Machine:
     slots: int
     parallel_runs: int
     operations: float
+    runs_per_gpu: int = 1
 
     def describe(self) -> str:
         """One line: what was chosen, and why."""
         if self.device.type != "cpu":
             return (
-                f"Training on {self.device}, one run at a time, in {_PRECISION[self.device.type]}"
+                f"Training on {self.device} in {_PRECISION[self.device.type]}; runs at a time: "
+                f"{self.parallel_runs}"
             )
         size = "small" if self.operations < _SMALL_STEP else "large"
         return (
@@ -117,7 +123,8 @@ def choose_machine(
     used = threads * params.processes
     slots = max(1, _CORES // used) if device.type == "cpu" else 1
     parallel_runs = params.parallel_runs or _parallel_runs(runs, slots)
-    return Machine(device, threads, slots, parallel_runs, operations)
+    per_gpu = params.runs_per_gpu or (2 if operations < _SMALL_GPU_STEP else 1)
+    return Machine(device, threads, slots, parallel_runs, operations, per_gpu)
 
 
 def _parallel_runs(runs: int, slots: int) -> int:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 import torch.distributed as dist
 
-from ergokedro.progress import ProgressBar, Stopped, progress_bar
+from ergokedro.progress import Advanced, Began, ProgressBar, Report, Stopped, progress_bar
 
 
 class Workers(Protocol):
@@ -57,23 +56,6 @@ class SingleProcess:
         return progress_bar(description, total=total, unit=unit, done=done)
 
 
-@dataclass(frozen=True)
-class Began:
-    """Message of a process group: its work begins."""
-
-    total: float
-    unit: str
-    done: float
-
-
-@dataclass(frozen=True)
-class Advanced:
-    """Message of a process group: `amount` units of work are done."""
-
-    amount: float
-    fields: dict[str, str]
-
-
 class ProcessGroup:
     """One process of an initialised torch process group.
 
@@ -86,7 +68,7 @@ class ProcessGroup:
     is_cancelled : whether the run was cancelled; asked in the leading process only.
     """
 
-    def __init__(self, send: Callable[[Began | Advanced], None], is_cancelled: Callable[[], bool]):
+    def __init__(self, send: Callable[[Report], None], is_cancelled: Callable[[], bool]):
         self._rank, self.size = dist.get_rank(), dist.get_world_size()
         self.leads = self._rank == 0
         self._send, self._is_cancelled = send, is_cancelled
@@ -114,13 +96,13 @@ class ProcessGroup:
     ) -> Iterator[ProgressBar]:
         """Progress that the waiting process shows."""
         if self.leads:
-            self._send(Began(total, unit, done))
-        yield _SharedProgress(self)
+            self._send(Began(description, total, unit, done))
+        yield _SharedProgress(self, description)
 
-    def report(self, amount: float, fields: dict[str, str]) -> None:
+    def report(self, report: Report) -> None:
         """Tell the waiting process of progress."""
         if self.leads:
-            self._send(Advanced(amount, fields))
+            self._send(report)
 
     def stop_if_cancelled(self) -> None:
         """Stop all processes after the same step.
@@ -139,10 +121,10 @@ class ProcessGroup:
 class _SharedProgress:
     """The progress bar of a process group."""
 
-    def __init__(self, group: ProcessGroup):
-        self._group = group
+    def __init__(self, group: ProcessGroup, description: str):
+        self._group, self._description = group, description
 
     def update(self, amount: float, **fields: str) -> None:
         """Report progress; raises Stopped in every process if the run was cancelled."""
-        self._group.report(amount, fields)
+        self._group.report(Advanced(self._description, amount, fields))
         self._group.stop_if_cancelled()

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from logging.handlers import QueueHandler
@@ -33,12 +33,12 @@ from torch.multiprocessing.spawn import ProcessContext
 
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CheckpointParameters, TrainingParameters
-from ergokedro.progress import ProgressBar, Stopped, is_stopped, progress_bar
+from ergokedro.progress import Advanced, Began, Ended, Report, Reports, Stopped, is_stopped
 from ergokedro.registry import load_plugins
 from ergokedro.training.checkpoint import Checkpoints
 from ergokedro.training.curves import Measurement, OnMetrics, ignore
 from ergokedro.training.device import choose_device
-from ergokedro.training.distributed import Advanced, Began, ProcessGroup
+from ergokedro.training.distributed import ProcessGroup
 from ergokedro.training.job import TrainingJob
 from ergokedro.training.trainer import TrainingResult, train
 
@@ -63,7 +63,7 @@ class Failed:
     reason: str
 
 
-Message = Began | Advanced | Measured | Failed | logging.LogRecord
+Message = Report | Measured | Failed | logging.LogRecord
 
 
 def train_in_processes(
@@ -117,8 +117,8 @@ class _Launch:
         context = multiprocessing.get_context(_START_METHOD)
         self._messages: multiprocessing.Queue[Message] = context.Queue()
         self._stop = context.Event()
-        self._name, self._on_metrics = job.name, on_metrics
-        self._bar: ProgressBar | None = None
+        self._on_metrics = on_metrics
+        self._reports = Reports()
         self._errors: list[str] = []
         self._failure: BaseException | None = None
         start = partial(self._run, job, checkpoints)
@@ -134,13 +134,13 @@ class _Launch:
         Stopped
             If the run was cancelled.
         """
-        with ExitStack() as stack:
+        with closing(self._reports):
             self._thread.start()
             while self._thread.is_alive() or not self._messages.empty():
                 if is_stopped():
                     self._stop.set()
                 try:
-                    self._receive(self._messages.get(timeout=_POLL_SECONDS), stack)
+                    self._receive(self._messages.get(timeout=_POLL_SECONDS))
                 except queue.Empty:
                     continue
                 except Stopped:
@@ -150,13 +150,10 @@ class _Launch:
         if self._stop.is_set():
             raise Stopped
 
-    def _receive(self, message: Message, stack: ExitStack) -> None:
+    def _receive(self, message: Message) -> None:
         match message:
-            case Began():
-                bar = progress_bar(self._name, message.total, message.unit, message.done)
-                self._bar = stack.enter_context(bar)
-            case Advanced() if self._bar is not None:
-                self._bar.update(message.amount, **message.fields)
+            case Began() | Advanced() | Ended():
+                self._reports.show(message)
             case Measured():
                 self._on_metrics(message.measurements)
             case Failed():

@@ -33,7 +33,7 @@ from ergokedro.training.trainer import train
 
 log = logging.getLogger(__name__)
 # Settings that do not describe a finished run.
-_NOT_IN_SUMMARY = {"checkpoints", "parallel_runs", "repeat"}
+_NOT_IN_SUMMARY = {"checkpoints", "parallel_runs", "runs_per_gpu", "repeat"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,383 @@
+"""`kedro run --runner ergokedro.runtime.RayRunner`: Ray trains the runs of the sweep.
+
+A task is the namespace of one run. Ray decides where it runs, and starts it again where a process
+or a node has died; it then resumes from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.pipeline import Pipeline
+from kedro.utils import find_kedro_project
+
+from ergokedro import progress
+from ergokedro.errors import ErgokedroError
+from ergokedro.parameters import Parameters, TrainingParameters
+from ergokedro.registry import loaded_plugins
+from ergokedro.runtime import ray_worker, tracking
+from ergokedro.runtime.sweep import RunContext, SweepRunner
+
+if TYPE_CHECKING:
+    from ergokedro.design.mixture import Manifest
+    from ergokedro.training.cost_estimate import Plan
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.2
+# How often a run is started; one that ends its process each time would be started for ever.
+_ATTEMPTS = 10
+# Bytes that a worker has before it trains: its libraries.
+_BASE_MEMORY = 5e8
+# Of a Ray on this machine: tasks are given file names, so that objects need little memory.
+_LOCAL = {"include_dashboard": False, "object_store_memory": 200_000_000}
+
+
+class RayRunner(SweepRunner):
+    """Runs the namespaces of the sweep as Ray tasks, and all other nodes in this process.
+
+    Ray is that at RAY_ADDRESS, or is started on this machine.
+
+    Raises
+    ------
+    ErgokedroError
+        If Ray is not installed.
+    """
+
+    def __init__(self, is_async: bool = False):
+        if find_spec("ray") is None:
+            raise ErgokedroError(
+                "--runner ergokedro.runtime.RayRunner needs Ray: pip install 'ergokedro[ray]'"
+            )
+        super().__init__(is_async)
+
+    def run_sweep(self, sweep: Pipeline, context: RunContext) -> bool:
+        """As of :class:`SweepRunner`, connected to Ray."""
+        with _connected():
+            return super().run_sweep(sweep, context)
+
+    def make_plan(
+        self,
+        manifests: list[Manifest],
+        params: Parameters,
+        vocab_size: int,
+        done: Mapping[str, int],
+    ) -> Plan:
+        """The plan for the cluster, measured on one of its nodes."""
+        import ray
+
+        resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        training = params.training
+        if wants_gpu(training, resources):
+            options: dict[str, float] = {"num_cpus": 1, "num_gpus": 1}
+        else:
+            if training.device == "auto":
+                training = training.model_copy(update={"device": "cpu"})
+            on_cpu = params.model_copy(update={"training": training})
+            options = task_options(super().make_plan(manifests, on_cpu, vocab_size, done))
+        task = ray.remote(**options)(ray_worker.measured_plan)
+        plan = ray.get(task.remote(manifests, params, vocab_size, done))
+        if isinstance(plan, ray_worker.Failure):
+            raise ErgokedroError(plan.message)
+        at_once = training.parallel_runs or runs_at_once(task_options(plan), resources)
+        return replace(plan, machine=replace(plan.machine, slots=at_once, parallel_runs=at_once))
+
+    def train(self, parts: list[Pipeline], plan: Plan, context: RunContext) -> None:
+        """Run all parts, submitted in this order."""
+        at_once = plan.training.parallel_runs or len(parts)
+        _Tasks(task_options(plan), context).run(parts, at_once)
+
+
+def wants_gpu(training: TrainingParameters, resources: list[dict[str, float]]) -> bool:
+    """Whether runs are trained on GPUs.
+
+    Parameters
+    ----------
+    resources : of each node, by Ray's names.
+
+    Raises
+    ------
+    ErgokedroError
+        If a GPU is asked for and no node has one.
+    """
+    available = any(node.get("GPU", 0) > 0 for node in resources)
+    if training.device == "cuda" and not available:
+        raise ErgokedroError(
+            "training.device = 'cuda', but no node of the Ray cluster has a GPU; set it to 'auto'."
+        )
+    return available and training.device in ("auto", "cuda")
+
+
+def task_options(plan: Plan) -> dict[str, float]:
+    """What Ray reserves for one run; the memory, in bytes, only where the plan was measured."""
+    machine, processes = plan.machine, plan.training.processes
+    if machine.device.type == "cuda":
+        # A process that computes on a GPU needs one core.
+        gpus = processes if processes > 1 else 1 / machine.runs_per_gpu
+        return {"num_cpus": processes, "num_gpus": gpus}
+    options: dict[str, float] = {"num_cpus": machine.threads * processes}
+    if plan.measured is not None:
+        options["memory"] = int(plan.measured.memory + _BASE_MEMORY)
+    return options
+
+
+_RESOURCES = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
+
+
+def runs_at_once(options: dict[str, float], resources: list[dict[str, float]]) -> int:
+    """How many runs the nodes can compute at the same time; at least one.
+
+    Parameters
+    ----------
+    options : of :func:`task_options`.
+    resources : of each node, by Ray's names.
+    """
+    needs = {_RESOURCES[option]: amount for option, amount in options.items()}
+    together = sum(
+        min(int(node.get(name, 0) / amount) for name, amount in needs.items()) for node in resources
+    )
+    if together == 0:
+        log.warning(
+            "No node of the Ray cluster has what a run needs (%s); runs wait until one joins. "
+            "training.threads and training.processes change what a run needs.",
+            ", ".join(f"{name} {amount:g}" for name, amount in needs.items()),
+        )
+    return max(1, together)
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Ray, as it is connected already, or at RAY_ADDRESS, or started on this machine."""
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    address = os.environ.get("RAY_ADDRESS")
+    where = {"address": address} if address else {"address": "local", **_LOCAL}
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(
+            **where,
+            runtime_env=_runtime_environment(),
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ErgokedroError(
+            f"RAY_ADDRESS = {address!r}: Ray cannot be reached ({error}). Start it there with "
+            "`ray start --head`, or unset RAY_ADDRESS to use this machine alone."
+        ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray's own would end this process at once
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _runtime_environment() -> dict[str, Any]:
+    """The project's source, which workers import; a submitted Ray job brings its own."""
+    source = (find_kedro_project(Path.cwd()) or Path.cwd()) / "src"
+    submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    if submitted or not source.is_dir() or not any(source.iterdir()):
+        return {}
+    return {"working_dir": str(source)}
+
+
+class _Tasks:
+    """The tasks of a sweep, and what the driver does for them: show, record, end, start again.
+
+    Parameters
+    ----------
+    options : of :func:`task_options`.
+    """
+
+    def __init__(self, options: dict[str, float], context: RunContext):
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        from ergokedro.training.identity import versions
+
+        self._context = context
+        self._task = ray.remote(**options, max_retries=-1)(ray_worker.run_namespace)
+        # On the driver's node, so that the end of no other one ends it.
+        node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        mailbox = ray.remote(num_cpus=0, scheduling_strategy=node)(ray_worker.Mailbox)
+        self._mailbox = mailbox.remote()
+        self._tracker = tracking.active()
+        commit = tracking.git_commit(Path.cwd()) if self._tracker else ""
+        driver = ray_worker.Driver(
+            self._mailbox, versions(), loaded_plugins(), self._tracker is not None, commit
+        )
+        self._driver = ray.put(driver)
+        self._running: dict[Any, Pipeline] = {}
+        self._attempts: Counter[str] = Counter()
+        self._unfit: set[str] = set()
+        self._reports = progress.Reports()
+        self._logged: dict[str, set[tuple[str, int]]] = {}
+        self._ending = False
+        self._error: BaseException | None = None
+
+    def run(self, parts: list[Pipeline], at_once: int) -> None:
+        """Run all parts, submitting no more than `at_once` at a time.
+
+        Raises
+        ------
+        ErgokedroError
+            If one fails; the others have then ended at their next step, as on one machine.
+        Stopped
+            If the command was cancelled.
+        """
+        import ray
+
+        waiting = deque(parts)
+        with closing(self._reports):
+            while self._running or (waiting and not self._ending):
+                while waiting and len(self._running) < at_once and not self._ending:
+                    self._submit(waiting.popleft())
+                if progress.is_stopped():
+                    self._end()
+                finished, _ = ray.wait(list(self._running), timeout=_POLL_SECONDS)
+                for run, messages in ray.get(self._mailbox.fetch.remote()):
+                    for message in messages:
+                        self._receive(run, message)
+                for task in finished:
+                    self._finish(task)
+        if self._error is not None:
+            raise self._error
+        if progress.is_stopped():
+            raise progress.Stopped
+
+    def _submit(self, part: Pipeline) -> None:
+        catalog = self._context.catalog
+        work = pickle.dumps((part.nodes, {name: catalog.get(name) for name in part.datasets()}))
+        task = self._task
+        if self._unfit:
+            others = f"!in({','.join(sorted(self._unfit))})"
+            task = task.options(label_selector={"ray.io/node-id": others})
+        self._running[task.remote(_name(part), work, self._driver)] = part
+
+    def _receive(self, run: str, message: ray_worker.Message) -> None:
+        match message:
+            case ray_worker.Started(node):
+                self._count_start(run, node)
+            case ray_worker.Call():
+                self._track(run, message)
+            case logging.LogRecord():
+                logging.getLogger(message.name).handle(message)
+            case _:
+                with suppress(progress.Stopped):  # the workers are told otherwise
+                    self._reports.show(message)
+
+    def _count_start(self, run: str, node: str) -> None:
+        self._attempts[run] += 1
+        if self._attempts[run] == 1 or self._ending:
+            return
+        log.warning("%s was interrupted and starts again on %s", run, _describe(node))
+        if self._attempts[run] > _ATTEMPTS:
+            self._fail(
+                ErgokedroError(
+                    f"{run} was started {_ATTEMPTS} times, and its process or node ended each "
+                    "time. If memory was short, lower training.micro_batch. The same command "
+                    "resumes from the last checkpoints."
+                )
+            )
+
+    def _track(self, run: str, call: ray_worker.Call) -> None:
+        """Pass a call on to MLflow, without the points that an interrupted attempt has logged."""
+        if self._tracker is None:
+            return
+        arguments = call.arguments
+        if call.method == "log_points":
+            logged = self._logged.setdefault(run, set())
+            new = [point for point in arguments[1] if (point[0], point[2]) not in logged]
+            logged |= {(name, step) for name, _, step in new}
+            arguments = (arguments[0], new, *arguments[2:])
+        self._tracker.call(call.method, *arguments)
+
+    def _finish(self, task: Any) -> None:
+        """What follows from the end of a task."""
+        import ray
+
+        part = self._running.pop(task)
+        try:
+            failure = ray.get(task)
+        except ray.exceptions.TaskCancelledError:
+            return
+        except ray.exceptions.RayError as error:
+            self._fail(error)
+            return
+        self._logged.pop(_name(part), None)
+        if failure is None:
+            self._record(part)
+        elif failure.node is None:
+            self._fail(ErgokedroError(failure.message))
+        elif not self._ending:
+            self._avoid(failure)
+            if not self._ending:
+                self._submit(part)
+
+    def _record(self, part: Pipeline) -> None:
+        """Tell the hooks of this process which datasets were saved by a worker."""
+        if (hooks := self._context.hook_manager) is None:
+            return
+        for node in part.nodes:
+            for name in node.outputs:
+                hooks.hook.after_dataset_saved(dataset_name=name, data=None, node=node)
+
+    def _avoid(self, failure: ray_worker.Failure) -> None:
+        """Give a node no more runs; if none is left, fail."""
+        import ray
+
+        node = str(failure.node)
+        if node in self._unfit:
+            return
+        self._unfit.add(node)
+        self._mailbox.avoid.remote(node)
+        log.warning("No more runs go to %s: %s", _describe(node), failure.message)
+        others = [n for n in ray.nodes() if n["Alive"] and n["NodeID"] not in self._unfit]
+        if not any(n["Resources"].get("CPU", 0) for n in others):
+            self._fail(ErgokedroError(failure.message))
+
+    def _fail(self, error: BaseException) -> None:
+        if self._error is None:
+            self._error = error
+        self._end()
+
+    def _end(self) -> None:
+        """Let running tasks end at their next step, and start no others."""
+        import ray
+
+        if self._ending:
+            return
+        self._ending = True
+        progress.notice()  # checkpoints may be being written: wait for the tasks
+        self._mailbox.stop.remote()
+        for task, part in self._running.items():
+            if not self._attempts[_name(part)]:
+                ray.cancel(task)
+
+
+def _name(part: Pipeline) -> str:
+    """The namespace of all nodes of a part."""
+    return str(part.nodes[0].namespace)
+
+
+def _describe(node: str) -> str:
+    """A node's host name and the beginning of its id."""
+    import ray
+
+    hosts = {n["NodeID"]: n["NodeManagerHostname"] for n in ray.nodes()}
+    return f"node {node[:8]} ({hosts.get(node, 'unknown host')})"

@@ -1,0 +1,287 @@
+"""What a Ray worker does: it trains and evaluates one run, and reports to the driver.
+
+Progress, log records and calls to MLflow are collected by an actor, from which the driver fetches
+them. The answer to every report says whether the run shall end.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from logging.handlers import QueueHandler
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.framework.hooks.manager import _create_hook_manager
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from kedro.runner import SequentialRunner
+from pluggy import PluginManager
+
+from ergokedro import progress
+from ergokedro.errors import ErgokedroError
+from ergokedro.registry import load_plugins
+from ergokedro.runtime import tracking
+from ergokedro.runtime.failures import MachineError, plain_error
+from ergokedro.runtime.hooks import log_node
+
+# Seconds between reports to the driver.
+_PAUSE = 0.5
+
+
+@dataclass(frozen=True)
+class Started:
+    """Message: a worker begins with a run, perhaps after another worker has died."""
+
+    node: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """Message: a call of :meth:`ergokedro.runtime.tracking.Tracker.call`."""
+
+    method: str
+    arguments: tuple[Any, ...]
+
+
+Message = Started | Call | progress.Report | logging.LogRecord
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run has failed.
+
+    Attributes
+    ----------
+    node : id of the node if the fault is that machine's, so that another one can do it.
+    """
+
+    message: str
+    node: str | None
+
+
+class Mailbox:
+    """An actor that holds what workers report until the driver fetches it."""
+
+    def __init__(self) -> None:
+        self._messages: list[tuple[str, list[Message]]] = []
+        self._stopped = False
+        self._unfit: set[str] = set()
+
+    def report(self, run: str, node: str, messages: list[Message]) -> bool:
+        """Leave messages about a run on a node; give whether the run shall end."""
+        if messages:
+            self._messages.append((run, messages))
+        return self._stopped or node in self._unfit
+
+    def fetch(self) -> list[tuple[str, list[Message]]]:
+        """All messages since the last call, by run, in their order."""
+        messages, self._messages = self._messages, []
+        return messages
+
+    def stop(self) -> None:
+        """Let all runs end at their next report."""
+        self._stopped = True
+
+    def avoid(self, node: str) -> None:
+        """Let the runs of this node end at their next report."""
+        self._unfit.add(node)
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What a worker knows of the command that it works for.
+
+    Attributes
+    ----------
+    mailbox : handle of the actor.
+    versions : of :func:`ergokedro.training.identity.versions`.
+    plugins : as the setting `plugins`.
+    tracks : whether MLflow is used.
+    commit : git commit of the project.
+    """
+
+    mailbox: Any
+    versions: dict[str, str]
+    plugins: str
+    tracks: bool
+    commit: str
+
+
+def run_namespace(name: str, work: bytes, driver: Driver) -> Failure | None:
+    """Run the nodes of one namespace; a Ray task.
+
+    Parameters
+    ----------
+    work : pickled list of nodes, and dataset of every name that they use. It is unpickled after the
+        versions of the libraries have been compared.
+    """
+    import ray
+
+    node = ray.get_runtime_context().get_node_id()
+    with _reporting(name, node, driver.mailbox) as outbox:
+        try:
+            check_versions(driver.versions)
+            load_plugins(driver.plugins)
+            nodes, datasets = pickle.loads(work)
+            hooks = _create_hook_manager()
+            if driver.tracks:
+                _track(hooks, outbox, driver.commit)
+            catalog = DataCatalog(datasets)
+            with _only_worker(name, catalog):
+                SequentialRunner().run(Pipeline(nodes), catalog, hooks)
+        except progress.Stopped:
+            return Failure("stopped", node)
+        except Exception as error:
+            plain = plain_error(error)
+            if plain is None:
+                raise
+            return Failure(plain.message, node if isinstance(plain, MachineError) else None)
+    return None
+
+
+@contextmanager
+def _only_worker(name: str, catalog: DataCatalog) -> Iterator[None]:
+    """Wait for a worker that Ray has given up and that still writes into the run's folder."""
+    from filelock import FileLock
+
+    if f"{name}.checkpoints" not in catalog:
+        yield
+        return
+    folder = catalog.load(f"{name}.checkpoints")
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        yield
+
+
+def check_versions(drivers: dict[str, str]) -> None:
+    """Refuse to compute with other code or libraries than the driver has.
+
+    Raises
+    ------
+    MachineError
+        That names what differs.
+    """
+    from ergokedro.training.identity import versions
+
+    ours = versions()
+    different = [
+        f"{'code of ergokedro' if name == 'code' else name} {ours.get(name)} instead of {version}"
+        for name, version in drivers.items()
+        if ours.get(name) != version
+    ]
+    if different:
+        raise MachineError(
+            f"This node has {', '.join(different)}. Install there what the driver has."
+        )
+
+
+class Outbox:
+    """Sends messages to the mailbox, together and seldom; steps may take a millisecond."""
+
+    def __init__(self, run: str, node: str, mailbox: Any):
+        self._run, self._node, self._mailbox = run, node, mailbox
+        self._messages: list[Message] = []
+        self._lock = threading.Lock()
+
+    def put_nowait(self, message: Message) -> None:
+        """Add a message; progress is added up."""
+        with self._lock:
+            last = self._messages[-1] if self._messages else None
+            match last, message:
+                case progress.Advanced(name, before, shown), progress.Advanced(
+                    same, more, fields
+                ) if name == same:
+                    message = progress.Advanced(name, before + more, {**shown, **fields})
+                    self._messages[-1] = message
+                case _:
+                    self._messages.append(message)
+
+    def flush(self) -> None:
+        """Send what there is; if the run shall end, stop it."""
+        import ray
+
+        with self._lock:
+            messages, self._messages = self._messages, []
+        if ray.get(self._mailbox.report.remote(self._run, self._node, messages)):
+            progress.stop()
+
+
+@contextmanager
+def _reporting(name: str, node: str, mailbox: Any) -> Iterator[Outbox]:
+    """In the block, progress and logs of this process go to the driver."""
+    outbox, finished = Outbox(name, node, mailbox), threading.Event()
+    outbox.put_nowait(Started(node))
+    outbox.flush()
+    log, handler = logging.getLogger("ergokedro"), QueueHandler(outbox)  # type: ignore[arg-type]
+    log.propagate, log.handlers = False, [handler]
+    log.setLevel(logging.INFO)
+    progress.forward(outbox.put_nowait)
+
+    def report() -> None:
+        while not finished.wait(_PAUSE):
+            outbox.flush()
+
+    reporter = threading.Thread(target=report, daemon=True)
+    reporter.start()
+    try:
+        yield outbox
+    finally:
+        finished.set()
+        reporter.join()
+        outbox.flush()
+        progress.forward(None)
+        progress.resume()
+
+
+class ForwardedTracker(tracking.Tracker):
+    """Sends to the driver what it would log."""
+
+    def __init__(self, outbox: Outbox):
+        self._outbox = outbox
+        self._current = threading.local()
+
+    def call(self, method: str, *arguments: Any) -> None:
+        """Send the call."""
+        self._outbox.put_nowait(Call(method, arguments))
+
+
+class _TrackingHooks:
+    """What :class:`ergokedro.runtime.hooks.ProjectHooks` does around the nodes of a run."""
+
+    def __init__(self, tracker: ForwardedTracker, commit: str):
+        self._tracker, self._commit = tracker, commit
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Nodes in a namespace belong to the child run of its name."""
+        self._tracker.enter(str(node.namespace))
+
+    @hook_impl
+    def after_node_run(self, node: Node, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+        """Log what the node received and made."""
+        log_node(self._tracker, node, {**inputs, **outputs, "git_commit": self._commit})
+
+
+def _track(hooks: PluginManager, outbox: Outbox, commit: str) -> None:
+    tracker = ForwardedTracker(outbox)
+    tracking.activate(tracker)
+    hooks.register(_TrackingHooks(tracker, commit))
+
+
+def measured_plan(*arguments: Any) -> Any:
+    """As :func:`ergokedro.training.cost_estimate.make_plan`, measured; a Ray task."""
+    from dataclasses import replace
+
+    from ergokedro.training.cost_estimate import make_plan
+
+    try:
+        plan = make_plan(*arguments)
+        return replace(plan, measured=plan.probe) if plan.unfinished else plan
+    except ErgokedroError as error:
+        return Failure(error.message, None)
