@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ergokedro.data.cleaning import KEPT
-from ergokedro.data.hub import unwritable_cache
+from ergokedro.data.hub_repository import HubRepository
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_directory, canonical_json, fingerprint
 from ergokedro.parameters import TokenizerParameters
@@ -28,6 +28,8 @@ END_OF_TEXT = "<|endoftext|>"
 LARGEST_VOCABULARY = 65_535
 _DEFINITION = "tokenizer.json"
 _SIDECAR = "ergokedro.json"
+# What a tokenizer can consist of, in the folder of a model whose weights are not wanted.
+_FILES = ["*.json", "*.txt", "*.model", "*.tiktoken"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class TokenizerDefinition:
     json: str
     end_of_text: str
     source: str
+    revision: str | None = None  # the commit, where it comes from the hub
 
 
 class Tokenizer:
@@ -47,6 +50,7 @@ class Tokenizer:
     vocab_size : number of ids (the largest id + 1).
     end_of_text : id that ends every document.
     fingerprint : hash of the definition.
+    revision : commit of the hub; None where it does not come from there.
     """
 
     def __init__(self, path: str | Path):
@@ -62,6 +66,7 @@ class Tokenizer:
         self.end_of_text: int = meta["end_of_text"]
         self.fingerprint: str = meta["fingerprint"]
         self.source: str = meta["source"]
+        self.revision: str | None = meta.get("revision")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Tokenizer, (self.path,)
@@ -131,6 +136,7 @@ def save_tokenizer(path: Path, definition: TokenizerDefinition) -> Tokenizer:
         "vocab_size": size,
         "end_of_text": end_of_text,
         "source": definition.source,
+        "revision": definition.revision,
         "fingerprint": fingerprint([json.loads(definition.json), end_of_text]),
     }
     with atomic_directory(Path(path)) as work:
@@ -193,20 +199,23 @@ def load_pretrained(source: str, revision: str | None) -> TokenizerDefinition:
         raise ErgokedroError(
             f"tokenizer.source = {source!r}: no such directory, seen from {Path.cwd()}."
         )
-    path = str(Path(source).expanduser().resolve()) if is_local else source
+    path = Path(source).expanduser().resolve() if is_local else _download(source, revision)
     try:
-        loaded = AutoTokenizer.from_pretrained(path, revision=revision)
+        loaded = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError, RuntimeError) as error:
-        advice = unwritable_cache(error) or (
-            "The directory must hold a tokenizer.json."
-            if is_local
-            else "On a machine without the hub, copy the tokenizer's files there and set "
-            "tokenizer.source to that directory, or to 'trained'."
-        )
         raise ErgokedroError(
-            f"tokenizer.source = {source!r} cannot be loaded ({type(error).__name__}). {advice}"
+            f"tokenizer.source = {source!r} cannot be loaded ({type(error).__name__}). It must "
+            "hold a tokenizer.json."
         ) from error
     backend = getattr(loaded, "backend_tokenizer", None)
     if backend is None:
         raise ErgokedroError(f"tokenizer.source = {source!r} is not a fast tokenizer.")
-    return TokenizerDefinition(backend.to_str(), loaded.eos_token or END_OF_TEXT, source)
+    commit = None if is_local else path.name
+    return TokenizerDefinition(backend.to_str(), loaded.eos_token or END_OF_TEXT, source, commit)
+
+
+def _download(name: str, revision: str | None) -> Path:
+    """The folder of a tokenizer of the hub, named by the commit."""
+    repository = HubRepository("model", name, revision, "tokenizer")
+    with repository.explained():
+        return repository.download(repository.resolve(), _FILES, ignored="*/*")
