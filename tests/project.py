@@ -70,15 +70,16 @@ class Project:
 
     def kedro_from_scratch(self, *arguments: str, env: str = "local") -> str:
         """Run `kedro` in a new interpreter."""
-        return subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "kedro", *arguments],
             cwd=self.root,
             env=self._environment(env),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
-            check=True,
-        ).stdout
+        )
+        assert process.returncode == 0, process.stdout
+        return process.stdout
 
     def _environment(self, env: str) -> dict[str, str]:
         environment = {**os.environ, "COLUMNS": "200", "KEDRO_ENV": env}

@@ -189,19 +189,6 @@ def test_bad_sources(tmp_path: Path, params: dict[str, str], message: str) -> No
     assert not (tmp_path / "corpus").exists()
 
 
-def test_an_unreachable_hub_says_how_to_use_a_copy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import datasets
-
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise ConnectionError("no route to the hub")
-
-    monkeypatch.setattr(datasets, "load_dataset_builder", refuse)
-    with pytest.raises(ErgokedroError, match=r"somebody/corpus.*set corpus\.source to that"):
-        read(tmp_path, source="somebody/corpus")
-
-
 def test_a_broken_cache_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ErgokedroError, match="kedro run --pipelines data_processing"):
         Corpus(tmp_path / "none")

@@ -1,15 +1,12 @@
-"""Where a corpus comes from: paths, globs, the hub, own sources; and when it is read again."""
+"""Where a corpus comes from: paths, globs, own sources; and when it is read again."""
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +17,7 @@ from ergokedro.data.documents import Source
 from ergokedro.data.sources import SOURCES, corpus_stream, row_source
 from ergokedro.data.text_folders import find_text_files
 from ergokedro.data.tokenization import TokenizationPlan, write_store
-from ergokedro.data.tokenizer import define_tokenizer, load_pretrained, save_tokenizer
+from ergokedro.data.tokenizer import define_tokenizer, save_tokenizer
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters, TokenizerParameters
 from ergokedro.pipelines.data_processing import nodes
@@ -215,104 +212,6 @@ def test_a_set_of_files_is_complete(tmp_path: Path, caplog: pytest.LogCaptureFix
         read(tmp_path, tmp_path / "in")
     read(tmp_path, tmp_path / "in/train-*")
     assert "only 2 are there" in caplog.text
-
-
-# The hub, whose libraries are replaced.
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder to which the files of a data set on the hub are downloaded."""
-    import datasets
-
-    commit = "0123456789abcdef" * 2 + "01234567"
-    folder = tmp_path / "snapshots" / commit
-    prefix = f"hf://datasets/someone/corpus@{commit}/"
-
-    def builder(name: str, config: str | None, revision: str | None) -> Any:
-        assert (name, config, revision) == ("someone/corpus", "one", None)
-        files = [prefix + p.relative_to(folder).as_posix() for p in folder.rglob("*.parquet")]
-        return SimpleNamespace(config=SimpleNamespace(data_files={"train": files}))
-
-    def download(_: Any, addresses: list[str]) -> list[str]:
-        return [str(folder / address.removeprefix(prefix)) for address in addresses]
-
-    monkeypatch.setattr(datasets, "load_dataset_builder", builder)
-    monkeypatch.setattr(datasets.DownloadManager, "download", download)
-    return folder
-
-
-def test_the_hub_and_a_copy_of_it_give_the_same_documents(tmp_path: Path, hub: Path) -> None:
-    for name, start, names in (
-        ("train-00000-of-00002", 0, ["A", "B", "C"]),
-        ("train-00001-of-00002", 50, ["C", "B", "A"]),
-        ("test-00000-of-00001", 100, ["B", "C", "A"]),
-    ):
-        write_parquet(hub / f"one/{name}.parquet", marked(20, start), names)
-    card = "configs: [{config_name: one, data_files: {train: one/train-*, test: one/test-*}}]"
-    (hub / "README.md").write_text(f"---\n{card}\n---\n")
-    corpus = read(tmp_path / "hub", "someone/corpus", config="one")
-    assert counts(corpus)["test"] == {"A": 20, "B": 20, "C": 20}
-    assert corpus.labels == ["A", "B", "C"]
-    assert corpus.provenance["revision"] == hub.name
-    copy = shutil.copytree(hub, tmp_path / "copy of it")
-    assert read(tmp_path / "local", copy, config="one").fingerprint == corpus.fingerprint
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (ConnectionError("no route"), r"cannot be reached .*set corpus\.source to that directory"),
-        (OSError(errno.EROFS, "Read-only file system", "/root/x"), "Read-only .*Set HF_HOME"),
-        (PermissionError(errno.EACCES, "Permission denied", "/root/x"), "Set HF_HOME"),
-        (ValueError("Config name is missing."), r"corpus\.config = None: Config name is missing"),
-        (RuntimeError("Dataset scripts are no longer supported"), "refs/convert/parquet"),
-    ],
-)
-def test_mistakes_with_the_hub(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
-) -> None:
-    import huggingface_hub
-
-    import datasets
-
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise error
-
-    monkeypatch.setattr(datasets, "load_dataset_builder", refuse)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(ErgokedroError, match=message):
-        read(tmp_path, "somebody/corpus")
-
-
-def test_without_the_hub_an_earlier_download_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    import huggingface_hub
-
-    import datasets
-
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise ConnectionError("no route")
-
-    write_parquet(tmp_path / "abc/train.parquet", marked(30), ["C", "B", "A"])
-    monkeypatch.setattr(datasets, "load_dataset_builder", refuse)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: tmp_path / "abc")
-    corpus = read(tmp_path, "somebody/corpus")
-    assert counts(corpus)["train"].keys() == {"A", "B", "C"}
-    assert corpus.provenance["revision"] == "abc"
-    assert "The hub cannot be reached" in caplog.text
-
-
-def test_a_tokenizer_that_cannot_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    import transformers
-
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise OSError("something went wrong") from PermissionError(errno.EACCES, "denied", "/x")
-
-    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", refuse)
-    with pytest.raises(ErgokedroError, match=r"tokenizer\.source = 'a/b' .*Set HF_HOME"):
-        load_pretrained("a/b", None)
 
 
 # Sources of one's own.

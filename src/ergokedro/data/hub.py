@@ -1,30 +1,32 @@
-"""A data set on the Hugging Face hub: `datasets` finds and downloads its files.
+"""A data set on the Hugging Face hub: `datasets` finds the files of its configuration.
 
 The files are then read as those of a local copy are, so that both give the same documents.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from ergokedro.data.dataset_card import CARD
+from ergokedro.data.columns import Columns
+from ergokedro.data.dataset_card import CARD, INFOS
 from ergokedro.data.documents import Documents, Source
-from ergokedro.data.file_listing import Location, list_files
+from ergokedro.data.file_listing import Location
+from ergokedro.data.hub_repository import HubRepository, retry
 from ergokedro.data.local_files import find_tables
-from ergokedro.data.table_files import table_documents
+from ergokedro.data.table_files import TableFile, table_documents
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters
 
 log = logging.getLogger(__name__)
 
-_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR}
 # Address of a file: the commit, and the path in the repository.
 _ADDRESS = re.compile(r"hf://datasets/[^@]+@([0-9a-f]+)/(.+)")
+
+# The folder of a commit, the files to read, and the columns to read from them.
+Tables = tuple[Path, list[TableFile], Columns]
 
 
 def hub_source(params: CorpusParameters) -> Source:
@@ -33,25 +35,62 @@ def hub_source(params: CorpusParameters) -> Source:
 
 
 def _open(params: CorpusParameters) -> Documents:
+    repository = HubRepository("dataset", params.source, params.revision, "corpus.source")
+    with repository.explained():
+        revision = repository.resolve()
+        tables = _find_copy(params, repository, revision)
+        root, files, columns = tables or _download(params, repository, revision)
+    log.info("Corpus: commit %s of %s", root.name, params.source)
+    return table_documents(files, columns, revision=root.name)
+
+
+def _find_copy(params: CorpusParameters, repository: HubRepository, revision: Any) -> Tables | None:
+    """What an earlier download left; None unless it is whole. The files of a commit never change.
+
+    Which files there should be is told by the hub's list of them, which is in the cache, too.
+    """
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError, LocalEntryNotFoundError
+
     try:
-        location = _download(params)
-    except ErgokedroError:
-        raise
-    except Exception as error:  # of several libraries and of the network
-        known = _explain(params, error)
-        if known is not None:
-            raise ErgokedroError(known) from error
-        location = _find_copy(params, error)
-    files, columns = find_tables(params, location)
-    return table_documents(files, columns, revision=location.root.name)
+        root = repository.cached_folder(revision)
+        listed = get_cached_repo_tree(params.source, repo_type="dataset", revision=revision)
+    except (CachedRepoTreeNotFoundError, LocalEntryNotFoundError):
+        return None
+    names = [file.path for file in listed if not file.path.startswith(".")]
+    files, columns = find_tables(params, Location(root, [root / n for n in names], True))
+    whole = all(Path(file.path).is_file() for file in files)
+    return (root, files, columns) if whole else None
 
 
-def _download(params: CorpusParameters) -> Location:
-    """The data files of a configuration and the card, in the hub's cache."""
+def _download(params: CorpusParameters, repository: HubRepository, revision: Any) -> Tables:
+    """The tables of a configuration, downloaded with the card into the hub's cache."""
+    repository.download_files(revision, [CARD, INFOS])
+    names = retry(lambda: _data_files(params, revision.resolved))
+    root = repository.download_files(revision, names)
+    files = [root / name for name in (*names, CARD, INFOS) if (root / name).is_file()]
+    return (root, *find_tables(params, Location(root, files, is_directory=True)))
+
+
+def _data_files(params: CorpusParameters, commit: str) -> list[str]:
+    """The data files of a configuration, by their paths in the repository.
+
+    Raises
+    ------
+    ErgokedroError
+        If there is no such configuration, or it cannot be read.
+    """
     import datasets
 
     datasets.disable_progress_bars()
-    builder = datasets.load_dataset_builder(params.source, params.config, revision=params.revision)
+    try:
+        builder = datasets.load_dataset_builder(params.source, params.config, revision=commit)
+    except Exception as error:  # of several libraries and of the network
+        if (reason := _reason(error)) is None:
+            raise
+        raise ErgokedroError(
+            f"corpus.source = {params.source!r}, corpus.config = {params.config!r}: {reason}"
+        ) from error
     addresses = sorted({str(url) for urls in builder.config.data_files.values() for url in urls})
     names = [match[2] for url in addresses if (match := _ADDRESS.fullmatch(url))]
     if len(names) < len(addresses):
@@ -59,71 +98,20 @@ def _download(params: CorpusParameters) -> Location:
             f"corpus.source = {params.source!r} has files outside the hub. Download them, and set "
             "corpus.source to their folder."
         )
-    paths = [Path(path) for path in datasets.DownloadManager().download(addresses)]
-    root = Path(str(paths[0]).removesuffix(names[0].replace("/", os.sep)))
-    card = [root / CARD] if (root / CARD).is_file() else []
-    return Location(root, [*paths, *card], is_directory=True)
+    return names
 
 
-def _explain(params: CorpusParameters, error: Exception) -> str | None:
-    """What an error means for the user; None if the hub cannot be reached."""
-    name = params.source
-    if unwritable := unwritable_cache(error):  # which may keep `datasets` from being imported
-        return f"The hub data set corpus.source = {name!r} cannot be stored: {unwritable}"
-    from datasets.exceptions import DatasetNotFoundError
+def _reason(error: Exception) -> str | None:
+    """What an error says of the data set; None of an error of the hub or the network."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
-    if isinstance(error, ValueError):  # an unknown configuration
-        reason = " ".join(str(error).split("Example of usage")[0].split())
-        return f"corpus.source = {name!r}, corpus.config = {params.config!r}: {reason}"
-    if isinstance(error, DatasetNotFoundError):
-        return f"corpus.source = {name!r} is no path here and no data set on the hub: {error}"
     if "scripts are no longer supported" in str(error):
         return (
-            f"The hub data set corpus.source = {name!r} is a loading script, which is not run. "
-            "Set corpus.revision to 'refs/convert/parquet', where the hub keeps a Parquet copy of "
-            "most data sets."
+            "it is a loading script, which is not run. Set corpus.revision to "
+            "'refs/convert/parquet', where the hub keeps a Parquet copy of most data sets."
         )
+    if isinstance(error, LocalEntryNotFoundError):
+        return None
+    if isinstance(error, (ValueError, FileNotFoundError)):  # no such configuration, no such file
+        return " ".join(str(error).split("Example of usage")[0].split())
     return None
-
-
-def _find_copy(params: CorpusParameters, error: Exception) -> Location:
-    """What an earlier download left, where the hub cannot be reached.
-
-    Raises
-    ------
-    ErgokedroError
-        If there is nothing.
-    """
-    from huggingface_hub import snapshot_download
-
-    name = params.source
-    try:
-        folder = snapshot_download(
-            name, repo_type="dataset", revision=params.revision, local_files_only=True
-        )
-    except Exception:  # of several types: it was never downloaded
-        raise ErgokedroError(
-            f"The hub data set corpus.source = {name!r} cannot be reached "
-            f"({type(error).__name__}). On a machine without the hub, copy the data set's files "
-            "there and set corpus.source to that directory, for example "
-            "`--params corpus.source=/data/arxiv-classification`."
-        ) from error
-    log.warning("The hub cannot be reached; reading the copy of %s in %s", name, folder)
-    return Location(Path(folder), list_files(Path(folder)), is_directory=True)
-
-
-def unwritable_cache(error: BaseException) -> str | None:
-    """What to do where the hub's cache cannot be written to; None of another error."""
-    for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno in _UNWRITABLE:
-            return (
-                f"{cause.strerror}: {cause.filename}. Set HF_HOME to a folder that can be written "
-                "to and has space."
-            )
-    return None
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

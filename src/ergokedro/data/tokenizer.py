@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ergokedro.data.cleaning import KEPT
-from ergokedro.data.hub import unwritable_cache
+from ergokedro.data.hub_repository import HubRepository
 from ergokedro.data.token_store import token_dtype
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_directory, canonical_json, fingerprint
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 END_OF_TEXT = "<|endoftext|>"
 _DEFINITION = "tokenizer.json"
 _SIDECAR = "ergokedro.json"
+# What a tokenizer can consist of, in the folder of a model whose weights are not wanted.
+_FILES = ["*.json", "*.txt", "*.model", "*.tiktoken"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class TokenizerDefinition:
     json: str
     end_of_text: str
     source: str
+    revision: str | None = None  # the commit, where it comes from the hub
 
 
 class Tokenizer:
@@ -50,6 +53,7 @@ class Tokenizer:
     vocab_size : number of ids (the largest id + 1).
     end_of_text : id that ends every document.
     fingerprint : hash of the definition.
+    revision : commit of the hub; None where it does not come from there.
     """
 
     def __init__(self, path: str | Path):
@@ -65,6 +69,7 @@ class Tokenizer:
         self.end_of_text: int = meta["end_of_text"]
         self.fingerprint: str = meta["fingerprint"]
         self.source: str = meta["source"]
+        self.revision: str | None = meta.get("revision")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Tokenizer, (self.path,)
@@ -155,6 +160,7 @@ def save_tokenizer(path: Path, definition: TokenizerDefinition) -> Tokenizer:
         "vocab_size": max(vocabulary.values()) + 1,
         "end_of_text": end_of_text,
         "source": definition.source,
+        "revision": definition.revision,
         "fingerprint": fingerprint([json.loads(definition.json), end_of_text]),
     }
     with atomic_directory(Path(path)) as work:
@@ -236,19 +242,13 @@ def load_pretrained(
     is_local = Path(source).expanduser().is_dir()
     if not is_local and source.startswith((".", "/", "~")):
         raise ErgokedroError(f"{setting} = {source!r}: no such directory, seen from {Path.cwd()}.")
-    path = str(Path(source).expanduser().resolve()) if is_local else source
+    path = Path(source).expanduser().resolve() if is_local else _download(source, revision)
     try:
-        loaded = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
+        loaded = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except Exception as error:  # `tokenizers` raises no type of its own
-        advice = unwritable_cache(error) or (
-            "The directory must hold a tokenizer.json."
-            if is_local
-            else "On a machine without the hub, copy the tokenizer's files there and set "
-            f"{setting} to that directory."
-        )
         raise ErgokedroError(
             f"{setting} = {source!r} holds no tokenizer that can be loaded "
-            f"({type(error).__name__}). {advice}"
+            f"({type(error).__name__}). It must hold a tokenizer.json."
         ) from error
     backend = getattr(loaded, "backend_tokenizer", None)
     if backend is None:
@@ -257,4 +257,12 @@ def load_pretrained(
     if backend.token_to_id(end_of_text) is None:
         backend.add_special_tokens([end_of_text])
         log.info("%s = %r: the end-of-text token %s is added", setting, source, end_of_text)
-    return TokenizerDefinition(backend.to_str(), end_of_text, source)
+    commit = None if is_local else path.name
+    return TokenizerDefinition(backend.to_str(), end_of_text, source, commit)
+
+
+def _download(name: str, revision: str | None) -> Path:
+    """The folder of a tokenizer of the hub, named by the commit."""
+    repository = HubRepository("model", name, revision, "tokenizer.source")
+    with repository.explained():
+        return repository.download(repository.resolve(), _FILES, ignored="*/*")

@@ -37,6 +37,7 @@ class Report:
     unequal : those K whose components could not give equal shares.
     settings : all parameters, as flat keys.
     machine, libraries : what computed the analysis.
+    revisions : commits on the hub of 'corpus' and 'tokenizer', where they come from there.
     """
 
     findings: findings.Findings
@@ -58,6 +59,7 @@ class Report:
     settings: dict[str, Any]
     machine: str
     libraries: list[str]
+    revisions: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def build_report(
     manifests: list[Manifest],
     summaries: list[RunSummary],
     parameters: Parameters,
+    revisions: dict[str, str] | None = None,
 ) -> Report:
     """Gather what the report says of the test text."""
     return Report(
@@ -105,6 +108,7 @@ def build_report(
         settings=flat_settings(parameters),
         machine=f"{platform.machine()}, Python {platform.python_version()}",
         libraries=[f"{name} {version(name)}" for name in _LIBRARIES],
+        revisions=revisions or {},
     )
 
 

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ergokedro.data.hub import unwritable_cache
+from ergokedro.data.hub_repository import HubRepository
 from ergokedro.errors import ErgokedroError
 from ergokedro.models.transformers_models.architecture import transformers_architecture
 from ergokedro.models.transformers_models.names import causal_model_types
@@ -39,26 +39,11 @@ def locate(name: str) -> tuple[Path, str]:
         return directory.resolve(), ""
     if name.startswith((".", "/", "~")):
         raise ErgokedroError(f"references: {name!r} is no directory, seen from {Path.cwd()}.")
-    from huggingface_hub import snapshot_download
-
-    repository, _, revision = name.partition("@")
-    try:
-        folder = snapshot_download(
-            repository,
-            revision=revision or None,
-            allow_patterns=_FILES,
-            ignore_patterns=_NOT_FILES,
-        )
-    except Exception as error:  # of several libraries and of the network
-        advice = unwritable_cache(error) or (
-            "On a machine without the hub, copy the model's config.json, safetensors and "
-            "tokenizer there and name that directory."
-        )
-        raise ErgokedroError(
-            f"references: {name!r} is no directory here, and the hub does not give it "
-            f"({type(error).__name__}). {advice}"
-        ) from error
-    return Path(folder), Path(folder).name
+    on_hub, _, revision = name.partition("@")
+    repository = HubRepository("model", on_hub, revision or None, "references")
+    with repository.explained():
+        folder = repository.download(repository.resolve(), _FILES, ignored=_NOT_FILES)
+    return folder, folder.name
 
 
 def load_published(directory: Path, name: str) -> TransformersModel:

@@ -97,6 +97,8 @@ def write_report(
     acceptance: pd.DataFrame,
     design: Design,
     parameters: dict[str, Any],
+    token_store: TokenStore,
+    tokenizer: Tokenizer,
     **inputs: Any,
 ) -> tuple[str, str]:
     """The report in Markdown and in HTML.
@@ -113,6 +115,7 @@ def write_report(
         _each(inputs, "manifest"),
         _each(inputs, "summary"),
         _parameters(parameters, _each(inputs, "summary")),
+        _revisions(token_store, tokenizer),
     )
     pictures = [
         report.Picture(figure.title, f"{name}.png", inputs[f"figure:{name}"])
@@ -126,6 +129,12 @@ def _parameters(parameters: dict[str, Any], summaries: list[RunSummary]) -> Para
     """The settings of the analysed runs."""
     # Kedro has made models of some parts of the dictionary; validating takes both.
     return checks.trained_parameters(Parameters.model_validate(parameters), summaries)
+
+
+def _revisions(store: TokenStore, tokenizer: Tokenizer) -> dict[str, str]:
+    """Commits of what comes from the hub."""
+    commits = {"corpus": store.meta["corpus"].get("revision"), "tokenizer": tokenizer.revision}
+    return {name: commit for name, commit in commits.items() if commit}
 
 
 def _each(runs: dict[str, Any], kind: str) -> list[Any]:

@@ -67,9 +67,9 @@ def _measure_node(runs: list[Run], in_chain: list[Run], references: Iterable[str
 
 def _report_node(figures: list[str], in_chain: list[Run]) -> Node:
     """Writes the report with the figures of these names."""
-    names = ("results", "xe_table", "acceptance", "design", "parameters")
+    made = ("results", "xe_table", "acceptance", "design", "parameters")
     inputs = {
-        **{name: name for name in names},
+        **{name: name for name in (*made, "token_store", "tokenizer")},
         **{f"figure:{name}": f"{name}.figure" for name in figures},
         **_of_each(in_chain, "manifest", "summary"),
     }
