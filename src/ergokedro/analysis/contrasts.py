@@ -14,7 +14,7 @@ from ergokedro.analysis.measurement import in_context_gain
 from ergokedro.analysis.random_effects import Estimate
 from ergokedro.analysis.series import ResultRow, Selection
 
-# K -> (draw, seed offset) -> NLL of every window of a split, (windows, W - 1), nats.
+# K -> (draw, added seed) -> NLL of every window of a split, (windows, W - 1), nats.
 Replicates = Mapping[int, Mapping[tuple[int, int], np.ndarray]]
 
 
@@ -57,7 +57,7 @@ def chain_replicates(experiment: Experiment, split: str) -> Replicates:
     found: dict[int, dict[tuple[int, int], np.ndarray]] = defaultdict(dict)
     for run, nll in experiment.arrays(split).items():
         if run.base in bases:
-            found[bases[run.base]][run.draw, run.seed_offset] = nll
+            found[bases[run.base]][run.draw, run.added_seed] = nll
     return dict(sorted(found.items()))
 
 

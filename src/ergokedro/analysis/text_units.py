@@ -53,7 +53,7 @@ def bits_per_byte(
 
     Parameters
     ----------
-    nll : (draw, seed offset) -> float (windows of the split, W - 1), nats.
+    nll : (draw, added seed) -> float (windows of the split, W - 1), nats.
 
     Returns
     -------

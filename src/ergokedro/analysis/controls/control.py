@@ -156,12 +156,12 @@ def control_rows(experiment: Experiment) -> Iterator[ResultRow]:
 def find_by_k(
     experiment: Experiment, wanted: Iterable[Run]
 ) -> dict[int, dict[tuple[int, int], Run]]:
-    """K -> (draw, seed offset) -> the run that repeats one of `wanted`, whatever its name."""
+    """K -> (draw, added seed) -> the run that repeats one of `wanted`, whatever its name."""
     bases = {run.base: run.k for run in wanted}
     found: dict[int, dict[tuple[int, int], Run]] = {}
     for run in experiment.runs:
         if run.base in bases:
-            found.setdefault(bases[run.base], {})[run.draw, run.seed_offset] = run
+            found.setdefault(bases[run.base], {})[run.draw, run.added_seed] = run
     return dict(sorted(found.items()))
 
 
@@ -184,7 +184,7 @@ def series_rows(
 
     Parameters
     ----------
-    replicates : K -> (draw, seed offset) -> NLL of every window of the split.
+    replicates : K -> (draw, added seed) -> NLL of every window of the split.
     tokens : K -> training tokens of each component.
     """
     seed = experiment.tags(experiment.chain[0])["seed"]
