@@ -160,8 +160,8 @@ def test_repeats_differ_from_each_other_and_not_from_what_they_repeat(
         ]
         assert len({m.fingerprint for m in repeats}) == 4
         # No seed occurs in two draws.
-            seeds = [(m.draw, m.seed_offset) for m in repeats]
-            assert seeds == [(0, 0), (0, 1), (1, 100), (1, 101)]
+        seeds = [(m.draw, m.seed_offset) for m in repeats]
+        assert seeds == [(0, 0), (0, 1), (1, 100), (1, 101)]
         assert len({tuple(c.spans for c in m.components) for m in repeats}) == 2
         assert len({(m.k, m.total_tokens) for m in repeats}) == 1
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-
 # Seeds of a draw are below those of the next: controls.seeds is at most 99.
 _SEEDS_OF_A_DRAW = 100
 

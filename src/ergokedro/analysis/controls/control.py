@@ -156,12 +156,12 @@ def control_rows(experiment: Experiment) -> Iterator[ResultRow]:
 def find_by_k(
     experiment: Experiment, wanted: Iterable[Run]
 ) -> dict[int, dict[tuple[int, int], Run]]:
-    """K -> (draw, added seed) -> the run that repeats one of `wanted`, whatever its name."""
+    """K -> (draw, seed offset) -> the run that repeats one of `wanted`, whatever its name."""
     bases = {run.base: run.k for run in wanted}
     found: dict[int, dict[tuple[int, int], Run]] = {}
     for run in experiment.runs:
         if run.base in bases:
-            found.setdefault(bases[run.base], {})[run.draw, run.added_seed] = run
+            found.setdefault(bases[run.base], {})[run.draw, run.seed_offset] = run
     return dict(sorted(found.items()))
 
 
@@ -184,7 +184,7 @@ def series_rows(
 
     Parameters
     ----------
-    replicates : K -> (draw, added seed) -> NLL of every window of the split.
+    replicates : K -> (draw, seed offset) -> NLL of every window of the split.
     tokens : K -> training tokens of each component.
     """
     seed = experiment.tags(experiment.chain[0])["seed"]
@@ -194,8 +194,7 @@ def series_rows(
         for k in replicates
     }  # fmt: skip
     for k, by_repeat in sorted(replicates.items()):
-        draws, seeds = zip(*by_repeat, strict=True)
         values = np.stack(list(by_repeat.values()))
-        xe = selection.estimate(values, experiment.params, draws, seeds)
+        xe = selection.estimate(values, experiment.params, [draw for draw, _ in by_repeat])
         yield selection.row("xe", xe, **tags[k])
     yield from series_contrasts(experiment, selection, replicates, tags)

@@ -97,7 +97,7 @@ def cyclic_sets(n: int) -> list[tuple[int, ...]]:
 
 def balanced_replicates(experiment: Experiment, split: str) -> Replicates:
     """:func:`balanced_nll` in every draw and with every seed."""
-    repeats = sorted({(run.draw, run.added_seed) for run in experiment.runs})
+    repeats = sorted({(run.draw, run.seed_offset) for run in experiment.runs})
     by_k: dict[int, dict[tuple[int, int], np.ndarray]] = {}
     for key in repeats:
         for k, nll in balanced_nll(experiment, split, *key).items():
@@ -106,7 +106,7 @@ def balanced_replicates(experiment: Experiment, split: str) -> Replicates:
 
 
 def balanced_nll(
-    experiment: Experiment, split: str, draw: int = 0, added_seed: int = 0
+    experiment: Experiment, split: str, draw: int = 0, seed_offset: int = 0
 ) -> dict[int, np.ndarray]:
     """K -> NLL of every window, averaged over the sets of size K that hold its component.
 
@@ -120,7 +120,7 @@ def balanced_nll(
         run.components: array
         for run, array in experiment.arrays(split).items()
         if run.base == Run("", run.components, len(run.components))
-        and (run.draw, run.added_seed) == (draw, added_seed)
+        and (run.draw, run.seed_offset) == (draw, seed_offset)
     }
     by_k = {}
     for k in range(1, n + 1):

@@ -83,7 +83,7 @@ def _width(measured: Measured) -> int:
 def _repeats(measured: Measured) -> dict[str, Any]:
     """Columns that all rows of the law share."""
     draws = {run.draw for run in measured.runs}
-    seeds = {run.added_seed for run in measured.runs}
+    seeds = {run.seed_offset for run in measured.runs}
     return {"k": 0, "split": _SPLIT, "draws": len(draws), "seeds": len(seeds)}
 
 
@@ -120,7 +120,7 @@ def _direct_row(
 def _tags(experiment: Experiment, measured: Measured, run: Run) -> dict[str, Any]:
     """What a row says of a run that is averaged over its draws and seeds."""
     same = [other for other in measured.runs if other.base == run.base]
-    draws, seeds = {other.draw for other in same}, {other.added_seed for other in same}
+    draws, seeds = {other.draw for other in same}, {other.seed_offset for other in same}
     return {**experiment.tags(run), "draws": len(draws), "seeds": len(seeds)}
 
 
