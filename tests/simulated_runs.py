@@ -10,14 +10,10 @@ from ergokedro.analysis.power import Variances
 from ergokedro.analysis.random_effects import Observations, SampleSize
 
 # Axes of (draw, seed, document) along which the effects of each of Variances differ, in its order.
-AXES = [(0,), (1,), (0, 1), (2,), (0, 2), (1, 2), (0, 1, 2)]
+# Every draw has seeds of its own.
+AXES = [(0,), (0, 1), (2,), (0, 2), (0, 1, 2)]
 # Tokens of one document resemble each other by so much; a longer document has a steadier mean.
 CORRELATION = 0.3
-
-
-def run_ids(size: SampleSize) -> tuple[np.ndarray, np.ndarray]:
-    """Draw and seed of every run."""
-    return np.repeat(np.arange(size.draws), size.seeds), np.tile(np.arange(size.seeds), size.draws)
 
 
 def simulate(
@@ -35,7 +31,7 @@ def simulate(
 
     Returns
     -------
-    The observations; float64 (trials,), zero or, with one draw or seed, its effect.
+    The observations; float64 (trials,), zero or, with one draw or one run, its effect.
     """
     documents = size.documents * size.components
     shape = (size.draws, size.seeds, documents)
@@ -53,4 +49,5 @@ def simulate(
     tokens = np.ones(documents) if counts is None else counts.astype(np.float64)
     sums = (values * tokens).reshape(trials, size.draws * size.seeds, documents)
     strata = np.repeat(np.arange(size.components), size.documents)
-    return Observations(sums, tokens, strata, *run_ids(size)), truth
+    draws = np.repeat(np.arange(size.draws), size.seeds)
+    return Observations(sums, tokens, strata, draws), truth

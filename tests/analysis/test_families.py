@@ -21,7 +21,7 @@ def contrasts(*means: float, documents: int = 40, spread: float = 0.1) -> list[E
     noise -= noise.mean(axis=-1, keepdims=True)
     values = noise + np.array(means)[:, None, None]
     one = np.zeros(1, int)
-    return estimate_means(observe(values, np.arange(documents), np.zeros(documents, int), one, one))
+    return estimate_means(observe(values, np.arange(documents), np.zeros(documents, int), one))
 
 
 def test_holm_is_that_of_statsmodels() -> None:
@@ -63,7 +63,7 @@ def test_what_is_not_determined_says_what_would_determine_it() -> None:
 
 def test_without_an_interval_nothing_is_determined() -> None:
     one = np.zeros(1, int)
-    (single,) = estimate_means(observe(np.ones((1, 3)), one.repeat(3), one.repeat(3), one, one))
+    (single,) = estimate_means(observe(np.ones((1, 3)), one.repeat(3), one.repeat(3), one))
     first, second = decide([single, *contrasts(0.2)])
     assert first.word == NOT_DETERMINED
     assert first.needed == {}
@@ -73,13 +73,13 @@ def test_without_an_interval_nothing_is_determined() -> None:
 
 
 def test_a_family_of_nulls_is_wrong_as_rarely_as_one_contrast() -> None:
-    """Four contrasts to one baseline, four draws, two seeds of their own: at most 5 % wrong."""
+    """Four contrasts to one baseline, four draws, two seeds in each: at most 5 % wrong."""
     size = SampleSize(4, 2, 20, 1)
-    variances = Variances(draws=0.5, draws_seeds=0.5, documents=1.0, documents_draws_seeds=0.5)
+    variances = Variances(draws=0.5, seeds=0.5, documents=1.0, documents_seeds=0.5)
     observations, _ = simulate(np.random.default_rng(0), variances, size, 5 * 400)
     sums = observations.sums.reshape(400, 5, 8, 20)
     differences = (sums[:, 1:] - sums[:, :1]).reshape(-1, 8, 20)
-    family = estimate_means(replace(observations, sums=differences, seeds=np.arange(8)))
+    family = estimate_means(replace(observations, sums=differences))
     p_values = np.array([e.p_value for e in family]).reshape(400, 4)
     wrong = np.array([holm(of_family).min() <= 0.05 for of_family in p_values])
     outside = (p_values <= 0.05 / 4).any(axis=1)

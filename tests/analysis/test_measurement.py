@@ -16,7 +16,7 @@ from ergokedro.analysis.measurement import component_means, measure, xe_table
 from ergokedro.analysis.series import results_table
 from ergokedro.design.evaluation_windows import windows_fingerprint
 from ergokedro.design.nll import ExactNLL, NLLArrays
-from ergokedro.design.runs import chain
+from ergokedro.design.runs import chain, repeat_run
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import Parameters, validate_parameters
 from synthetic_results import (
@@ -307,3 +307,11 @@ def test_runs_that_differ_in_more_than_their_mixture_are_not_compared(key: str) 
     summaries[3] = summaries[3].model_copy(update={key: "other"})
     with pytest.raises(ErgokedroError, match=f"k1 and k4 .* differ in {key}"):
         check_comparable(PLAN, summaries)
+
+
+def test_every_draw_has_seeds_of_its_own() -> None:
+    first = make_summary(make_manifests()[0])
+    other = first.model_copy(update={"seed": 100, "initial_weights": "other"})
+    check_comparable([PLAN[0], repeat_run(PLAN[0], 1, 2, 0)], [first, other])
+    with pytest.raises(ErgokedroError, match="differ in seed"):
+        check_comparable([PLAN[0], PLAN[0]], [first, other])

@@ -24,7 +24,7 @@ WINDOWS = make_windows()
 ANALYSIS = AnalysisParameters(
     detect=0.05, assumed_sd_draws=0.02, assumed_sd_seeds=0.01, assumed_sd_documents=0.1
 )
-ASSUMED = Variances(draws=0.02**2, draws_seeds=0.01**2, documents=0.1**2)
+ASSUMED = Variances(draws=0.02**2, seeds=0.01**2, documents=0.1**2)
 
 
 def parameters(**controls: Any) -> Parameters:
@@ -100,7 +100,7 @@ def stored(draws: int, seeds: int) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize(
     ("draws", "seeds", "kept"),
-    [(4, 3, ()), (4, 1, ()), (1, 3, ("draws",)), (1, 1, ("draws", "draws_seeds"))],
+    [(4, 3, ()), (4, 1, ()), (1, 3, ("draws",)), (1, 1, ("draws", "seeds"))],
 )
 def test_stored_variances_are_those_of_the_estimate(
     draws: int, seeds: int, kept: tuple[str, ...]

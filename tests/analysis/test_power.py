@@ -20,9 +20,8 @@ from ergokedro.analysis.random_effects import SampleSize, estimate_means
 from simulated_runs import simulate
 
 VARIANCES = Variances(
-    draws=0.02, seeds=0.01, draws_seeds=0.01, documents=1.0,
-    documents_draws=0.1, documents_seeds=0.05, documents_draws_seeds=0.2,
-)  # fmt: skip
+    draws=0.02, seeds=0.02, documents=1.0, documents_draws=0.1, documents_seeds=0.25
+)
 
 
 def test_documents_alone_are_a_t_test() -> None:
@@ -38,12 +37,19 @@ def test_documents_alone_are_a_t_test() -> None:
 def test_the_variance_is_the_sum_over_the_sources() -> None:
     size = SampleSize(5, 3, 10, 4)
     variance, df = expected_variance(VARIANCES, size)
-    documents = (1.0 + 0.1 / 5 + 0.05 / 3 + 0.2 / 15) / 40
-    assert variance == pytest.approx(0.02 / 5 + 0.01 / 3 + 0.01 / 15 + documents)
-    assert 2 < df < 20
+    documents = (1.0 + 0.1 / 5 + 0.25 / 15) / 40
+    assert variance == pytest.approx(0.02 / 5 + 0.02 / 15 + documents)
+    assert 4 < df < 40
     alone, df = expected_variance(VARIANCES, SampleSize(1, 1, 10, 4))
-    assert alone == pytest.approx((1.0 + 0.1 + 0.05 + 0.2) / 40)
+    assert alone == pytest.approx((1.0 + 0.1 + 0.25) / 40)
     assert df == pytest.approx(36)
+    seeds, df = expected_variance(
+        Variances(draws=1.0, seeds=0.3, documents=0.1), SampleSize(1, 3, 10)
+    )
+    assert seeds == pytest.approx(0.3 / 3 + 0.1 / 10)
+    assert df < 3
+    one_each, df = expected_variance(Variances(draws=0.2, seeds=0.3), SampleSize(4, 1, 10))
+    assert (one_each, df) == pytest.approx((0.5 / 4, 3))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +107,7 @@ def test_estimated_variances_are_those_of_the_simulation() -> None:
     results = estimate_means(observations)
     averages = {
         name: np.mean([getattr(Variances.of(e), name) for e in results])
-        for name in ("draws", "documents", "documents_draws", "documents_draws_seeds")
+        for name in ("draws", "seeds", "documents", "documents_draws", "documents_seeds")
     }
     assert averages == pytest.approx(
         {name: getattr(VARIANCES, name) for name in averages}, rel=0.15

@@ -177,7 +177,7 @@ def test_subsets_are_true_false_or_cyclic() -> None:
     assert "'cyclic'" in line
 
 
-def test_draws_and_seeds_are_crossed() -> None:
+def test_every_draw_has_every_number_of_a_seed() -> None:
     runs = plan_experiment([1, 3], 3, {"draws": 3, "seeds": 2})
     combinations = [(run.base, run.draw, run.seed_offset) for run in runs]
     assert set(combinations) == set(product([chain(k).recipe for k in (1, 3)], range(3), range(2)))

@@ -86,7 +86,7 @@ def check_comparable(plan: list[Run], summaries: list[RunSummary]) -> None:
     """
     first = summaries[0]
     for run, other in zip(plan, summaries, strict=True):
-        same_seed = _SAME_SEED if run.seed_offset == 0 else ()
+        same_seed = _SAME_SEED if run.added_seed == 0 else ()
         same_total = _SAME_TOTAL if run.divisor == run.k and run.repeats == 1 else ()
         for key in (*same_seed, *same_total, *_SAME):
             if getattr(other, key) != getattr(first, key):

@@ -14,7 +14,7 @@ from ergokedro.analysis.measurement import in_context_gain
 from ergokedro.analysis.random_effects import Estimate
 from ergokedro.analysis.series import ResultRow, Selection
 
-# K -> (draw, seed offset) -> NLL of every window of a split, (windows, W - 1), nats.
+# K -> (draw, seed of that draw) -> NLL of every window of a split, (windows, W - 1), nats.
 Replicates = Mapping[int, Mapping[tuple[int, int], np.ndarray]]
 
 
@@ -105,8 +105,8 @@ def differences(
         shared = sorted(base.keys() & by_repeat.keys())
         if k > 1 and shared:
             values = np.stack([by_repeat[key].astype(np.float64) - base[key] for key in shared])
-            draws, seeds = zip(*shared, strict=True)
-            family[k] = selection.estimate(values, experiment.params, draws, seeds)
+            draws = [draw for draw, _ in shared]
+            family[k] = selection.estimate(values, experiment.params, draws)
     return family
 
 
@@ -136,5 +136,4 @@ def _slope(experiment: Experiment, selection: Selection, replicates: Replicates)
     shared = sorted(set.intersection(*(set(by_repeat) for by_repeat in replicates.values())))
     stacked = [np.stack([by_repeat[key] for by_repeat in replicates.values()]) for key in shared]
     values = np.stack([np.tensordot(weights, nll, axes=1) for nll in stacked])
-    draws, seeds = zip(*shared, strict=True)
-    return selection.estimate(values, experiment.params, draws, seeds)
+    return selection.estimate(values, experiment.params, [draw for draw, _ in shared])

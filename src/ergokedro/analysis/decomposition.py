@@ -165,9 +165,7 @@ def _rows(
     for selection in selections(chosen, split, experiment.design, experiment.labels(run)):
         if selection.series not in ("chain", "component") or not len(selection.rows):
             continue
-        estimates = selection.estimates(
-            np.stack(list(values.values())), experiment.params, draws, [0] * len(draws)
-        )
+        estimates = selection.estimates(np.stack(list(values.values())), experiment.params, draws)
         for quantity, estimate in zip(values, estimates, strict=True):
             yield selection.row(quantity, estimate, note=notes.get(quantity, ""), **tags)
         bound = np.log(run.k) / terms[0].cost.shape[1]
@@ -229,7 +227,7 @@ def _curve_rows(
     for quantity, array in _curves(terms):
         unit = "share" if quantity == "naming_accuracy" else "nats"
         by_position = np.moveaxis(array, 2, 0)  # (W - 1, draws, n)
-        estimates = selection.estimates(by_position, experiment.params, draws, [0] * len(draws))
+        estimates = selection.estimates(by_position, experiment.params, draws)
         for position, estimate in enumerate(estimates, start=2):
             yield selection.row(quantity, estimate, position=position, unit=unit, **tags)
 

@@ -2,8 +2,7 @@
 
 Variances are those of the difference between K and K = 1, the mean over all K. They come from the
 results of the same experiment as far as it has repeated draws or seeds, and else from the settings
-`analysis.assumed_sd_*`. Seeds are assumed to matter in every draw anew: their assumed variance is
-that of the pair of a draw and a seed.
+`analysis.assumed_sd_*`.
 """
 
 from __future__ import annotations
@@ -64,14 +63,13 @@ class Prospect:
 
     def deviation(self, unit: str) -> float:
         """Standard deviation of the difference over one unit alone, nats per token."""
-        crossed = self.variances.draws_seeds if unit == "seeds" else 0.0
-        return float(np.sqrt(getattr(self.variances, unit) + crossed))
+        return float(np.sqrt(getattr(self.variances, unit)))
 
     def needed(self, unit: str) -> int | None:
         """How many of a unit the goal needs, the others as they are; None if no number is enough.
 
-        Documents are per component. With a single draw or seed, that draw's or seed's chance is
-        left out.
+        Documents are per component. With a single draw its chance is left out, and with a single
+        run that of the seed.
         """
         return needed(self.goal, self.variances, self.size, unit, POWER, self.alpha)
 
@@ -142,7 +140,7 @@ def stored_variances(
     """
     assumed = Variances(
         draws=params.assumed_sd_draws**2,
-        draws_seeds=params.assumed_sd_seeds**2,
+        seeds=params.assumed_sd_seeds**2,
         documents=params.assumed_sd_documents**2,
     )
     origin = dict.fromkeys(UNITS, ASSUMED)
@@ -161,7 +159,7 @@ def stored_variances(
     if repeated.seeds > 1:
         origin["seeds"] = MEASURED
         return replace(found, draws=assumed.draws), origin
-    return replace(found, draws=assumed.draws, draws_seeds=assumed.draws_seeds), origin
+    return replace(found, draws=assumed.draws, seeds=assumed.seeds), origin
 
 
 def _measured(rows: pd.DataFrame, differences: pd.DataFrame) -> Variances:
@@ -174,6 +172,8 @@ def _measured(rows: pd.DataFrame, differences: pd.DataFrame) -> Variances:
         levels = np.ones(len(here))
         for unit in name.split("_"):
             levels = levels * at[unit].to_numpy()
+        if "seeds" in name:  # every draw has seeds of its own
+            levels = levels * at["draws"].to_numpy()
         means[name] = float((here.value.to_numpy() * levels).mean()) if len(here) else 0.0
     return Variances(**{name: max(value, 0.0) for name, value in means.items()})
 

@@ -7,8 +7,7 @@ distribution with the noncentrality effect / standard error (Westfall, Kenny and
 Statistical power and optimal design in experiments in which samples of participants respond to
 samples of stimuli: here draws and seeds are the participants and documents the stimuli).
 
-Seeds are crossed with draws. For a seed of its own in every run, its variance is that of
-`draws_seeds`, and that of `seeds` is zero.
+Every draw has seeds of its own: the variance of seeds is that of one run on the same text.
 """
 
 from __future__ import annotations
@@ -19,9 +18,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.special import nctdtr, nctdtrinc, stdtrit
 
-from ergokedro.analysis.combined_variance import combine
+from ergokedro.analysis.combined_variance import Part, combine
 from ergokedro.analysis.random_effects import Estimate, SampleSize
-from ergokedro.analysis.run_layout import Part, balanced_layout
 
 # No more draws, seeds or documents than this are recommended.
 LIMIT = 100_000
@@ -33,18 +31,16 @@ class Variances:
 
     Attributes
     ----------
-    draws, seeds, draws_seeds : of the mean over the components, under one model.
+    draws, seeds : of the mean over the components, under one model.
     documents : of one document, the same under all models.
-    documents_draws, documents_seeds, documents_draws_seeds : of one document, crossed with runs.
+    documents_draws, documents_seeds : of one document, crossed with runs.
     """
 
     draws: float = 0.0
     seeds: float = 0.0
-    draws_seeds: float = 0.0
     documents: float = 0.0
     documents_draws: float = 0.0
     documents_seeds: float = 0.0
-    documents_draws_seeds: float = 0.0
 
     @classmethod
     def of(cls, estimate: Estimate) -> Variances:
@@ -64,35 +60,27 @@ class Variances:
 def expected_variance(variances: Variances, size: SampleSize) -> Part:
     """Variance of the estimate and degrees of freedom to expect.
 
-    With one draw or one seed, the estimate is conditional on it, and its variance is left out.
+    With one draw or one run, the estimate is conditional on it, and its variance is left out.
     """
     n = size.documents * size.components
-    own = np.array([variances.draws, variances.seeds, variances.draws_seeds])
-    crossed = np.array(
-        [variances.documents_draws, variances.documents_seeds, variances.documents_draws_seeds]
-    )
-    counts = np.array([size.draws, size.seeds, size.draws * size.seeds])
-    of_documents = (variances.documents + (crossed / counts).sum()) / n
-    return combine(
-        balanced_layout(size.draws, size.seeds),
-        _expected_rss(own + crossed / n, size),
-        _expected_rss(crossed / n, size),
-        [Part(float(of_documents), size.components * (size.documents - 1))],
-    )
+    own = _of_mean(variances.draws, variances.seeds, size)
+    crossed = _of_mean(variances.documents_draws, variances.documents_seeds, size) / n
+    units = size.draws if size.draws > 1 else size.seeds
+    runs = size.draws * size.seeds
+    of_documents = (
+        variances.documents
+        + variances.documents_draws / size.draws
+        + variances.documents_seeds / runs
+    ) / n
+    documents = Part(of_documents, size.components * (size.documents - 1))
+    return combine(Part(own + crossed, units - 1), crossed, [documents])
 
 
-def _expected_rss(variances: np.ndarray, size: SampleSize) -> np.ndarray:
-    """Expected residual sums of squares of the runs, by set of factors: float64 (4,).
-
-    Parameters
-    ----------
-    variances : float64 (3,), of draws, seeds and their interaction.
-    """
-    draws, seeds, residual = variances
-    of_draws = (size.draws - 1) * (residual + size.seeds * draws)
-    of_seeds = (size.seeds - 1) * (residual + size.draws * seeds)
-    rest = (size.draws - 1) * (size.seeds - 1) * residual
-    return np.array([of_draws + of_seeds + rest, of_seeds + rest, of_draws + rest, rest])
+def _of_mean(draws: float, seeds: float, size: SampleSize) -> float:
+    """Variance of the mean over the runs, as far as it can be estimated."""
+    if size.draws > 1:
+        return draws / size.draws + seeds / (size.draws * size.seeds)
+    return seeds / size.seeds if size.seeds > 1 else 0.0
 
 
 def power_of(effect: float, variances: Variances, size: SampleSize, alpha: float = 0.05) -> float:

@@ -1,17 +1,17 @@
 """Intervals for means over tokens when draws of the training text, seeds and documents are chance.
 
 A value y_rsd is a document's mean NLL (or its difference between two models, paired by window)
-under the model that was trained on draw r of the training text with seed s. In component c
+under the model that was trained on draw r of the training text with seed s of that draw. In
+component c
 
-    y_rsd = mean_c + draw_r + seed_s + (draw:seed)_rs
-            + document_d + (document:draw)_dr + (document:seed)_ds + rest_rsd,
+    y_rsd = mean_c + draw_r + seed_rs + document_d + (document:draw)_dr + (document:seed)_drs,
 
-all but mean_c random with expectation zero: crossed random effects (Baayen, Davidson and Bates
-2008, Mixed-effects modeling with crossed random effects for subjects and items). Documents are
-nested in components. Effects of draws and seeds may differ between components: only their mean
-over the components enters. The estimate is the mean of the mean_c, every component weighing the
-same; within a component a document weighs by its number of tokens, as in
-:mod:`ergokedro.analysis.bootstrap`.
+all but mean_c random with expectation zero. Seeds are nested in draws: every draw has its own.
+Documents are crossed with draws and seeds (crossed random effects: Baayen, Davidson and Bates 2008,
+Mixed-effects modeling with crossed random effects for subjects and items), and nested in
+components. Effects of draws and seeds may differ between components: only their mean over the
+components enters. The estimate is the mean of the mean_c, every component weighing the same; within
+a component a document weighs by its number of tokens, as in :mod:`ergokedro.analysis.bootstrap`.
 
 **Documents.** A component's mean is a ratio estimator. With v_d a document's share of the tokens
 and y_d its mean over the runs, its variance is estimated by
@@ -23,43 +23,36 @@ of freedom of Bell and McCaffrey 2002 (Bias reduction in standard errors for lin
 multi-stage samples), both under independent tokens of equal variance. For n documents of equal
 length, T is their variance / n with df = n - 1.
 
-**Runs.** See :mod:`ergokedro.analysis.run_layout`; the same sums of squares of the documents'
-influences v_d (y_rsd - mean_rs) / sqrt(1 - v_d) give the variances of documents crossed with draws
-and seeds. **Together.** See :mod:`ergokedro.analysis.combined_variance`.
+**Runs.** See :mod:`ergokedro.analysis.run_layout`; the same spread of the documents' influences
+v_d (y_rsd - mean_rs) / sqrt(1 - v_d) gives the variances of documents crossed with draws and seeds.
+**Together.** See :mod:`ergokedro.analysis.combined_variance`.
 
-With one draw, or one seed, its variance cannot be estimated, and the interval is conditional on
-it: it speaks of models that are trained on this draw. The result says so.
+With one draw, or one run, its variance cannot be estimated, and the interval is conditional on it:
+it speaks of models that are trained on this draw. With several draws of one seed each, the variance
+of draws holds that of seeds.
 
 Coverage of 95 % intervals in simulations (tests/analysis/test_random_effects.py; 4 to 60 documents
 per component, 1 or 3 components, documents of 1 to 20 tokens): 94 to 97 % where documents, draws or
-seeds dominate. Where several matter alike, 94 to 98 % with five draws, and 94 to 99 % with two or
-three. Up to 99.8 % where all chance is that of single documents under single runs: it is then
-counted as the runs' and as the documents', and few runs cannot tell that it is the same.
+seeds dominate, also with two or three draws of one seed each; up to 98.5 % where several of them
+matter alike with few draws and documents. Up to 99.8 % where all chance is that of single documents
+under single runs: it is then counted as the runs' and as the documents', and few runs cannot tell
+that it is the same.
 Skewed documents (exponential) cost 2 to 4 points with 4 to 20 documents, as with any Student's t.
-
-Two draws or seeds give wide intervals where they matter: Student's quantile with one degree of
-freedom is 12.7. A seed of its own for every run, rather than the same few in every draw, avoids
-this for seeds: then the spread over draws holds the chance of seeds, too.
+Two draws give wide intervals where they matter: Student's quantile with one degree of freedom is
+12.7.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from ergokedro.analysis.bootstrap import Interval
-from ergokedro.analysis.combined_variance import combine
-from ergokedro.analysis.run_layout import (
-    Component,
-    Part,
-    RunLayout,
-    residual_sums,
-    run_layout,
-)
+from ergokedro.analysis.combined_variance import Part, combine
+from ergokedro.analysis.run_layout import RunLayout, Spread
 
 _NAN = float("nan")
 # Values of runs and documents that are reduced at a time: bounds the memory for many quantities.
@@ -75,14 +68,13 @@ class Observations:
     sums : float64 (m, runs, documents), sum of each of m quantities over the document's tokens.
     counts : float64 (documents,), number of tokens behind each of its sums.
     strata : int64 (documents,), the component of each document.
-    draws, seeds : int64 (runs,), the draw and the seed of each run.
+    draws : int64 (runs,), the draw of each run; runs of the same draw have different seeds.
     """
 
     sums: np.ndarray
     counts: np.ndarray
     strata: np.ndarray
     draws: np.ndarray
-    seeds: np.ndarray
 
 
 def observe(
@@ -90,7 +82,6 @@ def observe(
     documents: np.ndarray,
     strata: np.ndarray,
     draws: np.ndarray,
-    seeds: np.ndarray,
     counts: np.ndarray | None = None,
 ) -> Observations:
     """Sum window values by document.
@@ -100,7 +91,7 @@ def observe(
     values : (runs, windows), or (m, runs, windows) for m quantities.
     documents : (windows,), any ids.
     strata : (windows,), int; the same for all windows of a document.
-    draws, seeds : (runs,), any ids.
+    draws : (runs,), any ids; runs of the same draw have different seeds.
     counts : (windows,), positive: what the mean is over, such as the window's tokens or bytes, of
         which `values` are then the sums. Default: each window counts once.
     """
@@ -110,7 +101,7 @@ def observe(
     values = values.reshape(-1, *values.shape[-2:])
     sums = np.add.reduceat(values[..., order], starts, axis=-1, dtype=np.float64)
     totals = np.bincount(index, weights=counts, minlength=len(first)).astype(np.float64)
-    return Observations(sums, totals, strata[first], draws, seeds)
+    return Observations(sums, totals, strata[first], draws)
 
 
 class VarianceComponent(NamedTuple):
@@ -137,7 +128,8 @@ class SampleSize(NamedTuple):
 
     Attributes
     ----------
-    draws, seeds : numbers of draws and of seeds, every seed with every draw.
+    draws : number of draws.
+    seeds : of every draw.
     documents : held-out documents per component.
     components : number of components that the mean is over.
     """
@@ -157,7 +149,7 @@ class Estimate:
     value, low, high, standard_error : nats; NaN but for the value where there is no interval.
     degrees_of_freedom : effective, of Student's t.
     components : where the variance comes from. Contributions add up to the squared standard error
-        where no factor is negligible and no contribution negative.
+        unless that would be less than the variance over runs, or over documents, alone.
     size : how much was observed; documents are the mean over the components.
     """
 
@@ -168,11 +160,6 @@ class Estimate:
     degrees_of_freedom: float
     components: tuple[VarianceComponent, ...]
     size: SampleSize
-
-    @property
-    def conditional_on(self) -> tuple[str, ...]:
-        """'draws', 'seeds' or both: not repeated, so the interval is for the one at hand."""
-        return tuple(name for name in ("draws", "seeds") if getattr(self.size, name) == 1)
 
     @property
     def interval(self) -> Interval:
@@ -186,15 +173,6 @@ class Estimate:
             return float(self.value == 0)
         return float(2 * stdtr(self.degrees_of_freedom, -abs(self.value) / self.standard_error))
 
-    @cached_property
-    def dominant(self) -> str:
-        """Name of the component with the largest contribution; empty if none has any."""
-        total: dict[str, float] = {}
-        for component in self.components:
-            total[component.name] = total.get(component.name, 0.0) + component.contribution
-        name = max(total, key=lambda name: total[name], default="")
-        return name if name and total[name] > 0 else ""
-
     def at(self, confidence: float) -> Estimate:
         """The same estimate with intervals of another confidence."""
         half = stdtrit(self.degrees_of_freedom, (1 + confidence) / 2) * self.standard_error
@@ -206,12 +184,12 @@ def estimate_means(observations: Observations, confidence: float = 0.95) -> list
 
     A stratum with a single document says nothing of its spread: then there is no interval.
     """
-    layout, bases = run_layout(observations.draws, observations.seeds)
+    layout = RunLayout(observations.draws)
     step = max(1, _BLOCK // observations.sums[0].size)
     estimates = []
     for start in range(0, len(observations.sums), step):
         block = replace(observations, sums=observations.sums[start : start + step])
-        moments = _moments(block, layout, bases)
+        moments = _moments(block, layout)
         estimates += [_estimate(moments, index) for index in range(len(moments.means))]
     return [estimate.at(confidence) for estimate in estimates]
 
@@ -224,8 +202,8 @@ class _Moments:
     ----------
     layout : of the runs.
     means : float64 (m,), the estimates.
-    run_rss : float64 (4, m), residual sums of squares of the runs' estimates.
-    document_rss : float64 (4, m, S), of the documents' influences on the estimate, by stratum.
+    runs : spread of the runs' estimates, (m, 1) each.
+    crossed : that of the documents' influences on the estimate, by stratum, (m, S) each.
     document_variances : float64 (m, S), part T of every stratum.
     document_df : float64 (S,).
     squared_weights : float64 (S,), sum of the squared weights of the stratum's documents.
@@ -235,8 +213,8 @@ class _Moments:
 
     layout: RunLayout
     means: np.ndarray
-    run_rss: np.ndarray
-    document_rss: np.ndarray
+    runs: Spread
+    crossed: Spread
     document_variances: np.ndarray
     document_df: np.ndarray
     squared_weights: np.ndarray
@@ -244,20 +222,20 @@ class _Moments:
     strata: np.ndarray
 
 
-def _moments(observations: Observations, layout: RunLayout, bases: list[np.ndarray]) -> _Moments:
-    """Reduce the observations to sums of squares."""
+def _moments(observations: Observations, layout: RunLayout) -> _Moments:
+    """Reduce the observations to variances."""
     strata, stratum = np.unique(observations.strata, return_inverse=True)
     members = (stratum[:, None] == np.arange(len(strata))).astype(np.float64)
     shares = observations.counts / (members.T @ observations.counts)[stratum]
     run_means = observations.sums * (shares / observations.counts) @ members
     influences = _influences(observations, shares, run_means[..., stratum]) / len(strata)
-    estimates = run_means.mean(axis=2)
+    estimates = run_means.mean(axis=2, keepdims=True)
     return _Moments(
         layout=layout,
-        means=estimates.mean(axis=1),
-        run_rss=residual_sums(estimates[..., None], bases)[..., 0],
-        document_rss=residual_sums(influences, bases) @ members,
-        document_variances=influences.mean(axis=1) ** 2 @ members,
+        means=layout.means(estimates).mean(axis=(1, 2)),
+        runs=layout.spread(estimates),
+        crossed=Spread(*(part @ members for part in layout.spread(influences))),
+        document_variances=layout.means(influences).mean(axis=1) ** 2 @ members,
         document_df=_document_df(shares, members),
         squared_weights=(shares / len(strata)) ** 2 @ members,
         documents=members.sum(axis=0).astype(np.int64),
@@ -288,11 +266,10 @@ def _estimate(moments: _Moments, index: int) -> Estimate:
         Part(float(variance), float(df))
         for variance, df in zip(moments.document_variances[index], moments.document_df, strict=True)
     ]
-    if np.isnan(moments.document_variances[index]).any():
-        variance, df = _NAN, _NAN
-    else:
-        document_rss = moments.document_rss[:, index].sum(axis=1)
-        variance, df = combine(layout, moments.run_rss[:, index], document_rss, documents)
+    variance, df = _NAN, _NAN
+    if not np.isnan(moments.document_variances[index]).any():
+        runs = Part(float(moments.runs.of_mean[index, 0]), layout.n_units - 1)
+        variance, df = combine(runs, float(moments.crossed.of_mean[index].sum()), documents)
     return Estimate(
         value=float(moments.means[index]),
         low=_NAN,
@@ -306,42 +283,35 @@ def _estimate(moments: _Moments, index: int) -> Estimate:
 
 def _run_components(moments: _Moments, index: int) -> list[VarianceComponent]:
     """Of draws and seeds, less what documents crossed with runs contribute to their spread."""
-    of_documents = moments.document_rss[:, index].sum(axis=1)
+    own = [
+        float(runs[index, 0] - crossed[index].sum())
+        for runs, crossed in zip(moments.runs, moments.crossed, strict=True)
+    ]
     return [
         VarianceComponent(c.name, -1, c.levels, c.variance, c.variance * c.weight)
-        for c in moments.layout.components(moments.run_rss[:, index] - of_documents)
+        for c in moments.layout.components(*own)
     ]
 
 
 def _document_components(moments: _Moments, index: int) -> list[VarianceComponent]:
-    """Of documents in every stratum, and of documents crossed with runs."""
-    crossed = [moments.layout.components(rss) for rss in moments.document_rss[:, index].T]
+    """Of documents in every stratum, without what they have of the runs' chance; and of documents
+    crossed with runs, over all strata."""
+    own = moments.document_variances[index] - moments.crossed.of_mean[index]
     documents = [
-        _documents_of(moments, index, i, sum(c.variance * c.weight for c in of_stratum))
-        for i, of_stratum in enumerate(crossed)
+        VarianceComponent("documents", stratum, levels, part / weights, part)
+        for stratum, levels, part, weights in zip(
+            moments.strata.tolist(),
+            moments.documents.tolist(),
+            own.tolist(),
+            moments.squared_weights.tolist(),
+            strict=True,
+        )
     ]
-    return [*documents, *(_crossed(moments, same) for same in zip(*crossed, strict=True))]
-
-
-def _documents_of(moments: _Moments, index: int, stratum: int, overlap: float) -> VarianceComponent:
-    """Documents of one stratum, without what they have of the runs' chance."""
-    part = float(moments.document_variances[index, stratum]) - overlap
-    return VarianceComponent(
-        name="documents",
-        stratum=int(moments.strata[stratum]),
-        levels=int(moments.documents[stratum]),
-        variance=part / float(moments.squared_weights[stratum]),
-        contribution=part,
-    )
-
-
-def _crossed(moments: _Moments, strata: tuple[Component, ...]) -> VarianceComponent:
-    """Documents crossed with one component of the runs, over all strata."""
-    total = sum(c.variance for c in strata)
-    return VarianceComponent(
-        name=f"documents:{strata[0].name}",
-        stratum=-1,
-        levels=strata[0].levels * int(moments.documents.sum()),
-        variance=total / float(moments.squared_weights.sum()),
-        contribution=total * strata[0].weight,
-    )
+    count, weights = int(moments.documents.sum()), float(moments.squared_weights.sum())
+    crossed = (float(part[index].sum()) for part in moments.crossed)
+    return documents + [
+        VarianceComponent(
+            f"documents:{c.name}", -1, c.levels * count, c.variance / weights, c.variance * c.weight
+        )
+        for c in moments.layout.components(*crossed)
+    ]

@@ -26,7 +26,7 @@ class ResultRow:
     run : name of the run or, where several runs are averaged, of the series.
     k : number of components that the run was trained on.
     seed : seed of the run; the smallest where several are averaged.
-    seeds, draws : number of seeds, and of draws of the training text, behind the value.
+    draws, seeds : number of draws of the training text, and of seeds in each, behind the value.
     tokens : training tokens that each of the run's components gave per epoch; 0 where this has
         no meaning.
     split, quantity, series, component : what was measured on which text; `component` is empty
@@ -110,18 +110,15 @@ class Selection:
         values: np.ndarray,
         params: AnalysisParameters,
         draws: Sequence[int] = (0,),
-        seeds: Sequence[int] = (0,),
     ) -> list[Estimate]:
         """Means of m quantities of every window, with the chance of all that was repeated.
 
         Parameters
         ----------
         values : (m, runs, windows of the split).
-        draws, seeds : of each run.
+        draws : of each run; runs of the same draw have different seeds.
         """
-        chosen = observe(
-            values[..., self.rows], self.documents, self.strata, np.array(draws), np.array(seeds)
-        )
+        chosen = observe(values[..., self.rows], self.documents, self.strata, np.array(draws))
         return estimate_means(chosen, params.confidence)
 
     def estimate(
@@ -129,11 +126,10 @@ class Selection:
         values: np.ndarray,
         params: AnalysisParameters,
         draws: Sequence[int] = (0,),
-        seeds: Sequence[int] = (0,),
     ) -> Estimate:
         """Mean over all tokens of `values`, (runs, windows of the split, W - 1)."""
         windows = values.mean(axis=2, dtype=np.float64)
-        return self.estimates(windows[None], params, draws, seeds)[0]
+        return self.estimates(windows[None], params, draws)[0]
 
     def ratio(
         self,
@@ -141,7 +137,6 @@ class Selection:
         counts: np.ndarray,
         params: AnalysisParameters,
         draws: Sequence[int] = (0,),
-        seeds: Sequence[int] = (0,),
     ) -> Estimate | None:
         """Sum over sum, such as bits per byte: the mean over the components of their ratios.
 
@@ -157,8 +152,7 @@ class Selection:
         if set(self.strata[kept]) != set(self.strata):
             return None
         documents, strata = self.documents[kept], self.strata[kept]
-        ids = np.array(draws), np.array(seeds)
-        chosen = observe(sums[:, rows], documents, strata, *ids, counts[rows])
+        chosen = observe(sums[:, rows], documents, strata, np.array(draws), counts[rows])
         return estimate_means(chosen, params.confidence)[0]
 
     def mean(self, values: np.ndarray, params: AnalysisParameters) -> Estimate:

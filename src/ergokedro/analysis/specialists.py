@@ -10,7 +10,6 @@ import numpy as np
 from ergokedro.analysis.best_specialists import Specialist, best_specialists
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow
-from ergokedro.design.runs import Run
 
 
 def specialists(experiment: Experiment) -> Iterator[ResultRow]:
@@ -44,7 +43,7 @@ def _by_tokens(
     name = experiment.design.components[position - 1]
     selection = experiment.selection(split, first, "component", name)
     values = np.stack([experiment.nll[run].nll[split] for run in specialist.runs.values()])
-    xe = selection.estimate(values, experiment.params, *_draws(specialist.runs))
+    xe = selection.estimate(values, experiment.params, list(specialist.runs))
     tags: dict[str, Any] = {**experiment.tags(first), "note": specialist.note}
     yield selection.row("specialist_xe", xe, **tags)
     yield selection.row("specialist_epochs", float(specialist.repeats), unit="1", **tags)
@@ -65,10 +64,5 @@ def _distinguish(
             selection = experiment.selection(split, first, "component", component)
             pairs = [(arrays[run], arrays[own.runs[draw]]) for draw, run in shared.items()]
             differences = np.stack([one.astype(np.float64) - two for one, two in pairs])
-            estimate = selection.estimate(differences, experiment.params, *_draws(shared))
+            estimate = selection.estimate(differences, experiment.params, list(shared))
             yield selection.row("distinguishability", estimate, **experiment.tags(first))
-
-
-def _draws(runs: Mapping[int, Run]) -> tuple[list[int], list[int]]:
-    """Draws and seeds of the runs, as :meth:`Selection.estimate` takes them."""
-    return list(runs), [0] * len(runs)

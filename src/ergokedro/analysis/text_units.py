@@ -59,10 +59,9 @@ def bits_per_byte(
     -------
     The row, without run and K.
     """
-    draws, seeds = zip(*nll, strict=True)
     bits = np.stack([values.sum(axis=1, dtype=np.float64) for values in nll.values()]) / math.log(2)
     sizes = experiment.windows_of(selection.split)["bytes"].to_numpy().astype(np.float64)
-    value = selection.ratio(bits, sizes, experiment.params, draws, seeds)
+    value = selection.ratio(bits, sizes, experiment.params, [draw for draw, _ in nll])
     shown = float("nan") if value is None else value
     note = "" if value is not None else "a component has no bytes"
     return selection.row("bits_per_byte", shown, unit="bits per byte", run="", k=0, note=note)

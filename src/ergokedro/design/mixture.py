@@ -248,7 +248,7 @@ def make_manifest(store: TokenStore, design: Design, run: Run) -> Manifest:
         store=store.fingerprint,
         tokenizer=design.tokenizer,
         repeats=run.repeats,
-        seed_offset=run.seed_offset,
+        seed_offset=run.added_seed,
         draw=run.draw,
         uneven=total % run.k != 0,
     )

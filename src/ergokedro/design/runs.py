@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+# Seeds of a draw are below those of the next: controls.seeds is at most 99.
+_SEEDS_OF_A_DRAW = 100
+
 
 @dataclass(frozen=True)
 class Run:
@@ -17,7 +20,7 @@ class Run:
     divisor : each component gives D / divisor tokens.
     pseudo : the single component is split into `divisor` parts, which stand for components.
     repeats : the run makes this many times the epochs, rounded to whole epochs, at least one.
-    seed_offset : added to the seed.
+    seed_offset : number of the seed among those of its draw, from 0.
     control : name of the control that asks for it; empty for the chain K = 1, 2, ...
     draw : number of the sample of every component's training documents.
     draws : how many such samples are made; 1 in draw 0, whose text does not depend on it.
@@ -52,6 +55,12 @@ class Run:
     def recipe(self) -> Run:
         """The run without its names: two runs with equal recipes train the same model."""
         return replace(self, label="", control="")
+
+    @property
+    def added_seed(self) -> int:
+        """What is added to the setting `seed`. Every draw has seeds of its own, so that the
+        variance between draws holds that of seeds, and few of either are enough."""
+        return self.draw * _SEEDS_OF_A_DRAW + self.seed_offset
 
     @property
     def base(self) -> Run:

@@ -84,7 +84,7 @@ def _prospect(plan: Plan, params: Parameters, catalog: CatalogProtocol) -> list[
 def describe_prospect(prospect: Prospect, plan: Plan, params: Parameters) -> list[str]:
     """The lines on power, with the cost of what the goal needs."""
     size, origin = prospect.size, prospect.origin
-    single = [unit[:-1] for unit in ("draws", "seeds") if getattr(size, unit) == 1]
+    single = ["draw"] * (size.draws == 1) + ["seed"] * (size.draws == size.seeds == 1)
     deviations = (f"{unit} {prospect.deviation(unit):.4f} ({origin[unit]})" for unit in UNITS)
     return [
         f"Effect of K, series {prospect.series}: draws {size.draws}, seeds {size.seeds}, test "

@@ -194,8 +194,7 @@ def series_rows(
         for k in replicates
     }  # fmt: skip
     for k, by_repeat in sorted(replicates.items()):
-        draws, seeds = zip(*by_repeat, strict=True)
         values = np.stack(list(by_repeat.values()))
-        xe = selection.estimate(values, experiment.params, draws, seeds)
+        xe = selection.estimate(values, experiment.params, [draw for draw, _ in by_repeat])
         yield selection.row("xe", xe, **tags[k])
     yield from series_contrasts(experiment, selection, replicates, tags)
