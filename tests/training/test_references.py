@@ -207,7 +207,7 @@ def test_a_missing_model_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ErgokedroError, match=r"references: '\./nowhere' is no directory"):
         open_reference("./nowhere")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ErgokedroError, match="'no/model' is no directory here, and the hub does"):
+    with pytest.raises(ErgokedroError, match="references = 'no/model': the hub cannot be reached"):
         open_reference("no/model")
 
 

@@ -93,7 +93,9 @@ class HubRepository:
             )
         )
 
-    def download(self, revision: Any, patterns: list[str], ignored: str | list[str] | None = None) -> Path:
+    def download(
+        self, revision: Any, patterns: list[str], ignored: list[str] | None = None
+    ) -> Path:
         """Download the files that globs match, but for those in the cache; give the folder."""
         from huggingface_hub import snapshot_download
         from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]

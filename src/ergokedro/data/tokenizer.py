@@ -265,4 +265,4 @@ def _download(name: str, revision: str | None) -> Path:
     """The folder of a tokenizer of the hub, named by the commit."""
     repository = HubRepository("model", name, revision, "tokenizer.source")
     with repository.explained():
-        return repository.download(repository.resolve(), _FILES, ignored="*/*")
+        return repository.download(repository.resolve(), _FILES, ignored=["*/*"])
