@@ -22,10 +22,10 @@ run: $(STAMP) ## the whole experiment on the embedded corpus
 	$(BIN)/kedro run
 
 test: $(STAMP) ## the tests, without those marked slow
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 test-all: $(STAMP) ## all tests, the slow ones too
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(STAMP) ## ruff, mypy, the import contracts and the documentation's links
 	$(BIN)/ruff check .

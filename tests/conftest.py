@@ -57,7 +57,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
         if output.exists():
             return Project(folder / "finished"), output.read_text(encoding="utf-8")
         project = Project.create(folder / "finished")
-        output.write_text(project.kedro_from_scratch("run", "--env", "small"), encoding="utf-8")
+        output.write_text(project.run(), encoding="utf-8")
     return project, output.read_text(encoding="utf-8")
 
 

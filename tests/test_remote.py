@@ -227,10 +227,27 @@ def test_a_missing_remote_corpus_is_one_clear_error(bucket: Any) -> None:
         corpus_stream(CorpusParameters(source=f"{BUCKET}/nowhere"))
 
 
-def test_every_layer_in_the_object_store(bucket: Any, tmp_path: Path) -> None:
+def project_with_data_in(tmp_path: Path, root: str) -> Project:
     project = Project.create(tmp_path / "project")
-    settings = f"experiment: synthetic\ndata_root: {BUCKET}/run\n"
+    settings = f"experiment: synthetic\ndata_root: {root}\n"
     (project.root / "conf" / "small" / "globals.yml").write_text(settings)
+    return project
+
+
+def test_the_design_in_the_object_store(bucket: Any, tmp_path: Path) -> None:
+    project = project_with_data_in(tmp_path, f"{BUCKET}/design")
+    project.run("--pipelines", "data_processing,mixture_design", "--params", "k=1")
+    assert not (project.root / "data").exists()
+    url = f"{BUCKET}/design/03_primary/synthetic/token_store"
+    store: TokenStore = TokenStoreDataset(url).load()
+    with bucket.open(f"{BUCKET}/design/05_model_input/synthetic/manifests/k1.json") as file:
+        assert json.load(file)["store"] == store.fingerprint
+    assert any(path.name == "budgets.csv" for path in (project.root / "mlruns").rglob("*.csv"))
+
+
+@pytest.mark.slow
+def test_every_layer_in_the_object_store(bucket: Any, tmp_path: Path) -> None:
+    project = project_with_data_in(tmp_path, f"{BUCKET}/run")
     output = project.run("--params", "k=1")
     assert f"{BUCKET}/run/08_reporting/synthetic/report.html" in output
     assert not (project.root / "data").exists()

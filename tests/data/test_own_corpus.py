@@ -66,7 +66,8 @@ def log_files(root: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("make", "top_n", "pipelines"),
     [
-        (source_code, 2, None),
+        (source_code, 2, "data_processing,mixture_design"),
+        pytest.param(source_code, 2, None, marks=pytest.mark.slow),
         (natural_languages, 3, "data_processing,mixture_design"),
         (log_files, 2, "data_processing,mixture_design"),
     ],

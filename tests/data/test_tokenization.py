@@ -202,7 +202,7 @@ def write_slowly(path: Path, ready: Event) -> None:
 
 
 @pytest.mark.usefixtures("_small_blocks")
-@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_it_resumes_to_the_same_bytes(tmp_path: Path, kills: int) -> None:
     expected = write_store(tmp_path / "expected", make_plan(tmp_path))
     rng = np.random.default_rng(0)

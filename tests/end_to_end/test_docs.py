@@ -136,9 +136,13 @@ def test_the_reference_has_every_setting() -> None:
     assert "`{run}.nll` | NLLDataset | model_output" in tables.catalog_table()
 
 
-def test_the_examples_run_without_kedro(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    project = Project.create(tmp_path / "project")
-    project.run("--params", "controls.specialists=true")
+def test_the_examples_run_without_kedro(
+    finished: tuple[Project, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = finished[0].copy(tmp_path / "project")
+    needed = ",".join(f"specialists.{name}.nll" for name in ("c2_of1", "c1_of2", "c2_of2"))
+    settings = "--params", "controls.specialists=true", "--to-outputs", needed
+    project.run("--pipelines", "mixture_design,training", *settings)
     monkeypatch.chdir(project.root)
     examples = [code for page, _, code in blocks("python") if page == "api.md"]
     assert len(examples) == 6

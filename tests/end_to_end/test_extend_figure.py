@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from how_to import python_blocks
 from project import Project
 
 
-def test_a_plugin_adds_a_figure_to_the_report(
-    finished: tuple[Project, str], tmp_path: Path
-) -> None:
+@pytest.fixture
+def project(finished: tuple[Project, str], tmp_path: Path) -> Project:
+    """A copy of the finished project with the page's code."""
     project = finished[0].copy(tmp_path / "project")
     (code,) = python_blocks("extend-figure.md")
     (project.root / "src" / "gain_by_k.py").write_text(code, encoding="utf-8")
+    return project
+
+
+def test_a_plugin_draws_a_figure(project: Project) -> None:
+    only = "--nodes", "plot_gain_by_k"
+    project.run("--pipelines", "analysis", "--params", "plugins=gain_by_k", *only)
+    for ending in ("png", "svg", "json"):
+        assert project.file("08_reporting", f"gain_by_k.{ending}").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_a_plugin_adds_a_figure_to_the_report(project: Project) -> None:
     project.run("--pipelines", "analysis", "--params", "plugins=gain_by_k")
     for ending in ("png", "svg", "json"):
         assert project.file("08_reporting", f"gain_by_k.{ending}").stat().st_size > 1000

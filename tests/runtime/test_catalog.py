@@ -53,6 +53,18 @@ def test_every_dataset_has_one_entry_and_one_file(loader: Any) -> None:
     assert files.most_common(1)[0][1] == 1
 
 
+def test_every_entry_has_a_layer_in_kedro_viz(loader: Any) -> None:
+    layers = [
+        entry["metadata"]["kedro-viz"]["layer"]
+        for name, entry in loader["catalog"].items()
+        if not name.startswith("_")
+    ]
+    assert set(layers) == {
+        "raw", "intermediate", "primary", "feature", "model_input", "models", "model_output",
+        "reporting",
+    }  # fmt: skip
+
+
 def test_other_names_match_nothing(loader: Any) -> None:
     catalog = DataCatalog.from_config(loader["catalog"])
     for name in ("model", "k1", "k1.weights", "nll", "k1_model", "manifest"):

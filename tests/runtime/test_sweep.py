@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
+from kedro.runner import ThreadRunner
 
 from ergokedro import progress
+from ergokedro.errors import ErgokedroError
 from ergokedro.progress import progress_bar
 from ergokedro.runtime import sweep
-from ergokedro.runtime.sweep import SweepRunner
+from ergokedro.runtime.sweep import SweepRunner, SweepSession
 
 LENGTHS = {1: 10, 2: 30, 3: 20}  # of the first three runs; the others have nothing to train
 
@@ -110,6 +112,19 @@ def test_the_first_failure_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> N
     assert (len(started), ended) == (2, [True])
     with progress_bar("later", total=1, unit="steps") as bar:  # not stopped any more
         bar.update(1)
+
+
+def test_an_unknown_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"data_processing": Pipeline([]), "training": Pipeline([]), "__default__": Pipeline([])}
+    monkeypatch.setattr(sweep, "project_pipelines", known)
+    with pytest.raises(ErgokedroError, match=r"no pipeline 'trainig'\. Known: data_proc"):
+        sweep._check_names({"pipeline_names": ["trainig"]})
+
+
+def test_another_runner_cannot_tell_what_is_outdated() -> None:
+    session: Any = SimpleNamespace()
+    with pytest.raises(ErgokedroError, match="leave out --runner"):
+        SweepSession.run(session, runner=ThreadRunner(), only_missing_outputs=True)
 
 
 def test_stopped_work_says_so() -> None:

@@ -20,6 +20,7 @@ from ergokedro.models.factory import build_model, load_model, model_config, save
 from ergokedro.models.weights import weights_fingerprint
 from ergokedro.parameters import CheckpointParameters, Parameters, TrainingParameters
 from ergokedro.runtime.config_loader import check_parameters
+from ergokedro.training import launcher
 from ergokedro.training.cost_estimate import make_plan
 from ergokedro.training.launcher import train_in_processes
 from ergokedro.training.run import RunSettings, evaluate_run, train_run
@@ -28,6 +29,7 @@ from ergokedro.training.trainer import train
 from how_to import run_page
 from project import ROOT
 from small_training import SmallRun, make_job, random_windows, small_run
+from warm import CONTEXT
 
 TRAINING = TrainingParameters(
     epochs=1,
@@ -88,8 +90,9 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     np.testing.assert_array_equal(arrays[0].nll["test"], arrays[1].nll["test"])
 
 
-def test_two_processes_train_as_one() -> None:
+def test_two_processes_train_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """With tied weights and the model's own logits."""
+    monkeypatch.setattr(launcher, "_START_METHOD", CONTEXT.get_start_method())
     config, results = config_of("gemma2"), []
     for start, processes in ((train, 1), (train_in_processes, 2)):
         params = TRAINING.model_copy(update={"processes": processes, "batch_size": 5})

@@ -159,7 +159,13 @@ def test_one_failure_ends_all_with_one_message() -> None:
     assert not multiprocessing.active_children()
 
 
-def test_a_spawned_process_that_is_killed_ends_all_with_one_message() -> None:
+@pytest.mark.parametrize(
+    "start", [CONTEXT.get_start_method(), pytest.param("spawn", marks=pytest.mark.slow)]
+)
+def test_a_process_that_is_killed_ends_all_with_one_message(
+    monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    monkeypatch.setattr(launcher, "_START_METHOD", start)
     with pytest.raises(ErgokedroError, match="Process 1 of the training was ended by SIGKILL"):
         run(windows=SabotagedWindows("kill"))
     assert not multiprocessing.active_children()

@@ -8,7 +8,6 @@ import json
 import math
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from ergokedro.training.lr_schedule import learning_rate
 from ergokedro.training.stability import stability
 from ergokedro.training.step import accumulate, training_loss
 from small_training import LENGTH, MODEL, PARAMS, ArrayWindows, random_windows, run
+from warm import CONTEXT
 
 
 def points(history: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -96,12 +96,17 @@ def test_the_same_run_twice_is_the_same_bit_for_bit() -> None:
 
 
 def test_another_process_gives_the_same_weights() -> None:
-    code = "import small_training as t; print(t.run(t.random_windows()).summary.final_weights)"
-    paths = [str(path) for path in sys.path if path]
-    output = subprocess.check_output(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}; {code}"], text=True
-    )
-    assert output.split()[-1] == run(random_windows()).summary.final_weights
+    """Its hashes of strings have another seed."""
+    queue = CONTEXT.SimpleQueue()
+    process = CONTEXT.Process(target=put_final_weights, args=(queue,))
+    process.start()
+    assert queue.get() == run(random_windows()).summary.final_weights
+    process.join()
+
+
+def put_final_weights(queue: Any) -> None:
+    """What the other process does."""
+    queue.put(run(random_windows()).summary.final_weights)
 
 
 def test_only_the_data_differ_between_mixtures() -> None:

@@ -20,6 +20,8 @@ from ergokedro.analysis.series import ResultRow
 
 # Bootstrap replicates that are fitted: enough for an interval's ends to two digits.
 _REPLICATES = 100
+# Fits beyond have diverged; the square of such a number overflows.
+_LARGEST = 1e100
 
 
 class Form(NamedTuple):
@@ -108,10 +110,10 @@ def _fit_all(
     for curve in curves:
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             fit = least_squares(residuals, start, method="lm", max_nfev=300, args=(curve,))
-            found = np.array([*fit.x[:2], np.exp(fit.x[2])])
-        if fit.success and np.isfinite(found).all():
+            parameters = np.array([*fit.x[:2], np.exp(fit.x[2])])
+        if fit.success and (np.abs(parameters) < _LARGEST).all():
             start = start if fits else fit.x  # the replicates lie around the estimate
-            fits.append(found)
+            fits.append(parameters)
         elif not fits:
             return None
     return np.array(fits)

@@ -22,6 +22,8 @@ _LONGEST = 40
 
 def visible(text: str) -> str:
     """`text` on one line, with control codes as escapes such as `\\n`."""
+    if text.isascii() and text.isprintable():  # such as the bytes of a figure
+        return text
     return "".join(map(_visible, text))
 
 
