@@ -9,7 +9,12 @@ import pytest
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline, node
 
+from ergokedro.data.sources import corpus_stream
 from ergokedro.datasets.atomic import JSONDataset
+from ergokedro.datasets.handles import CorpusDataset
+from ergokedro.parameters import CorpusParameters, Parameters
+from ergokedro.pipelines import data_processing
+from ergokedro.runtime import provenance
 from ergokedro.runtime.provenance import Provenance
 
 SETTINGS: dict[str, Any] = {
@@ -56,18 +61,24 @@ def settings(**changes: Any) -> dict[str, Any]:
     return changed
 
 
-def run(catalog: DataCatalog, pipeline: Pipeline = PIPELINE, **changes: Any) -> None:
-    """Make all outputs with these settings, as Kedro and the hooks do."""
-    provenance = Provenance(catalog, settings(**changes))
-    provenance.forget(pipeline.all_outputs())
+def run(
+    catalog: DataCatalog, pipeline: Pipeline = PIPELINE, content: str | None = None, **changes: Any
+) -> None:
+    """Make all outputs with these settings, as Kedro and the hooks do; the store from `content`."""
+    keys = Provenance(catalog, settings(**changes))
+    keys.forget(pipeline.all_outputs())
     for one in pipeline.nodes:
         for name in one.outputs:
             catalog.save(name, 1)
-            provenance.add(name, one)
+            keys.add(name, one, content if name == "store" else None)
 
 
-def outdated(catalog: DataCatalog, pipeline: Pipeline = PIPELINE, **changes: Any) -> list[str]:
-    return [n.name for n in Provenance(catalog, settings(**changes)).outdated(pipeline).nodes]
+def outdated(
+    catalog: DataCatalog, pipeline: Pipeline = PIPELINE, content: str | None = None, **changes: Any
+) -> list[str]:
+    contents = {"store": lambda: content}
+    keys = Provenance(catalog, settings(**changes), contents=contents)
+    return [n.name for n in keys.outdated(pipeline).nodes]
 
 
 def test_everything_is_missing_at_first_and_nothing_after_a_run(catalog: DataCatalog) -> None:
@@ -95,6 +106,37 @@ def test_a_setting_outdates_what_depends_on_it(
     run(catalog, **change)
     assert outdated(catalog, **change) == []
     assert outdated(catalog) == expected  # and back
+
+
+def test_content_from_outside_that_was_replaced_outdates_everything(catalog: DataCatalog) -> None:
+    run(catalog, content="old")
+    assert outdated(catalog, content="old") == []
+    assert outdated(catalog, content="new") == ALL
+    run(catalog, PIPELINE.only_nodes("make_store"), content="new")  # and then the rest
+    assert outdated(catalog, content="new") == ALL[1:]
+
+
+def test_a_corpus_whose_file_was_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "own.csv"
+    params = CorpusParameters(source=str(file))
+    monkeypatch.setattr(provenance, "current_parameters", lambda: Parameters(corpus=params))
+    catalog = DataCatalog({"corpus": CorpusDataset(str(tmp_path / "corpus"))})
+    (fetch,) = data_processing.create_pipeline().only_nodes("fetch_corpus").nodes
+
+    def key() -> str:
+        made_from = provenance.outside(catalog)["corpus"]()
+        return Provenance(catalog, {})._key(fetch, {}, made_from)
+
+    file.write_text("text,label\nred,a\ngreen,b\n", encoding="utf-8")
+    catalog.save("corpus", corpus_stream(params))
+    first = key()
+    file.write_text("text,label\nblu,a\ngreen,b\n", encoding="utf-8")
+    assert key() != first
+    file.unlink()  # results do not need it any more
+    assert key() == first
+    assert "no such file or directory" in caplog.text
 
 
 def test_other_runs_outdate_the_results(catalog: DataCatalog) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import socket
 import threading
@@ -120,10 +121,26 @@ def test_nothing_waits_for_a_server_that_never_answers(
         tracker.log_metrics({"loss": float(step)})
     tracker.finish("FINISHED")
     assert warnings(caplog) == [
-        "MLflow tracking stopped (the store does not answer); the experiment continues without it."
+        "MLflow tracking stopped (the store is too slow: the last 104 entries are lost); the "
+        "experiment continues without it."
     ]
     assert tracker.broken
     assert store.logged == []
+
+
+def test_a_slow_server_is_waited_for_no_longer_in_all(
+    store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock on which each of its answers takes 3 seconds."""
+    clock = itertools.count(0, 3)
+    monkeypatch.setattr(tracking, "time", SimpleNamespace(time=time.time, sleep=lambda _: None))
+    monkeypatch.setattr(tracking.time, "monotonic", lambda: next(clock), raising=False)
+    tracker = Tracker("http://localhost:1", "test")
+    tracker.start("parent", {}, {})
+    tracker.finish("FINISHED")
+    (message,) = warnings(caplog)
+    assert "too slow" in message
+    assert next(clock) <= 12  # 0 at the start, 3, and 6, which is beyond 5
 
 
 def test_what_was_queued_arrives_in_order_when_the_server_answers_again(store: Store) -> None:

@@ -12,6 +12,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from ergokedro.data.sources import CorpusStream
 from ergokedro.design.records import RunSummary
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import fingerprint, flatten
@@ -19,7 +20,7 @@ from ergokedro.remote import RemoteCopy, cache_folder, is_remote
 from ergokedro.runtime import mlflow_store, tracking
 from ergokedro.runtime.config_loader import current_parameters
 from ergokedro.runtime.locks import Command, OutputLock
-from ergokedro.runtime.provenance import Provenance
+from ergokedro.runtime.provenance import Provenance, outside
 
 
 class ProjectHooks:
@@ -47,7 +48,7 @@ class ProjectHooks:
         self._parameters = self._context.config_loader["parameters"]
         check_inputs(pipeline, catalog)
         lock = self._lock_outputs(pipeline)
-        self._provenance = Provenance(catalog, self._parameters, lock.alone)
+        self._provenance = Provenance(catalog, self._parameters, lock.alone, outside(catalog))
         if not self._parameters["plan"]:
             outdated = pipeline
             if run_params["only_missing_outputs"]:
@@ -129,10 +130,11 @@ class ProjectHooks:
         log_node(self._tracker, node, {**inputs, **outputs, "git_commit": self._commit})
 
     @hook_impl
-    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
+    def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
         """Record what the dataset was made from."""
         if self._provenance is not None:
-            self._provenance.add(dataset_name, node)
+            content = data.key if isinstance(data, CorpusStream) else None
+            self._provenance.add(dataset_name, node, content)
 
     @hook_impl
     def on_pipeline_error(self) -> None:

@@ -1,12 +1,14 @@
 """What each dataset was made from, so that `--only-missing-outputs` keeps no outdated result.
 
 The dataset `provenance` maps every dataset of the experiment to a key: the fingerprint of the node
-that made it, the settings that the node received and the keys of its inputs. A dataset is up to
-date if the present settings give the same key.
+that made it, the settings that the node received and the keys of its inputs; for the corpus, also
+of the content of its source. A dataset is up to date if the present settings and the present
+content give the same key.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -17,8 +19,13 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from ergokedro import __version__
+from ergokedro.data.sources import corpus_stream
+from ergokedro.errors import ErgokedroError
 from ergokedro.files import fingerprint, flatten
-from ergokedro.parameters import MACHINE_SETTINGS
+from ergokedro.parameters import MACHINE_SETTINGS, CorpusParameters
+from ergokedro.runtime.config_loader import current_parameters
+
+log = logging.getLogger(__name__)
 
 NAME = "provenance"
 # Settings that change no result.
@@ -39,6 +46,8 @@ class Provenance:
     ----------
     parameters : all settings, as nested dictionaries.
     alone : makes a context in which no other process changes the keys.
+    contents : by dataset, a function that gives what identifies the content that the dataset would
+        be read from now, a JSON value; for datasets from outside the catalog.
     """
 
     def __init__(
@@ -46,6 +55,7 @@ class Provenance:
         catalog: CatalogProtocol,
         parameters: dict[str, Any],
         alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+        contents: Mapping[str, Callable[[], Any]] | None = None,
     ):
         self._catalog = catalog
         self._settings = {
@@ -54,6 +64,7 @@ class Provenance:
             if not any(f"{name}.".startswith(f"{prefix}.") for prefix in _IRRELEVANT)
         }
         self._alone, self._lock = alone, threading.Lock()
+        self._contents = contents or {}
         self._keys = self._load()
 
     def _load(self) -> dict[str, str]:
@@ -68,7 +79,8 @@ class Provenance:
         outdated: list[Node] = []
         new: set[str] = set()
         for node in pipeline.nodes:  # in topological order
-            key = self._key(node, keys)
+            contents = [self._contents[name]() for name in node.outputs if name in self._contents]
+            key = self._key(node, keys, contents[0] if contents else None)
             keys |= dict.fromkeys(node.outputs, key)
             current = all(
                 self._keys.get(name) == key and self._catalog.exists(name) for name in node.outputs
@@ -84,16 +96,18 @@ class Provenance:
         if forgotten & self._keys.keys():
             self._change(lambda keys: {n: k for n, k in keys.items() if n not in forgotten})
 
-    def add(self, dataset: str, node: Node) -> None:
-        """Record that `node` has made `dataset`."""
-        self._change(lambda keys: dict(sorted({**keys, dataset: self._key(node, keys)}.items())))
+    def add(self, dataset: str, node: Node, content: Any = None) -> None:
+        """Record that `node` has made `dataset`, from `content` outside the catalog."""
+        self._change(
+            lambda keys: dict(sorted({**keys, dataset: self._key(node, keys, content)}.items()))
+        )
 
     def _change(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
         with self._lock, self._alone():
             self._keys = change(self._load())
             self._catalog.save(NAME, self._keys)
 
-    def _key(self, node: Node, keys: Mapping[str, str]) -> str:
+    def _key(self, node: Node, keys: Mapping[str, str], content: Any = None) -> str:
         settings: dict[str, Any] = {}
         inputs: dict[str, str | None] = {}
         for name in node.inputs:
@@ -101,9 +115,10 @@ class Provenance:
                 settings |= self._below(name.removeprefix("params:"))
             else:
                 inputs[name] = keys.get(name)
-        return fingerprint(
-            {"node": node.name, "version": __version__, "settings": settings, "inputs": inputs}
-        )
+        made_from = {"settings": settings, "inputs": inputs}
+        if content is not None:
+            made_from["content"] = content
+        return fingerprint({"node": node.name, "version": __version__, **made_from})
 
     def _below(self, group: str) -> dict[str, Any]:
         """The settings of one group such as 'training', or of all for 'parameters'."""
@@ -112,3 +127,22 @@ class Provenance:
             for name, value in self._settings.items()
             if group == "parameters" or f"{name}.".startswith(f"{group}.")
         }
+
+
+def outside(catalog: CatalogProtocol) -> dict[str, Callable[[], Any]]:
+    """The datasets that are read from outside the catalog: the corpus."""
+    return {"corpus": lambda: _corpus_content(catalog, current_parameters().corpus)}
+
+
+def _corpus_content(catalog: CatalogProtocol, params: CorpusParameters) -> Any:
+    """What identifies the documents that the corpus's source holds now.
+
+    Where the source cannot be read any more, those that the corpus was made from.
+    """
+    try:
+        return corpus_stream(params).key
+    except ErgokedroError as error:
+        if not catalog.exists("corpus"):
+            raise
+        log.warning("%s The corpus that was read from it before is used.", error.message)
+        return catalog.load("corpus").provenance["key"]

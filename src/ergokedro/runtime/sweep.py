@@ -28,7 +28,7 @@ from ergokedro.runtime.config_loader import current_parameters
 from ergokedro.runtime.failures import plain_error
 from ergokedro.runtime.interruption import interruptible
 from ergokedro.runtime.plan import announce
-from ergokedro.runtime.provenance import Provenance
+from ergokedro.runtime.provenance import Provenance, outside
 
 if TYPE_CHECKING:
     from ergokedro.design.mixture import Manifest
@@ -135,7 +135,7 @@ class SweepRunner(SequentialRunner):
         """As Kedro's, but `only_missing_outputs` also runs what is outdated."""
         if only_missing_outputs:
             settings = current_parameters().model_dump(mode="json")
-            pipeline = Provenance(catalog, settings).outdated(pipeline)
+            pipeline = Provenance(catalog, settings, contents=outside(catalog)).outdated(pipeline)
         for name in pipeline.datasets():  # made here, before several threads look them up
             catalog.get(name, fallback_to_runtime_pattern=True)
         context = RunContext(catalog, hook_manager, run_id)

@@ -34,9 +34,8 @@ _PARAMS_PER_CALL = 100
 _METRICS_PER_CALL = 1000
 # Calls that may wait; more are dropped.
 _QUEUED = 5000
-# The end of a command waits for the queue: at most so long in all, and at most so long without
-# any call coming to an end. A local file is slow at most; a server may never answer.
-_WAIT_SECONDS = 30.0
+# The end of a command waits so long for the queue, in all. A local file is slow at most, and fails
+# where another program has locked it; a server may never answer, or take a second for every call.
 _PATIENCE_SECONDS = {"file": 30.0, "server": 5.0}
 # MLflow's table of runs shows children of this type at once; others wait for a click on the parent.
 _PARENT = "mlflow.parentRunId"
@@ -68,7 +67,6 @@ class Tracker:
         self._open = True
         self._calls: queue.Queue[tuple[str, tuple[Any, ...]]] = queue.Queue(_QUEUED)
         self._dropped = False
-        self._finished_call = time.monotonic()
         threading.Thread(target=self._work, name="mlflow", daemon=True).start()
 
     def start(self, name: str, params: dict[str, Any], tags: dict[str, str]) -> None:
@@ -137,11 +135,11 @@ class Tracker:
         if not self._open:
             return
         self._open = False
-        now = _milliseconds()
+        now, deadline = _milliseconds(), time.monotonic() + self._patience
         with suppress(queue.Full):
             self._calls.put(("close_all", (status, now)), timeout=self._patience)
         self._current = threading.local()
-        self._wait()
+        self._wait(deadline)
 
     @property
     def page(self) -> str | None:
@@ -181,7 +179,6 @@ class Tracker:
                     getattr(self._runs, method)(*arguments)
             except Exception as error:  # whatever a store or a network can raise
                 self._give_up(error)
-            self._finished_call = time.monotonic()
             self._calls.task_done()
 
     def _give_up(self, error: Exception | str) -> None:
@@ -193,13 +190,11 @@ class Tracker:
                 (message.splitlines() or [type(error).__name__])[0][:400],
             )
 
-    def _wait(self) -> None:
-        """Wait until the queue is empty, or the store has not answered for too long."""
-        start = self._finished_call = time.monotonic()
-        while self._calls.unfinished_tasks and not self.broken:
-            now = time.monotonic()
-            if now - self._finished_call > self._patience or now - start > _WAIT_SECONDS:
-                self._give_up("the store does not answer")
+    def _wait(self, deadline: float) -> None:
+        """Wait until the queue is empty, but no longer than until `deadline`."""
+        while (left := self._calls.unfinished_tasks) and not self.broken:
+            if time.monotonic() > deadline:
+                self._give_up(f"the store is too slow: the last {left:,} entries are lost")
             time.sleep(0.02)
 
 
