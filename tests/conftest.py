@@ -14,7 +14,9 @@ import pandas as pd
 import pytest
 
 from ergokedro.data.token_store import TOKENS, TokenStore, open_store, seal_store, token_dtype
+from ergokedro.design.nll import ExactNLL
 from project import Project
+from synthetic_results import make_exact, make_windows
 
 # Test processes run side by side. OpenMP's threads spin while they wait for each other, which
 # keeps the one that they wait for off a shared processor. Must be set before torch is imported.
@@ -59,6 +61,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
         project = Project.create(folder / "finished")
         output.write_text(project.run(), encoding="utf-8")
     return project, output.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def windows() -> pd.DataFrame:
+    """The windows of synthetic results; not to be changed."""
+    return make_windows()
+
+
+@pytest.fixture(scope="session")
+def exact(windows: pd.DataFrame) -> ExactNLL:
+    """The exact optimum on these windows."""
+    return make_exact(windows)
 
 
 Lengths = dict[tuple[str, str], list[int]]

@@ -16,7 +16,7 @@ from ergokedro.analysis.series import results_table
 from ergokedro.analysis.specialists import specialists
 from ergokedro.design.nll import NLLArrays
 from ergokedro.design.runs import Run
-from synthetic_results import NAMES, make_experiment, make_meta, make_windows
+from synthetic_results import NAMES, make_experiment, make_meta
 
 # Nats above 2 of a specialist at D / divisor with so many times the epochs: by divisor.
 VALIDATION = {1: {0.5: 0.30, 1: 0.10, 2: 0.20, 4: 0.40}, 2: {0.5: 0.9, 1: 0.7, 2: 0.6, 4: 0.5}}
@@ -41,11 +41,6 @@ def make_arrays(
             nll[split] = np.repeat(rows[:, None], 99, axis=1).astype(np.float32)
         arrays[run] = NLLArrays(nll, make_meta(run))
     return arrays
-
-
-@pytest.fixture(scope="module")
-def windows() -> pd.DataFrame:
-    return make_windows()
 
 
 def test_the_lowest_on_validation_text_is_chosen(windows: pd.DataFrame) -> None:

@@ -17,16 +17,11 @@ from ergokedro.design.nll import NLLArrays
 from ergokedro.design.runs import Run
 from ergokedro.errors import ErgokedroError
 from how_to import run_page
-from synthetic_results import NAMES, make_experiment, make_meta, make_windows
+from synthetic_results import NAMES, make_experiment, make_meta
 
 SETTINGS: dict[str, Any] = {
     "subsets": True, "growing": True, "pseudo": True, "draws": 2, "seeds": 3,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def windows() -> pd.DataFrame:
-    return make_windows()
 
 
 @pytest.fixture(scope="module")

@@ -20,23 +20,11 @@ from synthetic_results import (
     EXCESS,
     NAMES,
     STARVED,
-    make_exact,
     make_experiment,
     make_specialists,
-    make_windows,
 )
 
 KS = [1, 2, 3, 4, 5]
-
-
-@pytest.fixture(scope="module")
-def windows() -> pd.DataFrame:
-    return make_windows()
-
-
-@pytest.fixture(scope="module")
-def exact(windows: pd.DataFrame) -> ExactNLL:
-    return make_exact(windows)
 
 
 @pytest.fixture(scope="module")

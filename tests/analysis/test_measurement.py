@@ -27,27 +27,15 @@ from synthetic_results import (
     UNSEEN,
     WINDOWS,
     make_design,
-    make_exact,
     make_experiment,
     make_manifests,
     make_results,
     make_runs,
     make_summary,
-    make_windows,
 )
 
 PLAN = [chain(k) for k in range(1, 6)]
 KEYS = ["run", "split", "quantity", "series", "component", "position"]
-
-
-@pytest.fixture(scope="module")
-def windows() -> pd.DataFrame:
-    return make_windows()
-
-
-@pytest.fixture(scope="module")
-def exact(windows: pd.DataFrame) -> ExactNLL:
-    return make_exact(windows)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from ergokedro.analysis.series import results_table
 from ergokedro.analysis.specialists import specialists
 from ergokedro.design.nll import NLLArrays
 from ergokedro.design.runs import Run
-from synthetic_results import NAMES, make_experiment, make_meta, make_windows
+from synthetic_results import NAMES, make_experiment, make_meta
 
 # Specialist j reads the text of component c so much worse than c's own, nats.
 WORSE = np.array([[0.0, 0.5, 0.2], [0.3, 0.0, 0.4], [0.1, 0.6, 0.0]])
@@ -30,11 +30,6 @@ def make_specialists(windows: pd.DataFrame, **controls: str) -> dict[Run, NLLArr
         nll = {split: values[windows.split == split] for split in ("validation", "test")}
         arrays[run] = NLLArrays(nll, make_meta(run, seed=7))
     return arrays
-
-
-@pytest.fixture(scope="module")
-def windows() -> pd.DataFrame:
-    return make_windows()
 
 
 @pytest.mark.parametrize("form", ["best", "epochs", "steps"])

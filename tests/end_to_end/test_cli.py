@@ -376,7 +376,7 @@ def test_ctrl_c_saves_and_the_same_command_would_resume(project: Project) -> Non
     assert process.returncode == 130
     assert "Traceback" not in output
     assert f"resumes from there:\n  kedro {' '.join(command)} {settings}" in output
-    saved = dict(re.findall(r"(k\d): cancelled after step (\d+) of 2,800, saved", output))
+    saved = dict(re.findall(r"(k\d): cancelled after step (\d+) of 2800, saved", output))
     assert len(saved) == 2  # those that were trained side by side
 
     client = MlflowClient(f"sqlite:///{project.root / 'mlflow.db'}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from ergokedro.data.documents import SCHEMA
+from ergokedro.data.sidecar import read_sidecar
 from ergokedro.data.sources import CorpusStream
 from ergokedro.data.splits import SPLITS
 from ergokedro.errors import ErgokedroError
@@ -42,13 +42,7 @@ class Corpus:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        try:
-            meta = json.loads((self.path / _SIDECAR).read_bytes())
-        except (OSError, ValueError) as error:
-            raise ErgokedroError(
-                f"{self.path} holds no readable corpus ({error}); run "
-                "`kedro run --pipelines data_processing`."
-            ) from error
+        meta = read_sidecar(self.path / _SIDECAR, "corpus")
         self.labels: list[str] = meta["labels"]
         self.rows: dict[str, int] = meta["rows"]
         self.fingerprint: str = meta["fingerprint"]

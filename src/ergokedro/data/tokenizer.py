@@ -15,6 +15,7 @@ import numpy as np
 
 from ergokedro.data.cleaning import KEPT
 from ergokedro.data.hub_repository import HubRepository
+from ergokedro.data.sidecar import read_sidecar
 from ergokedro.data.token_store import token_dtype
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_directory, canonical_json, fingerprint
@@ -58,13 +59,7 @@ class Tokenizer:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        try:
-            meta = json.loads((self.path / _SIDECAR).read_bytes())
-        except (OSError, ValueError) as error:
-            raise ErgokedroError(
-                f"{self.path} holds no readable tokenizer ({error}); run "
-                "`kedro run --pipelines data_processing`."
-            ) from error
+        meta = read_sidecar(self.path / _SIDECAR, "tokenizer")
         self.vocab_size: int = meta["vocab_size"]
         self.end_of_text: int = meta["end_of_text"]
         self.fingerprint: str = meta["fingerprint"]
