@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ergokedro.errors import ErgokedroError
+from ergokedro.runtime.mlflow_models import log_transformers_model
 from ergokedro.runtime.mlflow_store import metric_name, open_store, runs_page, sqlite_file
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _QUEUED = 5000
 # The end of a command waits for the queue: at most so long in all, and at most so long without
 # any call coming to an end. A local file is slow at most; a server may never answer.
 _WAIT_SECONDS = 30.0
+_MODEL_SECONDS = 600.0  # instead, where models are logged
 _PATIENCE_SECONDS = {"file": 30.0, "server": 5.0}
 # MLflow's table of runs shows children of this type at once; others wait for a click on the parent.
 _PARENT = "mlflow.parentRunId"
@@ -54,15 +56,22 @@ class Tracker:
     ----------
     uri : tracking URI.
     experiment : MLflow experiment, made if it is missing.
+    models : whether models will be logged.
     """
 
-    def __init__(self, uri: str, experiment: str):
+    def __init__(self, uri: str, experiment: str, models: bool = False):
         import mlflow.tracking  # noqa: F401  # in this thread, which imports other libraries, too
+
+        if models:
+            import mlflow.transformers  # noqa: F401
 
         for name in _NOISY:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.broken = False
         self._patience = _PATIENCE_SECONDS["server" if sqlite_file(uri) is None else "file"]
+        self._longest_wait = _WAIT_SECONDS
+        if models:  # they were asked for, and may be large
+            self._patience = self._longest_wait = _MODEL_SECONDS
         self._runs = _Runs(uri, experiment)
         self._current = threading.local()
         self._open = True
@@ -79,7 +88,7 @@ class Tracker:
 
     def close_killed(self, command: Command) -> None:
         """Close the runs that earlier commands of the project left open when they were killed."""
-        self._call(lambda: self._runs.close_killed(command))
+        self.call("close_killed", command)
 
     def monitor_system(self, seconds: float = 10) -> None:
         """Log use of processors, memory, disk and network to the parent run, so often."""
@@ -113,7 +122,7 @@ class Tracker:
     def tag(self, name: str, value: str) -> None:
         """A tag of the current run."""
         run = self._run
-        self._call(lambda: self._runs.tag(run, name, value))
+        self.call("tag", run, name, value)
 
     def log_json(self, file: str, content: dict[str, Any]) -> None:
         """A JSON artifact of the current run."""
@@ -124,6 +133,11 @@ class Tracker:
         """A file as an artifact of the current run."""
         run = self._run
         self.call("log_file", run, path)
+
+    def log_model(self, folder: Path) -> None:
+        """The model of the current run, in a directory that transformers reads."""
+        run = self._run
+        self.call("log_model", run, folder)
 
     def complete(self) -> None:
         """Close the current child as FINISHED: nothing more will be logged to it."""
@@ -199,7 +213,7 @@ class Tracker:
         start = self._finished_call = time.monotonic()
         while self._calls.unfinished_tasks and not self.broken:
             now = time.monotonic()
-            if now - self._finished_call > self._patience or now - start > _WAIT_SECONDS:
+            if now - self._finished_call > self._patience or now - start > self._longest_wait:
                 self._give_up("the store does not answer")
             time.sleep(0.02)
 
@@ -260,6 +274,10 @@ class _Runs:
 
     def log_file(self, run: str | None, path: Path) -> None:
         self._client.log_artifact(self._ids[run], str(path))
+
+    def log_model(self, run: str | None, folder: Path) -> None:
+        assert self._opened is not None
+        log_transformers_model(*self._opened, self._ids[run], folder)
 
     def monitor_system(self, seconds: float) -> None:
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
