@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from ergokedro.models.factory import model_config
 from ergokedro.parameters import ModelParameters
 
@@ -38,3 +40,12 @@ def settings(name: str, **changes: Any) -> ModelParameters:
 def config_of(name: str, vocab_size: int = 100, **changes: Any) -> dict[str, Any]:
     """The content of its config.json."""
     return model_config(settings(name, **changes), vocab_size)
+
+
+def see_the_next_token(model: Any) -> None:
+    """Plant a leak: every position is also given the embedding of the token after it."""
+
+    def add_next(_: Any, __: Any, embedded: torch.Tensor) -> torch.Tensor:
+        return embedded + embedded.roll(-1, dims=1)
+
+    model.model.get_input_embeddings().register_forward_hook(add_next)

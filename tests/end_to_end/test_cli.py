@@ -143,6 +143,35 @@ def test_a_killed_run_resumes_and_a_finished_one_is_not_repeated(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["llama", "mamba2", "gpt2"])
+def test_another_architecture_in_the_real_commands(project: Project, name: str) -> None:
+    """The plan, a sweep, the same runs one after the other, MLflow, and the directories."""
+    from transformers import AutoModelForCausalLM
+
+    settings = f"shared_data=synthetic,k=1-2,model.architecture={name},model.num_layers=1"
+    command = "--pipelines", "mixture_design,training", "--params"
+    project.run(*command[:1], "mixture_design", "--params", f"experiment=sweep,{settings}")
+    plan = project.run(*command, f"experiment=sweep,plan=true,{settings}")
+    assert "Model: " in plan
+    assert not (project.root / "data" / "07_model_output" / "sweep").exists()
+
+    weights = {}
+    for experiment, at_once in (("sweep", 2), ("alone", 1)):
+        given = f"experiment={experiment},training.parallel_runs={at_once},{settings}"
+        project.run(*command, given)
+        output = project.root / "data" / "07_model_output" / experiment
+        summaries = [json.loads((output / k / "summary.json").read_text()) for k in ("k1", "k2")]
+        weights[experiment] = [summary["final_weights"] for summary in summaries]
+        for k in (1, 2):
+            assert len(latest_curve(project, f"k{k}")) == 4
+    assert weights["sweep"] == weights["alone"]
+    folder = project.root / "data" / "06_models" / "sweep" / "k2"
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    assert model.config.model_type == name
+    assert f"({name})" in (folder / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     "only",
     [

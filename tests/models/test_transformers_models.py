@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from architectures import NAMES, config_of
+from architectures import NAMES, config_of, see_the_next_token
 from ergokedro.errors import ErgokedroError
 from ergokedro.models.causal_lm import CausalLM
 from ergokedro.models.factory import (
@@ -24,6 +24,7 @@ from ergokedro.models.factory import (
     multiplied_weights,
     save_model,
 )
+from ergokedro.models.transformers_models.checks import check_model
 from ergokedro.models.transformers_models.names import causal_model_types
 from ergokedro.models.weights import n_parameters, weights_fingerprint
 from ergokedro.parameters import ModelParameters
@@ -190,6 +191,15 @@ def test_a_model_that_sees_the_future_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", bidirectional)
     with pytest.raises(ErgokedroError, match="'llama' sees the tokens"):
         build_model(config_of("llama", rms_norm_eps=2e-6), seed=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_planted_look_ahead_is_refused(name: str) -> None:
+    model: Any = build_model(config_of(name), seed=0)
+    check_model(model)
+    see_the_next_token(model)
+    with pytest.raises(ErgokedroError, match=f"'{name}' sees the tokens"):
+        check_model(model)
 
 
 def test_a_model_that_draws_random_numbers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

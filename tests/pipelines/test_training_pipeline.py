@@ -13,6 +13,7 @@ from ergokedro.design.runs import chain
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import EvaluationParameters, ModelParameters, TrainingParameters
 from ergokedro.pipelines.training import create_pipeline, nodes
+from ergokedro.runtime import tracking
 from ergokedro.runtime.sweep import _divide
 from small_training import small_run
 
@@ -20,15 +21,17 @@ from small_training import small_run
 def test_each_k_is_a_namespace_of_the_same_template() -> None:
     pipeline = create_pipeline([chain(1), chain(3)])
     assert {node.name for node in pipeline.nodes} == {
-        f"k{k}.{name}" for k in (1, 3) for name in ("train_model", "evaluate_model")
+        f"k{k}.{name}"
+        for k in (1, 3)
+        for name in ("train_model", "evaluate_model", "describe_model")
     }
     assert {node.namespace for node in pipeline.nodes} == {"k1", "k3"}
-    shared = {"token_store", "tokenizer", "evaluation_windows"}
+    shared = {"token_store", "tokenizer", "evaluation_windows", "design", "parameters"}
     params = {f"params:{name}" for name in ("model", "training", "evaluation", "seed")}
     own = {f"k{k}.{name}" for k in (1, 3) for name in ("manifest", "checkpoints")}
     assert pipeline.inputs() == shared | params | own
     assert pipeline.all_outputs() == {
-        f"k{k}.{name}" for k in (1, 3) for name in ("model", "history", "summary", "nll")
+        f"k{k}.{name}" for k in (1, 3) for name in ("model", "history", "summary", "nll", "card")
     }
     assert all("training" in node.tags for node in pipeline.nodes)
 
@@ -56,6 +59,8 @@ def test_the_nodes_train_and_measure(tmp_path: Path, monkeypatch: pytest.MonkeyP
     size, evaluation = ModelParameters(hidden_size=8), EvaluationParameters()
     training = TrainingParameters(epochs=1, validation_windows=1, device="cpu", threads=1)
     kept = tmp_path / "checkpoints"
+    tags: list[tuple[str, str]] = []
+    monkeypatch.setattr(tracking, "tag", lambda name, value: tags.append((name, value)))
     model, history, summary = nodes.train_model(*inputs, size, training, 3, kept)
     assert (summary.run, summary.seed) == ("k2", 3)
     assert set(history.component) == {"", "a", "b"}
@@ -78,7 +83,9 @@ def test_the_nodes_train_and_measure(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("ergokedro.training.step.Stepper.step", forbidden)
     monkeypatch.setattr("ergokedro.training.run.evaluate", forbidden)
+    assert tags == []
     assert nodes.train_model(*inputs, size, training, 3, kept)[2] == summary
+    assert tags == [("reused", "true")]
     again = nodes.evaluate_model(model, summary, *inputs, evaluation, training, kept)
     np.testing.assert_array_equal(again.nll["test"], arrays.nll["test"])
     repeat = training.model_copy(update={"repeat": True})

@@ -11,7 +11,12 @@ import pytest
 
 from ergokedro.errors import ErgokedroError
 from ergokedro.pipeline_registry import register_pipelines
-from ergokedro.runtime.config_loader import ConfigLoader, current_parameters
+from ergokedro.runtime.config_loader import (
+    ConfigLoader,
+    changed_settings,
+    check_parameters,
+    current_parameters,
+)
 from ergokedro.settings import CONFIG_LOADER_ARGS
 from ergokedro.training.optimizers import OPTIMIZERS
 from project import ROOT
@@ -23,6 +28,29 @@ def load(root: Path, **params: Any) -> dict[str, Any]:
     loader = ConfigLoader(str(root / "conf"), runtime_params=params, **CONFIG_LOADER_ARGS)
     parameters: dict[str, Any] = loader["parameters"]
     return parameters
+
+
+def test_the_settings_of_mlflow_are_no_parameters_but_can_be_given_as_such() -> None:
+    def tracking(**params: Any) -> Any:
+        loader = ConfigLoader(str(ROOT / "conf"), runtime_params=params, **CONFIG_LOADER_ARGS)
+        assert "tracking" not in loader["parameters"]
+        return loader["tracking"]
+
+    assert not tracking().log_models
+    chosen = tracking(tracking={"log_models": True}, seed=3)
+    assert (chosen.log_models, chosen.enabled, chosen.experiment) == (True, True, "ergokedro")
+    message = r"tracking\.log_model: unknown key \(known here: .*log_models, .*tracking_uri\)"
+    with pytest.raises(ErgokedroError, match=message):
+        tracking(tracking={"log_model": True})
+    with pytest.raises(ErgokedroError, match=r"tracking\.enabled = 'never'"):
+        tracking(tracking={"enabled": "never"})
+
+
+def test_changed_settings_are_those_with_other_values_than_by_default() -> None:
+    parameters = check_parameters({"seed": 3, "training": {"epochs": 2}, "k": "all"})
+    assert changed_settings(parameters) == {"seed": 3, "training.epochs": 2}
+    parameters = check_parameters({"model": {"config": {"hidden_size": 8}}})
+    assert changed_settings(parameters)["model.config.hidden_size"] == 8
 
 
 @pytest.fixture

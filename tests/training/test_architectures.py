@@ -15,13 +15,16 @@ import yaml
 from kedro.framework.cli.utils import _split_params
 
 from architectures import NAMES, config_of, settings
+from ergokedro import progress
 from ergokedro.files import flatten
 from ergokedro.models.factory import build_model, load_model, model_config, save_model
 from ergokedro.models.weights import weights_fingerprint
 from ergokedro.parameters import CheckpointParameters, Parameters, TrainingParameters
 from ergokedro.runtime.config_loader import check_parameters
 from ergokedro.training import launcher
+from ergokedro.training.checkpoint import Checkpoints
 from ergokedro.training.cost_estimate import make_plan
+from ergokedro.training.curves import Measurement
 from ergokedro.training.launcher import train_in_processes
 from ergokedro.training.run import RunSettings, evaluate_run, train_run
 from ergokedro.training.step import Stepper
@@ -104,6 +107,35 @@ def test_two_processes_train_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["llama", "mamba2", "gpt2"])
+def test_two_processes_resume_to_the_same_bits(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As two processes that were not stopped; one process differs by the rounding of sums."""
+    monkeypatch.setattr(launcher, "_START_METHOD", CONTEXT.get_start_method())
+    params = TRAINING.model_copy(update={"processes": 2, "batch_size": 5, "epochs": 3})
+    job = make_job(random_windows(11), params, model=config_of(name))
+
+    def stop(measurements: list[Measurement]) -> None:
+        if measurements[0].step >= 3:
+            progress.stop()
+
+    checkpoints = Checkpoints(tmp_path, name, {}, CheckpointParameters(every=100))
+    try:
+        with pytest.raises(progress.Stopped):
+            train_in_processes(job, checkpoints=checkpoints, on_metrics=stop)
+    finally:
+        progress.resume()
+    assert 3 <= checkpoints.steps_done(job.steps) < job.steps
+    resumed = train_in_processes(job, checkpoints=checkpoints)
+    whole = train_in_processes(job)
+    assert weights_fingerprint(resumed.model) == weights_fingerprint(whole.model)
+    np.testing.assert_array_equal(losses(resumed.history), losses(whole.history))
+    one = train(make_job(random_windows(11), params, model=config_of(name)))
+    np.testing.assert_allclose(losses(whole.history), losses(one.history), rtol=1e-5)
+
+
 def test_the_how_to_page(small: SmallRun, tmp_path: Path) -> None:
     """Its code, its commands and its settings file."""
     names = run_page("another-architecture.md")
@@ -128,12 +160,13 @@ def test_the_how_to_page(small: SmallRun, tmp_path: Path) -> None:
         assert torch.isfinite(built.loss(torch.arange(20).view(2, 10)))
 
 
-def test_runs_side_by_side_are_the_same_as_alone() -> None:
+@pytest.mark.parametrize("name", ["llama", "mamba2", "gpt2"])
+def test_runs_side_by_side_are_the_same_as_alone(name: str) -> None:
     """In threads, as a sweep trains them."""
     from concurrent.futures import ThreadPoolExecutor
 
     def fingerprint(seed: int) -> str:
-        job = make_job(random_windows(20), TRAINING, model=config_of("llama"), seed=seed)
+        job = make_job(random_windows(20), TRAINING, model=config_of(name), seed=seed)
         return weights_fingerprint(train(job).model)
 
     alone = [fingerprint(seed) for seed in range(3)]

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from architectures import NAMES, see_the_next_token, settings
 from ergokedro.analysis.checks import acceptance
 from ergokedro.analysis.exact_optimum import exact_nll
 from ergokedro.analysis.experiment import Experiment
@@ -29,6 +30,8 @@ from ergokedro.design.mixture import (
 )
 from ergokedro.design.nll import ExactNLL
 from ergokedro.design.runs import chain
+from ergokedro.models.transformers_models.architecture import TransformersArchitecture
+from ergokedro.models.transformers_models.modules import TransformersModel
 from ergokedro.parameters import (
     AnalysisParameters,
     CorpusParameters,
@@ -78,12 +81,15 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     return Case(store, design, windows, exact_nll(store, tokenizer, windows, design, CORPUS))
 
 
-def no_leak_checks(case: Case, manifest: Manifest, **changes: Any) -> pd.Series:
+SMALL = ModelParameters(hidden_size=64, num_layers=1)
+
+
+def no_leak_checks(
+    case: Case, manifest: Manifest, model: ModelParameters = SMALL, **changes: Any
+) -> pd.Series:
     """Train, evaluate, and give whether the checks for leaks passed."""
-    settings = RunSettings(
-        ModelParameters(hidden_size=64, num_layers=1), TRAINING.model_copy(update=changes)
-    )
-    trained = train_run(manifest, case.store, settings, case.windows)
+    run = RunSettings(model, TRAINING.model_copy(update=changes))
+    trained = train_run(manifest, case.store, run, case.windows)
     arrays = evaluate_run(trained.model, trained.summary, manifest, case.store, case.windows)
     runs = {chain(2): arrays}
     params = AnalysisParameters(bootstrap=200)
@@ -119,3 +125,23 @@ def test_a_mask_that_is_not_causal_trips_the_alarm(
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", sees_the_future)
     manifest = make_manifest(case.store, case.design, chain(2))
     assert not no_leak_checks(case, manifest, epochs=16, learning_rate=5e-3).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_other_architectures_trip_the_alarm(
+    case: Case, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """With a leak planted after the check at the start, which would refuse the model."""
+    manifest = make_manifest(case.store, case.design, chain(2))
+    protocol = {"epochs": 32, "learning_rate": 1e-2}
+    assert no_leak_checks(case, manifest, settings(name), **protocol).all()
+    build = TransformersArchitecture.build
+
+    def leaking(self: TransformersArchitecture, config: dict[str, Any]) -> TransformersModel:
+        model = build(self, config)
+        see_the_next_token(model)
+        return model
+
+    monkeypatch.setattr(TransformersArchitecture, "build", leaking)
+    assert not no_leak_checks(case, manifest, settings(name), **protocol).any()

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.random_effects import Estimate
-from ergokedro.analysis.series import ResultRow, Selection
+from ergokedro.analysis.series import ResultRow, Selection, selections
 from ergokedro.design.mixture import Design
 from ergokedro.design.nll import NLLArrays
 from ergokedro.parameters import AnalysisParameters
@@ -39,6 +39,19 @@ def component_means(nll: NLLArrays, windows: pd.DataFrame) -> pd.DataFrame:
         rows.append((split, None, float(means.mean())))
     table = pd.DataFrame(rows, columns=["split", "component", "xe"], dtype=object)
     return table.astype({"xe": float})
+
+
+def run_xe(
+    nll: NLLArrays,
+    windows: pd.DataFrame,
+    design: Design,
+    components: list[str],
+    params: AnalysisParameters,
+    split: str = "test",
+) -> Estimate:
+    """XE of one run over the components it was trained on, as in series `chain` of the results."""
+    chain = selections(windows[windows.split == split], split, design, components)[0]
+    return chain.mean(nll.nll[split], params)
 
 
 def measure(experiment: Experiment) -> Iterator[ResultRow]:

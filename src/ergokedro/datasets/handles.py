@@ -15,7 +15,7 @@ from ergokedro.data.token_store import TokenStore, open_store
 from ergokedro.data.tokenization import TokenizationPlan, write_store
 from ergokedro.data.tokenizer import Tokenizer, TokenizerDefinition, save_tokenizer
 from ergokedro.design.nll import NLLArrays, load_nll, save_nll
-from ergokedro.files import atomic_file, recover_directory
+from ergokedro.files import atomic_file, recover_directory, write_atomic
 from ergokedro.remote import RemoteCopy, is_remote
 
 # Kedro-Viz chooses how to show a preview by the name of its type.
@@ -62,12 +62,16 @@ class HandleDataset(AbstractDataset[Any, Any]):
         if self._remote:
             self._remote.push()
 
+    def local(self) -> Path:
+        """The path, on this machine, of what was written."""
+        if self._remote:
+            return self._remote.pull()
+        recover_directory(self._filepath)
+        return self._filepath
+
     def load(self) -> Any:
         """Open what was written."""
-        if self._remote:
-            return self.open(self._remote.pull())
-        recover_directory(self._filepath)
-        return self.open(self._filepath)
+        return self.open(self.local())
 
     def _exists(self) -> bool:
         if self._remote:
@@ -133,6 +137,19 @@ class ModelDataset(HandleDataset):
         from ergokedro.models.factory import load_model
 
         return load_model(path)
+
+
+class ModelCardDataset(HandleDataset):
+    """A model's README.md, and the files that go with it into the model's directory."""
+
+    def write(self, path: Path, data: dict[str, str]) -> None:
+        """Write texts by their file names, the card last: it says that the directory is whole."""
+        for name in sorted(data, key=lambda name: name == path.name):
+            write_atomic(path.with_name(name), data[name].encode())
+
+    def open(self, path: Path) -> str:
+        """The card."""
+        return path.read_text(encoding="utf-8")
 
 
 class FolderDataset(HandleDataset):

@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from pydantic import TypeAdapter
 
-from ergokedro.design.records import ExactMeta, NLLMeta, Record, ReferenceMeta
+from ergokedro.data.tokenizer import Tokenizer
+from ergokedro.design.records import ExactMeta, NLLMeta, Record, ReferenceMeta, RunSummary
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import canonical_json, write_atomic
 
@@ -78,3 +79,19 @@ def find_nll(path: Path, meta: Meta) -> Arrays[Meta] | None:
     except ErgokedroError:
         return None
     return arrays if arrays.meta == meta else None
+
+
+def check_measured(nll: NLLArrays, summary: RunSummary, tokenizer: Tokenizer) -> None:
+    """Refuse arrays that were measured with another model or tokenizer.
+
+    Raises
+    ------
+    ErgokedroError
+        With the command that measures again.
+    """
+    made_with = nll.meta.fingerprints
+    if made_with.weights != summary.final_weights or made_with.tokenizer != tokenizer.fingerprint:
+        raise ErgokedroError(
+            f"The NLL of {summary.run} was measured with another model or tokenizer. Run "
+            f"`kedro run --pipelines training --params k={summary.k}` to measure it again."
+        )

@@ -23,9 +23,11 @@ class Architecture(ABC):
     Attributes
     ----------
     unused : settings `model.*` that have no effect on its models; setting one is an error.
+    in_transformers : whether `AutoModelForCausalLM` reads its directories.
     """
 
     unused: tuple[str, ...] = ()
+    in_transformers = False
 
     @abstractmethod
     def config(self, params: ModelParameters, vocab_size: int) -> dict[str, Any]:

@@ -116,6 +116,12 @@ def save_model(path: Path, model: CausalLM) -> None:
         MODELS[model.config["model_type"]].save_weights(work, model)
 
 
+def has_transformers_form(path: Path) -> bool:
+    """Whether `AutoModelForCausalLM` reads the directory, of :func:`save_model`."""
+    config = json.loads((Path(path) / _CONFIG_FILE).read_bytes())
+    return MODELS[config["model_type"]].in_transformers
+
+
 def load_model(path: Path) -> CausalLM:
     """Read a directory that :func:`save_model` wrote, or one of transformers such as Pythia's.
 

@@ -24,6 +24,7 @@ from ergokedro.parameters.measurement import (
     EvaluationParameters,
     MixtureParameters,
 )
+from ergokedro.parameters.tracking import TrackingParameters
 from ergokedro.parameters.training import (
     MACHINE_SETTINGS,
     CheckpointParameters,
@@ -46,9 +47,11 @@ __all__ = [
     "Parameters",
     "SyntheticParameters",
     "TokenizerParameters",
+    "TrackingParameters",
     "TrainingParameters",
     "parse_k",
     "validate_parameters",
+    "validate_tracking",
 ]
 
 # A folder's name, and no way out of its folder.
@@ -182,12 +185,31 @@ def validate_parameters(raw: dict[str, Any]) -> Parameters:
     return parameters.model_copy(update={"mixture": mixture})
 
 
-def _describe(item: Any) -> str:
-    """One line for one pydantic error."""
+def validate_tracking(raw: dict[str, Any]) -> TrackingParameters:
+    """Turn merged configuration into :class:`TrackingParameters`.
+
+    Raises
+    ------
+    ErgokedroError
+        One message that names every offending key, its value and what is allowed.
+    """
+    try:
+        return _Tracking.model_validate({"tracking": raw}).tracking
+    except ValidationError as error:
+        lines = [_describe(item, _Tracking) for item in error.errors()]
+        raise ErgokedroError("Invalid settings of MLflow:\n  " + "\n  ".join(lines)) from None
+
+
+class _Tracking(ParameterGroup):
+    tracking: TrackingParameters
+
+
+def _describe(item: Any, model: type[ParameterGroup] = Parameters) -> str:
+    """One line for one pydantic error in settings of `model`."""
     key = ".".join(str(part) for part in item["loc"])
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
-        return f"{key}: unknown key (known here: {', '.join(_known_keys(item['loc']))})"
+        return f"{key}: unknown key (known here: {', '.join(_known_keys(item['loc'], model))})"
     if not key:
         return str(message)
     if item["type"] == "model_type":
@@ -208,9 +230,8 @@ def _how_to_quote(key: str, location: tuple[Any, ...]) -> str:
     )
 
 
-def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    """The allowed keys beside the unknown one at `location`."""
-    model: Any = Parameters
+def _known_keys(location: tuple[Any, ...], model: Any) -> list[str]:
+    """The allowed keys of `model` beside the unknown one at `location`."""
     for part in location[:-1]:
         model = model.model_fields[part].annotation
     return sorted(model.model_fields)

@@ -81,6 +81,7 @@ def _environment(
 
     environment.filters["sentences"] = sentences
     environment.filters["code"] = lambda text: Markup(code).format(text)
+    environment.filters["literal"] = lambda text: Markup(visible(text))
     environment.filters["one_line"] = lambda text: Markup(one_line(str(text)))
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
     return environment

@@ -19,8 +19,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ergokedro.analysis.controls import read_settings
 from ergokedro.errors import ErgokedroError
+from ergokedro.files import flatten
 from ergokedro.models.presets import with_learning_rate
-from ergokedro.parameters import EXPERIMENT_NAME, Parameters, validate_parameters
+from ergokedro.parameters import (
+    EXPERIMENT_NAME,
+    Parameters,
+    validate_parameters,
+    validate_tracking,
+)
 from ergokedro.registry import load_plugins
 from ergokedro.runtime.settings_files import (
     find_mistake,
@@ -54,7 +60,10 @@ class ConfigLoader(OmegaConfigLoader):
             if isinstance(error, OmegaConfBaseException):
                 raise ErgokedroError(wrong_reference(error, self._folders())) from None
             raise
+        if key == "tracking":
+            return validate_tracking({**value, **(self.runtime_params or {}).get(key, {})})
         if key == "parameters":
+            value.pop("tracking", None)  # of --params; they are no parameters of the experiment
             self._import_from_source()
             parameters = check_parameters(value)
             self._check_experiment(parameters)
@@ -143,6 +152,18 @@ def current_parameters() -> Parameters:
             str(root / project.settings.CONF_SOURCE), **project.settings.CONFIG_LOADER_ARGS
         )
     return check_parameters(loader["parameters"])
+
+
+def project_folder() -> Path:
+    """The folder of the present session's project; the working directory without a session."""
+    return Path(_current.conf_source).parent if _current is not None else Path.cwd()
+
+
+def changed_settings(parameters: Parameters) -> dict[str, Any]:
+    """The settings with other values than by default, flat: {'training.epochs': 2}."""
+    defaults = flatten(check_parameters({}).model_dump(mode="json"))
+    settings = flatten(parameters.model_dump(mode="json"))
+    return {n: v for n, v in settings.items() if n not in defaults or defaults[n] != v}
 
 
 def check_parameters(raw: dict[str, Any]) -> Parameters:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from ergokedro.data.sources import CorpusStream
 from ergokedro.design.records import RunSummary
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import fingerprint, flatten
+from ergokedro.models.factory import has_transformers_form
 from ergokedro.remote import RemoteCopy, cache_folder, is_remote
 from ergokedro.runtime import mlflow_store, tracking
 from ergokedro.runtime.config_loader import current_parameters
 from ergokedro.runtime.locks import Command, OutputLock
 from ergokedro.runtime.provenance import Provenance, outside
+
+log = logging.getLogger(__name__)
 
 
 class ProjectHooks:
@@ -33,6 +37,8 @@ class ProjectHooks:
         self._provenance: Provenance | None = None
         self._lock: OutputLock | None = None
         self._command: Command | None = None
+        self._catalog: DataCatalog | None = None
+        self._log_models = False
         self._commit = ""
 
     @hook_impl
@@ -45,6 +51,7 @@ class ProjectHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Check the inputs, lock the outputs, then open the parent run."""
+        self._catalog = catalog
         self._parameters = self._context.config_loader["parameters"]
         check_inputs(pipeline, catalog)
         lock = self._lock_outputs(pipeline)
@@ -81,13 +88,14 @@ class ProjectHooks:
 
     def _start_tracking(self, run_params: dict[str, Any]) -> None:
         config = self._context.config_loader["tracking"]
-        if not config["enabled"]:
+        if not config.enabled:
             return
         project = Path(self._context.project_path)
         commit = self._commit = tracking.git_commit(project)
-        uri = mlflow_store.tracking_uri(config["tracking_uri"], project)
+        uri = mlflow_store.tracking_uri(config.tracking_uri, project)
         self._command = Command(self._lock_folder)
-        self._tracker = tracking.Tracker(uri, config["experiment"])
+        self._log_models = config.log_models
+        self._tracker = tracking.Tracker(uri, config.experiment, models=config.log_models)
         names = run_params.get("pipeline_names") or run_filters(run_params) or ["everything"]
         self._tracker.start(
             f"{self._experiment}: {'+'.join(names)}",
@@ -103,7 +111,7 @@ class ProjectHooks:
             },
         )
         self._tracker.close_killed(self._command)
-        if config.get("system_metrics"):
+        if config.system_metrics:
             self._tracker.monitor_system()
         tracking.activate(self._tracker)
         # A signal ends the process by an exception, and at the process's end the runs that are
@@ -131,10 +139,24 @@ class ProjectHooks:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
-        """Record what the dataset was made from."""
+        """Record what the dataset was made from; the card is the last of a run."""
         if self._provenance is not None:
             content = data.key if isinstance(data, CorpusStream) else None
             self._provenance.add(dataset_name, node, content)
+        if self._tracker is not None and dataset_name == f"{node.namespace}.card":
+            self._tracker.enter(str(node.namespace))
+            if self._log_models:
+                self._log_model(node, self._tracker)
+            self._tracker.complete()
+            self._tracker.leave()
+
+    def _log_model(self, node: Node, tracker: tracking.Tracker) -> None:
+        assert self._catalog is not None
+        folder = self._catalog[f"{node.namespace}.model"].local()
+        if has_transformers_form(folder):
+            tracker.log_model(folder)
+        else:
+            log.info("%s: MLflow has no form for this model; it is not logged", node.namespace)
 
     @hook_impl
     def on_pipeline_error(self) -> None:
@@ -229,7 +251,7 @@ def log_node(tracker: tracking.Tracker, node: Node, datasets: dict[str, Any]) ->
     """
     data = {name.removeprefix(f"{node.namespace}."): v for name, v in datasets.items()}
     log_run(tracker, data)
-    if "nll" in data:  # evaluated: the child run's duration ends here
+    if "reference" in data and "nll" in data:  # the run of a published model ends here
         tracker.complete()
     tracker.leave()
 
@@ -249,7 +271,7 @@ def log_run(tracker: tracking.Tracker, data: dict[str, Any]) -> None:
         tracker.log_json("manifest.json", manifest.model_dump(mode="json"))
     if "reference" in data:
         tracker.log_params(data["reference"].model_dump())
-    if "nll" in data:
+    if "nll" in data and "card" not in data:  # the node of the card receives them again
         from ergokedro.analysis.measurement import component_means
 
         means = component_means(data["nll"], data["evaluation_windows"])

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ergokedro.errors import ErgokedroError
+from ergokedro.runtime.mlflow_models import log_transformers_model
 from ergokedro.runtime.mlflow_store import metric_name, open_store, runs_page, sqlite_file
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _QUEUED = 5000
 # The end of a command waits so long for the queue, in all. A local file is slow at most, and fails
 # where another program has locked it; a server may never answer, or take a second for every call.
 _PATIENCE_SECONDS = {"file": 30.0, "server": 5.0}
+_MODEL_SECONDS = 600.0  # instead, where models are logged
 # MLflow's table of runs shows children of this type at once; others wait for a click on the parent.
 _PARENT = "mlflow.parentRunId"
 _CHILD = {"mlflow.runType": "evaluation"}
@@ -53,15 +55,21 @@ class Tracker:
     ----------
     uri : tracking URI.
     experiment : MLflow experiment, made if it is missing.
+    models : whether models will be logged.
     """
 
-    def __init__(self, uri: str, experiment: str):
+    def __init__(self, uri: str, experiment: str, models: bool = False):
         import mlflow.tracking  # noqa: F401  # in this thread, which imports other libraries, too
+
+        if models:
+            import mlflow.transformers  # noqa: F401
 
         for name in _NOISY:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.broken = False
         self._patience = _PATIENCE_SECONDS["server" if sqlite_file(uri) is None else "file"]
+        if models:  # they were asked for, and may be large
+            self._patience = _MODEL_SECONDS
         self._runs = _Runs(uri, experiment)
         self._current = threading.local()
         self._open = True
@@ -121,6 +129,11 @@ class Tracker:
         """A file as an artifact of the current run."""
         run = self._run
         self.call("log_file", run, path)
+
+    def log_model(self, folder: Path) -> None:
+        """The model of the current run, in a directory that transformers reads."""
+        run = self._run
+        self.call("log_model", run, folder)
 
     def complete(self) -> None:
         """Close the current child as FINISHED: nothing more will be logged to it."""
@@ -254,6 +267,10 @@ class _Runs:
 
     def log_file(self, run: str | None, path: Path) -> None:
         self._client.log_artifact(self._ids[run], str(path))
+
+    def log_model(self, run: str | None, folder: Path) -> None:
+        assert self._opened is not None
+        log_transformers_model(*self._opened, self._ids[run], folder)
 
     def monitor_system(self, seconds: float) -> None:
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor

@@ -24,6 +24,7 @@ class GPTNeoXArchitecture(Architecture):
     """GPT-NeoX (Black et al. 2022, arXiv 2204.06745), as Pythia uses it."""
 
     unused = ("config",)
+    in_transformers = True
 
     def config(self, params: ModelParameters, vocab_size: int) -> dict[str, Any]:
         """The content of transformers' config.json."""

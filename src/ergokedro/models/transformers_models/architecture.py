@@ -37,6 +37,7 @@ class TransformersArchitecture(Architecture):
     """
 
     unused = ("rotary_pct", "parallel_residual")
+    in_transformers = True
 
     def __init__(self, model_type: str):
         self.model_type = model_type
@@ -80,7 +81,7 @@ class TransformersArchitecture(Architecture):
 
         inner: Any = model.model
         try:
-            with _quietly():
+            with quietly():
                 inner.save_pretrained(directory)
         except SafetensorError:  # which does not tell a full disk from a defect
             tensors = file_tensors(inner.state_dict())
@@ -104,7 +105,7 @@ class TransformersArchitecture(Architecture):
         """
         from ergokedro.models.transformers_models.modules import TransformersModel
 
-        with _quietly():
+        with quietly():
             inner, report = self._model_class().from_pretrained(
                 directory,
                 config=configuration(config),
@@ -158,7 +159,7 @@ _HOW = {
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Without transformers' progress bars and reports on files; errors are raised instead."""
     from transformers.utils import logging as their_logging
 

@@ -6,6 +6,7 @@ of which must therefore be importable: a torch module is `Any` here.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,20 @@ from ergokedro.data.corpus import Corpus
 from ergokedro.data.token_store import TokenStore
 from ergokedro.data.tokenizer import Tokenizer
 from ergokedro.design.mixture import Design, Manifest, check_current
-from ergokedro.design.nll import NLLArrays, ReferenceNLL
+from ergokedro.design.nll import NLLArrays, ReferenceNLL, check_measured
 from ergokedro.design.records import Reference, RunSummary
 from ergokedro.design.references import reference_runs
-from ergokedro.parameters import EvaluationParameters, ModelParameters, TrainingParameters
+from ergokedro.models.factory import MODELS
+from ergokedro.parameters import (
+    EvaluationParameters,
+    ModelParameters,
+    Parameters,
+    TrainingParameters,
+)
 from ergokedro.runtime import tracking
+from ergokedro.runtime.config_loader import changed_settings, project_folder
+
+log = logging.getLogger(__name__)
 
 
 def train_model(
@@ -80,6 +90,41 @@ def evaluate_model(
         device=training.device,
         kept=kept,
     )
+
+
+def describe_model(
+    summary: RunSummary,
+    manifest: Manifest,
+    nll: NLLArrays,
+    evaluation_windows: pd.DataFrame,
+    design: Design,
+    tokenizer: Tokenizer,
+    parameters: dict[str, Any],
+) -> dict[str, str]:
+    """The files that complete the model's directory: its card, tokenizer, generation settings.
+
+    Raises
+    ------
+    ErgokedroError
+        If the NLL was measured with another model or tokenizer.
+    """
+    from ergokedro.analysis.measurement import run_xe
+    from ergokedro.reporting.model_card import ModelCard, directory_files
+
+    check_measured(nll, summary, tokenizer)
+    settings = Parameters.model_validate(parameters)
+    card = ModelCard(
+        summary,
+        manifest,
+        run_xe(nll, evaluation_windows, design, manifest.labels, settings.analysis),
+        settings.corpus.source,
+        changed_settings(settings),
+        tracking.git_commit(project_folder()),
+        MODELS[settings.model.architecture].in_transformers,
+    )
+    if not card.in_transformers:
+        log.info("%s: transformers has no form of this model; it is saved as weights", summary.run)
+    return directory_files(card, tokenizer)
 
 
 def open_references(names: list[str]) -> list[Reference]:

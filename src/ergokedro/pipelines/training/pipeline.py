@@ -1,4 +1,4 @@
-"""One template, instantiated for every run as a namespace: train → evaluate.
+"""One template, instantiated for every run as a namespace: train → evaluate → describe.
 
 A published model is a namespace of one node. All are opened before any run is trained.
 """
@@ -10,7 +10,7 @@ from kedro.pipeline import Pipeline, node, pipeline
 from ergokedro.design.runs import Run
 from ergokedro.pipelines.training import nodes
 
-_SHARED = {"token_store", "tokenizer", "evaluation_windows"}
+_SHARED = {"token_store", "tokenizer", "evaluation_windows", "design"}
 
 
 def create_pipeline(runs: list[Run], references: Sequence[str] = ()) -> Pipeline:
@@ -21,7 +21,7 @@ def create_pipeline(runs: list[Run], references: Sequence[str] = ()) -> Pipeline
     references : namespaces of the published models that are measured, too.
     """
     copies = [_copy(_training(), run.name, _SHARED) for run in runs]
-    shared = {*_SHARED, "corpus", "design"}
+    shared = {*_SHARED, "corpus"}
     measured = [_copy(_measurement(), name, shared) for name in references]
     opened = [_open_references(references)] if references else []
     parts = [*opened, *copies, *measured]
@@ -31,7 +31,8 @@ def create_pipeline(runs: list[Run], references: Sequence[str] = ()) -> Pipeline
 def _copy(template: Pipeline, namespace: str, shared: set[str]) -> Pipeline:
     """The template in a namespace, outside of which are `shared` datasets and all parameters."""
     # Without the mapping Kedro would look for parameters inside the namespace.
-    parameters = {name: name for name in template.inputs() if name.startswith("params:")}
+    given = template.inputs()
+    parameters = {n: n for n in given if n.startswith("params:") or n == "parameters"}
     return pipeline(template, namespace=namespace, inputs=shared, parameters=parameters)
 
 
@@ -68,6 +69,20 @@ def _training() -> Pipeline:
                 ],
                 "nll",
                 name="evaluate_model",
+            ),
+            node(
+                nodes.describe_model,
+                [
+                    "summary",
+                    "manifest",
+                    "nll",
+                    "evaluation_windows",
+                    "design",
+                    "tokenizer",
+                    "parameters",
+                ],
+                "card",
+                name="describe_model",
             ),
         ]
     )
