@@ -18,7 +18,7 @@ from ergokedro.data.token_store import TokenStore
 from ergokedro.datasets.handles import CorpusDataset, FigureDataset, TokenStoreDataset
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters, SyntheticParameters
-from ergokedro.remote import RemoteCopy, is_remote, open_filesystem
+from ergokedro.remote import RemoteCopy, RemoteFolder, is_remote, open_filesystem
 from project import Project
 
 s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed (extra `s3`)")
@@ -133,6 +133,27 @@ def test_processes_of_a_machine_share_one_download(
         paths = set(pool.map(RemoteCopy.pull, copies))
     assert len(paths) == 1
     assert len(fetched) == len(set(fetched)) == 4
+
+
+def test_a_folder_of_checkpoints_goes_from_node_to_node(bucket: Any, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    first = RemoteFolder(f"{BUCKET}/k1.checkpoints", {}, one)
+    first.pull()
+    (one / "0f").mkdir()
+    for name in ("0f/step-1", "0f/step-2", "0f/step-3.partial", ".lock"):
+        (one / name).write_text(name)
+    first.push()
+    (one / "0f" / "step-3.partial").rename(one / "0f" / "step-3")
+    (one / "0f" / "step-1").unlink()
+    first.push()
+    second = RemoteFolder(f"{BUCKET}/k1.checkpoints", {}, two)
+    second.pull()
+    files = {str(p.relative_to(two)): p.read_text() for p in two.rglob("*") if p.is_file()}
+    assert files == {"0f/step-2": "0f/step-2", "0f/step-3": "0f/step-3.partial"}
+    bucket.rm(f"{BUCKET}/k1.checkpoints", recursive=True)
+    second.push()  # nothing is new
+    assert not bucket.exists(f"{BUCKET}/k1.checkpoints")
 
 
 def test_a_damaged_copy_is_fetched_again(bucket: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import platformdirs
 
 from ergokedro.errors import ErgokedroError
-from ergokedro.files import atomic_directory, canonical_json, fingerprint, write_atomic
+from ergokedro.files import atomic_directory, atomic_file, canonical_json, fingerprint, write_atomic
 
 
 def is_remote(path: str) -> bool:
@@ -158,3 +159,58 @@ class RemoteCopy:
             file.relative_to(self._data).as_posix(): [file.stat().st_size, file.stat().st_mtime_ns]
             for file in files
         }
+
+
+class RemoteFolder:
+    """A folder at a URL that gets the files which work on this machine adds to a local one.
+
+    Files appear in the local folder in one step; names that begin with a dot or end in `.partial`
+    are not copied.
+
+    Parameters
+    ----------
+    url : fsspec URL.
+    options : of the file system.
+    local : the local folder.
+    """
+
+    def __init__(self, url: str, options: dict[str, Any], local: Path):
+        self._url, self._options, self._local = url, options, local
+        self._pushed: dict[str, tuple[int, int]] = {}
+
+    def pull(self) -> None:
+        """Add the files that only the URL has."""
+        filesystem, path = open_filesystem(self._url, self._options)
+        for file in list_checksums(filesystem, path):
+            target = self._local / PurePosixPath(file).relative_to(path)
+            if not target.exists():
+                with atomic_file(target) as work:
+                    filesystem.get_file(file, str(work))
+        self._pushed = self._files()
+
+    def push(self) -> None:
+        """Upload what is new since the last call, then delete what was deleted here."""
+        files = self._files()
+        if files == self._pushed:
+            return
+        filesystem, path = open_filesystem(self._url, self._options)
+        for name in files:
+            if files[name] != self._pushed.get(name):
+                filesystem.makedirs(f"{path}/{PurePosixPath(name).parent}", exist_ok=True)
+                filesystem.put_file(str(self._local / name), f"{path}/{name}")
+        for name in self._pushed.keys() - files.keys():
+            filesystem.rm_file(f"{path}/{name}")
+        self._pushed = files
+
+    def _files(self) -> dict[str, tuple[int, int]]:
+        """Size and time of every complete file, by its path in the folder."""
+        files = {}
+        for file in self._local.rglob("*"):
+            if file.name.startswith(".") or file.suffix == ".partial":
+                continue
+            with suppress(FileNotFoundError):  # deleted since it was listed
+                if file.is_file():
+                    state = file.stat()
+                    name = file.relative_to(self._local).as_posix()
+                    files[name] = state.st_size, state.st_mtime_ns
+        return files

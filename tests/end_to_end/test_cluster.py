@@ -235,6 +235,9 @@ def test_unfit_nodes_and_a_lost_tracking_server_stop_nothing(
     expected = outcome_of(one)
     del expected["results"]
     assert_equal(ours, expected)
+    # Checkpoints, too, from which any node could resume.
+    last = [f for f in files if f.endswith("step-000000007.safetensors")]
+    assert len(last) == 8
     # The one fit node has fetched the store, once for all of its runs.
     (copy,) = (tmp_path / "caches" / "node1").rglob("tokens.bin")
     assert copy.read_bytes() == expected["03_primary/synthetic/token_store/tokens.bin"]

@@ -16,7 +16,7 @@ from ergokedro.data.tokenization import TokenizationPlan, write_store
 from ergokedro.data.tokenizer import Tokenizer, TokenizerDefinition, save_tokenizer
 from ergokedro.design.nll import NLLArrays, load_nll, save_nll
 from ergokedro.files import atomic_file, recover_directory, write_atomic
-from ergokedro.remote import RemoteCopy, is_remote
+from ergokedro.remote import RemoteCopy, RemoteFolder, is_remote
 
 # Kedro-Viz chooses how to show a preview by the name of its type.
 ImagePreview = NewType("ImagePreview", str)
@@ -155,8 +155,16 @@ class ModelCardDataset(HandleDataset):
 class FolderDataset(HandleDataset):
     """A folder, which may not exist yet, in which nodes keep work to resume from.
 
-    For a URL it is the local copy: such work stays on the machine that does it.
+    For a URL it is the local copy: such work stays on the machine that does it, unless somebody
+    copies it by means of `remote`.
     """
+
+    @property
+    def remote(self) -> RemoteFolder | None:
+        """The folder at the URL, if it is one."""
+        if self._remote is None:
+            return None
+        return RemoteFolder(self._remote.url, self.storage_options, self._filepath)
 
     def load(self) -> Path:
         """The folder's path."""

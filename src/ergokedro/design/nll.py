@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,6 +18,7 @@ from ergokedro.errors import ErgokedroError
 from ergokedro.files import canonical_json, write_atomic
 
 _META = "meta"
+_LENGTHS_AT = 26  # in the header of a zip file's member
 _RECORD: TypeAdapter[NLLMeta | ReferenceMeta | ExactMeta] = TypeAdapter(
     NLLMeta | ReferenceMeta | ExactMeta
 )
@@ -56,20 +59,43 @@ def save_nll(path: Path, arrays: NLLArrays | ReferenceNLL | ExactNLL) -> None:
 def load_nll(path: Path) -> Arrays[Any]:
     """Read what :func:`save_nll` wrote, with its record.
 
+    The arrays are checked and then mapped, read-only, so that those of hundreds of runs need no
+    memory of their own.
+
     Raises
     ------
     ErgokedroError
         If there is no such file, or it is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise ValueError(f"the checksum of {damaged} differs")
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            content = {name: _map(Path(path), archive, info) for name, info in members.items()}
         meta = _RECORD.validate_json(content.pop(_META).tobytes())
     except Exception as error:  # numpy and zipfile raise many kinds for a damaged file
         raise ErgokedroError(
             f"{path} holds no readable NLL arrays ({error}); run `kedro run --pipelines training`."
         ) from error
     return Arrays(content, meta)
+
+
+def _map(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """One array of a file of :func:`numpy.savez`, which compresses nothing."""
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{member.filename} is compressed")
+    with archive.open(member) as file:
+        np.lib.format.read_magic(file)  # of version 1.0, as of every array without named fields
+        shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
+        header = file.tell()
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    with path.open("rb") as raw:  # the lengths of name and extra field, which may differ here
+        raw.seek(member.header_offset + _LENGTHS_AT)
+        lengths = sum(struct.unpack("<HH", raw.read(4)))
+    offset = member.header_offset + _LENGTHS_AT + 4 + lengths + header
+    return np.memmap(path, dtype, "r", offset, shape, "F" if by_column else "C")
 
 
 def find_nll(path: Path, meta: Meta) -> Arrays[Meta] | None:

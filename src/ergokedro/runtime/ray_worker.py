@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from logging.handlers import QueueHandler
@@ -30,8 +30,10 @@ from ergokedro.runtime import tracking
 from ergokedro.runtime.failures import MachineError, plain_error
 from ergokedro.runtime.hooks import log_node
 
-# Seconds between reports to the driver.
-_PAUSE = 0.5
+log = logging.getLogger(__name__)
+
+# Seconds between reports to the driver, and between looks for new checkpoints.
+_REPORT_PAUSE, _UPLOAD_PAUSE = 0.5, 2.0
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def run_namespace(name: str, work: bytes, driver: Driver) -> Failure | None:
             if driver.tracks:
                 _track(hooks, outbox, driver.commit)
             catalog = DataCatalog(datasets)
-            with _only_worker(name, catalog):
+            with _checkpoints(name, catalog):
                 SequentialRunner().run(Pipeline(nodes), catalog, hooks)
         except progress.Stopped:
             return Failure("stopped", node)
@@ -146,17 +148,48 @@ def run_namespace(name: str, work: bytes, driver: Driver) -> Failure | None:
 
 
 @contextmanager
-def _only_worker(name: str, catalog: DataCatalog) -> Iterator[None]:
-    """Wait for a worker that Ray has given up and that still writes into the run's folder."""
+def _checkpoints(name: str, catalog: DataCatalog) -> Iterator[None]:
+    """In the block, only this process writes checkpoints of the run, and all nodes see them.
+
+    Another one may be a worker that Ray has given up, and that has not ended yet.
+    """
     from filelock import FileLock
 
     if f"{name}.checkpoints" not in catalog:
         yield
         return
-    folder = catalog.load(f"{name}.checkpoints")
+    dataset: Any = catalog.get(f"{name}.checkpoints")
+    folder = dataset.load()
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
+        if (remote := dataset.remote) is None:
+            yield
+            return
+        remote.pull()
+        with _repeatedly(remote.push, _UPLOAD_PAUSE):
+            yield
+
+
+@contextmanager
+def _repeatedly(function: Callable[[], None], seconds: float) -> Iterator[None]:
+    """In the block, a thread calls `function` so often; afterwards it is called once more."""
+    finished = threading.Event()
+
+    def repeat() -> None:
+        while not finished.wait(seconds):
+            try:
+                function()
+            except Exception as error:  # of a network; the last call raises it
+                log.warning("%s: tried again in %g s", error, seconds)
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
         yield
+    finally:
+        finished.set()
+        thread.join()
+        function()
 
 
 def check_versions(drivers: dict[str, str]) -> None:
@@ -215,26 +248,17 @@ class Outbox:
 @contextmanager
 def _reporting(name: str, node: str, mailbox: Any) -> Iterator[Outbox]:
     """In the block, progress and logs of this process go to the driver."""
-    outbox, finished = Outbox(name, node, mailbox), threading.Event()
+    outbox = Outbox(name, node, mailbox)
     outbox.put_nowait(Started(node))
     outbox.flush()
-    log, handler = logging.getLogger("ergokedro"), QueueHandler(outbox)  # type: ignore[arg-type]
-    log.propagate, log.handlers = False, [handler]
-    log.setLevel(logging.INFO)
+    package, handler = logging.getLogger("ergokedro"), QueueHandler(outbox)  # type: ignore[arg-type]
+    package.propagate, package.handlers = False, [handler]
+    package.setLevel(logging.INFO)
     progress.forward(outbox.put_nowait)
-
-    def report() -> None:
-        while not finished.wait(_PAUSE):
-            outbox.flush()
-
-    reporter = threading.Thread(target=report, daemon=True)
-    reporter.start()
     try:
-        yield outbox
+        with _repeatedly(outbox.flush, _REPORT_PAUSE):
+            yield outbox
     finally:
-        finished.set()
-        reporter.join()
-        outbox.flush()
         progress.forward(None)
         progress.resume()
 
