@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ def contents(sample: Sample) -> dict[str, list[tuple[str, str]]]:
     return {split: list(sample.documents(split)) for split in SPLITS}
 
 
-def sampled(documents: Documents, limit: int) -> Sample:
+def sampled(documents: Sequence[tuple[str, str | None, str]], limit: int) -> Sample:
     sample = Sample(limit)
     for document in documents:
         sample.add(*document)
