@@ -115,6 +115,20 @@ def test_the_second_time_without_the_hub(
     assert len(hub.requests) == asked
 
 
+def test_a_stream_downloads_no_file(tmp_path: Path, hub: HubServer) -> None:
+    settings: dict[str, Any] = {"streaming": True, "max_tokens_per_category": 10**6}
+    corpus = read(tmp_path / "a", **settings)
+    assert corpus.labels == CATEGORIES
+    assert corpus.provenance["revision"] == hub.repositories[f"datasets/{ARXIV}"].commit
+    assert not list((tmp_path / "cache").rglob("*.parquet"))
+    assert all(request.range for request in hub.requests if request.path.startswith("/lfs/"))
+    for split in SPLITS:
+        streamed, whole = corpus.read_block(split, 0), documents("no_ref", split)
+        assert sorted(zip(*streamed.to_pydict().values(), strict=True)) == sorted(whole)
+    small = read(tmp_path / "b", streaming=True, max_tokens_per_category=1_000)
+    assert 0 < small.rows["train"] < corpus.rows["train"] / 2
+
+
 def test_a_transfer_that_breaks_off_is_resumed(
     tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,10 @@ def _open(params: CorpusParameters) -> Documents:
     with repository.explained():
         revision = repository.resolve()
         tables = _find_copy(params, repository, revision)
-        root, files, columns = tables or _download(params, repository, revision)
+        if tables is None:
+            fetch = _stream if params.streaming else _download
+            tables = fetch(params, repository, revision)
+    root, files, columns = tables
     log.info("Corpus: commit %s of %s", root.name, params.source)
     return table_documents(files, columns, revision=root.name)
 
@@ -70,6 +74,19 @@ def _download(params: CorpusParameters, repository: HubRepository, revision: Any
     root = repository.download_files(revision, names)
     files = [root / name for name in (*names, CARD, INFOS) if (root / name).is_file()]
     return (root, *find_tables(params, Location(root, files, is_directory=True)))
+
+
+def _stream(params: CorpusParameters, repository: HubRepository, revision: Any) -> Tables:
+    """As :func:`_download`, but only the card; the tables are at the hub."""
+    from huggingface_hub import HfFileSystem, constants
+
+    root = repository.download_files(revision, [CARD, INFOS])
+    names = retry(lambda: _data_files(params, revision.resolved))
+    files, columns = find_tables(params, Location(root, [root / n for n in names], True))
+    hub = HfFileSystem(endpoint=constants.ENDPOINT)
+    folder = f"datasets/{params.source}@{revision.resolved}"
+    remote = [replace(file, path=f"{folder}/{file.name}", filesystem=hub) for file in files]
+    return root, remote, columns
 
 
 def _data_files(params: CorpusParameters, commit: str) -> list[str]:

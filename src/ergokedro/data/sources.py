@@ -26,6 +26,7 @@ from ergokedro.data.labels import check_deletable, find_labels, join_labels, tri
 from ergokedro.data.local_files import local_source
 from ergokedro.data.remote_files import remote_source
 from ergokedro.data.splits import READING_ORDER, SPLITS, carve, split_named
+from ergokedro.data.streaming import sample_documents
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters
 from ergokedro.registry import Registry
@@ -35,8 +36,8 @@ from ergokedro.remote import is_remote
 SOURCES: Registry[Callable[[CorpusParameters], Source]] = Registry("corpus.source")
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-# Settings that are used only after a corpus was read.
-_LATER = {"document_order_seed", "near_duplicates", "near_duplicate_threshold"}
+# Settings that are used only after a corpus was read, or that do not change what is read.
+_LATER = {"document_order_seed", "near_duplicates", "near_duplicate_threshold", "processes"}
 
 
 @dataclass(frozen=True)
@@ -106,19 +107,22 @@ def _choose(params: CorpusParameters) -> Source:
 
 def _key(params: CorpusParameters, source: Source) -> dict[str, Any]:
     """The settings that decide what is read, where they are not the defaults, and the content."""
-    settings = params.model_dump(exclude={"synthetic", *_LATER}, exclude_defaults=True)
+    later = _LATER if params.streaming else _LATER | {"max_tokens_per_category"}
+    settings = params.model_dump(exclude={"synthetic", *later}, exclude_defaults=True)
     return {**settings, "source": params.source, **source.key}
 
 
 def _open(documents: Documents, params: CorpusParameters) -> OpenCorpus:
     """Join the labels, delete them from the text if so asked, and carve out missing splits."""
-    parts: Iterable[Part] = join_labels(documents.parts())
-    if params.delete_label_names:
-        names = find_labels(documents.parts())
-        check_deletable(names)
+    names = find_labels(documents.parts()) if params.delete_label_names else []
+    check_deletable(names)
+    if params.streaming:
+        batches = sample_documents(documents, params, names)
+    else:
+        parts: Iterable[Part] = join_labels(documents.parts())
         # Before splits are carved out by content, so that texts that become equal stay together.
-        parts = delete_names(parts, names)
-    batches = carve(parts, params.heldout_fraction)
+        parts = delete_names(parts, names) if names else parts
+        batches = carve(parts, params.heldout_fraction)
     return OpenCorpus(documents.revision, trim_names(documents.labels), batches)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import PurePath
 
@@ -167,18 +167,26 @@ def carve(parts: Iterable[Part], fraction: float) -> Iterator[tuple[str, pa.Reco
             documents[part.split] += batch.num_rows
             if part.split == "train":
                 if missing is None:
-                    missing = _missing(documents, named, fraction)
-                yield from _divide(batch, missing, fraction)
+                    missing = missing_splits(documents, named, fraction)
+                yield from divide(batch, missing, fraction)
             elif missing is None:
                 yield part.split, batch
             else:
-                raise ErgokedroError(
-                    f"{part.origin} gives documents of {part.split} after those of train; a "
-                    "source gives its held-out documents first."
-                )
+                raise late_heldout(part)
 
 
-def _missing(documents: dict[str, int], named: set[str], fraction: float) -> list[str]:
+def late_heldout(part: Part) -> ErgokedroError:
+    """Of held-out documents that come when training documents have been read."""
+    return ErgokedroError(
+        f"{part.origin} gives documents of {part.split} after those of train; a source gives its "
+        "held-out documents first."
+    )
+
+
+def missing_splits(
+    documents: Mapping[str, int], named: Collection[str], fraction: float
+) -> list[str]:
+    """The held-out splits without documents, which the log says; `named` are those that exist."""
     missing = [split for split in SPLITS[1:] if not documents[split]]
     for split in missing:
         log.log(
@@ -191,9 +199,10 @@ def _missing(documents: dict[str, int], named: set[str], fraction: float) -> lis
     return missing
 
 
-def _divide(
+def divide(
     batch: pa.RecordBatch, missing: list[str], fraction: float
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Documents of train, of which each of the missing splits gets a share."""
     if not missing:
         yield "train", batch
         return

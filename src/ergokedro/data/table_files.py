@@ -87,14 +87,21 @@ def table_documents(
     ]
 
     def parts() -> Iterator[Part]:
-        return (Part(file.split, file.name, _read(file, columns)) for file in ordered)
+        return (Part(file.split, file.name, FileBatches(file, columns)) for file in ordered)
 
     return Documents(parts, labels, revision)
 
 
-def _read(file: TableFile, columns: Columns) -> Iterator[pa.RecordBatch]:
-    with _opened(file) as stream:
-        yield from READERS[_type(file)](stream, file.name, columns)
+@dataclass(frozen=True)
+class FileBatches:
+    """The batches of a file, which is opened when they are read; another process may do that."""
+
+    file: TableFile
+    columns: Columns
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        with _opened(self.file) as stream:
+            yield from READERS[_type(self.file)](stream, self.file.name, self.columns)
 
 
 def _class_names(file: TableFile, columns: Columns) -> list[str]:

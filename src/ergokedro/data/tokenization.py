@@ -24,6 +24,7 @@ import xxhash
 from ergokedro.data.cleaning import KEPT
 from ergokedro.data.corpus import Corpus
 from ergokedro.data.encoder import Encoded, choose_encoder, encode_for_store, without_reserved
+from ergokedro.data.sampling import within_limit
 from ergokedro.data.splits import SPLITS
 from ergokedro.data.token_store import (
     INDEX_COLUMNS,
@@ -61,17 +62,20 @@ class TokenizationPlan:
     documents: pd.DataFrame
     tokenizer: Tokenizer
     order_seed: int
+    max_tokens: int | None = None
 
     @cached_property
     def inputs(self) -> dict[str, Any]:
         """Everything that decides the store's content."""
         status = "\n".join(self.documents.status.to_list()).encode()
+        limit = {} if self.max_tokens is None else {"max_tokens": self.max_tokens}
         return {
             "format": store_format(self.tokenizer.vocab_size),
             "corpus": self.corpus.fingerprint,
             "tokenizer": self.tokenizer.fingerprint,
             "cleaning": xxhash.xxh3_128_hexdigest(status),
             "order_seed": self.order_seed,
+            **limit,
         }
 
 
@@ -200,6 +204,8 @@ def _index(plan: TokenizationPlan, lengths: np.ndarray) -> pd.DataFrame:
     """The kept documents in the order of the store, with offsets; the end token is counted."""
     kept = plan.documents[plan.documents.status == KEPT].copy()
     kept["length"] = lengths[kept.document] + 1
+    if plan.max_tokens is not None:
+        kept = kept[within_limit(kept, plan.max_tokens)].copy()
     low = np.frombuffer(bytes.fromhex("".join(kept.content_hash.to_list())), dtype=">u8")[1::2]
     kept["_order"] = _mix(low, plan.order_seed)
     kept["_split"] = kept.split.map({split: i for i, split in enumerate(SPLITS)})

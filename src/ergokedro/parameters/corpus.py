@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import (
     Field,
+    model_validator,
 )
 
 from ergokedro.parameters.base import Fraction, ParameterGroup
@@ -82,6 +83,31 @@ class CorpusParameters(ParameterGroup):
             "test that the source lacks."
         ),
     )
+    max_tokens_per_category: int | None = Field(
+        None,
+        ge=1,
+        description=(
+            "Most tokens of a category in each split. The documents are a uniform sample, chosen "
+            "by content hash: the same from the same texts, in whatever order they are read."
+        ),
+    )
+    streaming: bool = Field(
+        False,
+        description=(
+            "Read the source once, as a stream, and keep the sample alone: for a corpus that is "
+            "larger than the disk. Needs corpus.max_tokens_per_category; eight bytes of text are "
+            "kept for each token, from which the tokenizer's count then takes the sample."
+        ),
+    )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=512,
+        description=(
+            "Processes that read the files of a streamed source, and that tokenize. The result "
+            "does not depend on it."
+        ),
+    )
     delete_label_names: bool = Field(
         False,
         description=(
@@ -107,6 +133,15 @@ class CorpusParameters(ParameterGroup):
         0, ge=0, description="Seed of the order of documents inside a component of the store."
     )
     synthetic: SyntheticParameters = SyntheticParameters()
+
+    @model_validator(mode="after")
+    def _bounded(self) -> CorpusParameters:
+        if self.streaming and self.max_tokens_per_category is None:
+            raise ValueError(
+                "corpus.streaming = true needs corpus.max_tokens_per_category, the size of what "
+                "is kept"
+            )
+        return self
 
 
 class TokenizerParameters(ParameterGroup):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +15,8 @@ from uuid import uuid4
 import xxhash
 
 from ergokedro.errors import ErgokedroError
+
+log = logging.getLogger(__name__)
 
 # The byte that stands for no dataset.
 _ALONE = 2**62
@@ -55,7 +58,13 @@ class OutputLock:
             except OSError as error:
                 self.release()
                 if error.errno not in _BUSY:
-                    return  # a file system without locks
+                    log.warning(
+                        "%s: this file system has no locks (%s). Two commands that write the same "
+                        "run at the same time would damage it, and are not refused.",
+                        self._file,
+                        error.strerror,
+                    )
+                    return
                 raise ErgokedroError(
                     f"Another `kedro run` is writing {dataset} of experiment {experiment!r}. Wait "
                     "until it ends, or choose another folder with --params experiment=NAME."

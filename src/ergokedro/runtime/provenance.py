@@ -35,6 +35,7 @@ _IRRELEVANT = {
     "grid",
     "plan",
     "largest_sweep",
+    "corpus.processes",
     *(f"training.{name}" for name in MACHINE_SETTINGS),
 }
 

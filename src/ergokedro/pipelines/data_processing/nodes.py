@@ -49,4 +49,6 @@ def tokenize_corpus(
     corpus: Corpus, documents: pd.DataFrame, tokenizer: Tokenizer, params: CorpusParameters
 ) -> TokenizationPlan:
     """Put together what the token store is made from."""
-    return TokenizationPlan(corpus, documents, tokenizer, params.document_order_seed)
+    return TokenizationPlan(
+        corpus, documents, tokenizer, params.document_order_seed, params.max_tokens_per_category
+    )
