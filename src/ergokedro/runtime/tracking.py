@@ -79,7 +79,7 @@ class Tracker:
 
     def close_killed(self, command: Command) -> None:
         """Close the runs that earlier commands of the project left open when they were killed."""
-        self._call(lambda: self._runs.close_killed(command))
+        self.call("close_killed", command)
 
     def monitor_system(self, seconds: float = 10) -> None:
         """Log use of processors, memory, disk and network to the parent run, so often."""
@@ -113,7 +113,7 @@ class Tracker:
     def tag(self, name: str, value: str) -> None:
         """A tag of the current run."""
         run = self._run
-        self._call(lambda: self._runs.tag(run, name, value))
+        self.call("tag", run, name, value)
 
     def log_json(self, file: str, content: dict[str, Any]) -> None:
         """A JSON artifact of the current run."""
