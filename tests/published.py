@@ -8,7 +8,12 @@ from typing import Any
 
 
 def save_published(
-    path: Path, tokenizer: str, *, vocab_size: int = 0, begin: str | None = None
+    path: Path,
+    tokenizer: str,
+    *,
+    vocab_size: int = 0,
+    positions: int = 2048,
+    begin: str | None = None,
 ) -> None:
     """Write a GPT-NeoX with random weights of a fixed seed, and its tokenizer.
 
@@ -16,6 +21,7 @@ def save_published(
     ----------
     tokenizer : content of its tokenizer.json.
     vocab_size : of the model; 0 for that of the tokenizer.
+    positions : the longest window that the model reads.
     begin : a token that the tokenizer puts before every text.
     """
     import torch
@@ -36,6 +42,7 @@ def save_published(
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=64,
+        max_position_embeddings=positions,
         initializer_range=0.5,  # far from uniform predictions
         bos_token_id=0,
         eos_token_id=0,

@@ -204,7 +204,7 @@ def test_what_cannot_be_read_is_one_error(
 
 
 def test_a_missing_model_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ErgokedroError, match=r"references: '\./nowhere' is no directory"):
+    with pytest.raises(ErgokedroError, match=r"references = '\./nowhere': no such directory"):
         open_reference("./nowhere")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ErgokedroError, match="references = 'no/model': the hub cannot be reached"):
@@ -215,6 +215,12 @@ def test_ids_beyond_the_model_are_one_error(tmp_path: Path, experiment: Experime
     definition = experiment.tokenizer.definition.read_text("utf-8")
     save_published(tmp_path / "m", definition, vocab_size=270)
     with pytest.raises(ErgokedroError, match="its model knows 270 tokens"):
+        experiment.evaluate(tmp_path / "m")
+
+
+def test_windows_that_are_too_long_for_the_model(tmp_path: Path, experiment: Experiment) -> None:
+    save_published(tmp_path / "m", train_bpe([], 257), positions=40)
+    with pytest.raises(ErgokedroError, match=r"reads 40 tokens at once, but a window has \d+"):
         experiment.evaluate(tmp_path / "m")
 
 

@@ -89,19 +89,23 @@ def build_model(config: dict[str, Any], seed: int) -> CausalLM:
     ----------
     config : of :func:`model_config`.
     """
-    with _seeded(seed):
+    with seeded(seed):
         return MODELS[config["model_type"]].build(config)
 
 
 def multiplied_weights(config: dict[str, Any]) -> int:
     """:attr:`CausalLM.multiplied_weights` of the model of `config`."""
-    with _seeded(0):
+    with seeded(0):
         return MODELS[config["model_type"]].skeleton(config).multiplied_weights
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed torch's default generator for the block, and restore its state afterwards."""
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's default generator for the block, and restore its state afterwards.
+
+    One thread at a time: libraries also replace torch's functions of initial weights while they
+    read a model.
+    """
     import torch
 
     with _generator_lock, torch.random.fork_rng(devices=[]):
@@ -132,7 +136,7 @@ def load_model(path: Path) -> CausalLM:
     """
     try:
         config = json.loads((Path(path) / _CONFIG_FILE).read_bytes())
-        with _seeded(0):
+        with seeded(0):
             return MODELS[config["model_type"]].load(Path(path), config)
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         raise ErgokedroError(

@@ -19,6 +19,7 @@ from ergokedro.design.records import RunSummary
 from ergokedro.parameters import Parameters
 from ergokedro.reporting import findings, rendering, tables
 from ergokedro.reporting.decomposition import CostRow, cost_rows
+from ergokedro.reporting.references import ReferenceRow, reference_rows
 from ergokedro.reporting.transfer import Transfer, find_transfer
 
 _LIBRARIES = ("ergokedro", "torch", "transformers", "numpy", "kedro")
@@ -44,6 +45,7 @@ class Report:
     xe: list[dict[str, Any]]
     components: tables.Matrix
     components_in_bits: tables.Matrix
+    references: list[ReferenceRow]
     costs: list[CostRow]
     transfer: Transfer
     contrasts: list[tables.ContrastRow]
@@ -93,6 +95,7 @@ def build_report(
         xe=xe_table.to_dict("records"),
         components=tables.component_matrix(results),
         components_in_bits=tables.component_matrix(results, "bits_per_byte"),
+        references=reference_rows(results),
         costs=cost_rows(results),
         transfer=find_transfer(results),
         contrasts=tables.contrast_rows(results),

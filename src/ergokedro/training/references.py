@@ -27,8 +27,8 @@ from ergokedro.design.nll import ReferenceNLL, find_nll, save_nll
 from ergokedro.design.records import NLLFingerprints, Reference, ReferenceMeta
 from ergokedro.design.text_windows import TextWindow, text_window
 from ergokedro.errors import ErgokedroError
-from ergokedro.models.causal_lm import CausalLM
-from ergokedro.models.transformers_models.published import load_published, locate
+from ergokedro.models.published import load_published, locate
+from ergokedro.models.transformers_models.modules import TransformersModel
 from ergokedro.models.weights import n_parameters, weights_fingerprint
 from ergokedro.progress import progress_bar
 from ergokedro.training.device import choose_device
@@ -73,13 +73,13 @@ class _Reader:
     before : ids that the model reads before every text, such as a beginning-of-text token.
     """
 
-    model: CausalLM
+    model: TransformersModel
     tokenizer: Tokenizer
     before: list[int]
 
 
 @contextmanager
-def _reader(reference: Reference, model: CausalLM) -> Iterator[_Reader]:
+def _reader(reference: Reference, model: TransformersModel) -> Iterator[_Reader]:
     """The model with its tokenizer, whose files last as long as the block."""
     definition = load_pretrained(reference.directory, None, "references")
     with TemporaryDirectory() as folder:
@@ -228,15 +228,23 @@ def _measure(
         tokens = np.zeros((len(batch), longest), np.int64)
         for line, (_, ids, _) in zip(tokens, batch, strict=True):
             line[: len(ids)] = ids  # what follows is not seen by what comes before
-        _check_ids(reader, tokens)
+        _check_windows(reader, tokens)
         for (row, _, window), nll in zip(batch, batch_nll(reader.model, tokens), strict=True):
             same = nll[len(reader.before) :]
             values[row] = same if window is None else window.spread(nll)
         on_windows(len(batch))
 
 
-def _check_ids(reader: _Reader, tokens: np.ndarray) -> None:
-    vocab_size = reader.model.config["vocab_size"]
+def _check_windows(reader: _Reader, tokens: np.ndarray) -> None:
+    """Refuse tokens that the model does not know, and windows that it cannot read at once."""
+    vocab_size, n = reader.model.config["vocab_size"], tokens.shape[1]
+    longest = getattr(reader.model.model.config, "max_position_embeddings", None) or n
+    if n > longest:
+        raise ErgokedroError(
+            f"references: the model in {reader.tokenizer.source} reads {longest:,} tokens at once, "
+            f"but a window has {n:,} tokens for it. Shorten mixture.window_length, or choose "
+            "another model."
+        )
     if tokens.max() >= vocab_size:
         raise ErgokedroError(
             f"references: the tokenizer of {reader.tokenizer.source} gives the id "

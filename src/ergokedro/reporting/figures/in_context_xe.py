@@ -8,7 +8,9 @@ import pandas as pd
 
 from ergokedro.reporting.figures.axes import make_figure, position_axis
 from ergokedro.reporting.figures.plotly_parts import errors, panels, titled
+from ergokedro.reporting.figures.reference_lines import add_references, draw_references
 from ergokedro.reporting.figures.style import DARK, POSITION_LABEL, SERIES, XE_LABEL, colour_of
+from ergokedro.reporting.references import on_series
 from ergokedro.reporting.results import n_components, pick_rows
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ def plot_in_context_xe(results: pd.DataFrame, split: str = "test") -> Figure:
         curves = pick_rows(results, "binned_in_context_xe", series, split)
         exact = pick_rows(results, "exact_binned_in_context_xe", series, split)
         _draw_curves(axis, curves, exact, n_components(results))
+        draw_references(axis, _references(results, series, split), "position")
         position_axis(axis, int(curves.position.max()))
         axis.set_title(SERIES[series].label, fontsize=10)
         axis.legend(frameon=False, fontsize=8)
@@ -37,6 +40,12 @@ def plot_in_context_xe(results: pd.DataFrame, split: str = "test") -> Figure:
         fontsize=11,
     )
     return figure
+
+
+def _references(results: pd.DataFrame, series: str, split: str) -> pd.DataFrame:
+    """Published models on the text of the largest K."""
+    rows = on_series(results, "binned_in_context_xe", series, split)
+    return rows[rows.k == rows.k.max()]
 
 
 def _draw_curves(axis: Axes, curves: pd.DataFrame, exact: pd.DataFrame, components: int) -> None:
@@ -56,6 +65,7 @@ def plotly_in_context_xe(results: pd.DataFrame, split: str = "test") -> go.Figur
     for column, series in enumerate(_SHOWN, start=1):
         position = {"row": 1, "col": column}
         _add_curves(figure, results, series, split, position)
+        add_references(figure, _references(results, series, split), "position", position)
         figure.update_xaxes(title_text=POSITION_LABEL, **_PLOTLY_TICKS, **position)
     figure.update_yaxes(title_text=f"L(t): {XE_LABEL}", row=1, col=1)
     known = pick_rows(results, "exact_xe", "chain", split)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from ergokedro.reporting.figures.axes import error_bars, k_axis, make_figure
 from ergokedro.reporting.figures.plotly_parts import errors, panels, titled
+from ergokedro.reporting.figures.reference_lines import add_references, draw_references
 from ergokedro.reporting.figures.style import (
     BLACK,
     DARK,
@@ -17,6 +18,7 @@ from ergokedro.reporting.figures.style import (
     SERIES,
     XE_LABEL,
 )
+from ergokedro.reporting.references import on_series
 from ergokedro.reporting.results import pick_rows, run_ks
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ def _draw_series(axis: Axes, results: pd.DataFrame, series: str, split: str) -> 
         axis.plot(exact.k, exact.value, "k_", markersize=14, mew=2, label="exact optimum")
     xe = pick_rows(results, "xe", series, split)
     error_bars(axis, xe, "trained model", color=colour, marker=marker)
+    draw_references(axis, on_series(results, "xe", series, split), "k")
     axis.set_title(label, fontsize=10)
     axis.set_ylabel(XE_LABEL)
 
@@ -102,6 +105,7 @@ def plotly_xe_by_k(results: pd.DataFrame, split: str = "test") -> go.Figure:
                 showlegend=column == 1,
                 **position,
             )
+        add_references(figure, on_series(results, "xe", series, split), "k", position)
         figure.update_xaxes(title_text=K_LABEL, dtick=1, **position)
     figure.update_yaxes(title_text=XE_LABEL, row=1, col=1)
     return titled(figure, f"Cross entropy on {split} text, at equal totals of training tokens")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ergokedro.data.hub_repository import HubRepository
 from ergokedro.errors import ErgokedroError
+from ergokedro.models.factory import seeded
 from ergokedro.models.transformers_models.architecture import transformers_architecture
 from ergokedro.models.transformers_models.names import causal_model_types
 
@@ -38,7 +39,7 @@ def locate(name: str) -> tuple[Path, str]:
     if directory.is_dir():
         return directory.resolve(), ""
     if name.startswith((".", "/", "~")):
-        raise ErgokedroError(f"references: {name!r} is no directory, seen from {Path.cwd()}.")
+        raise ErgokedroError(f"references = {name!r}: no such directory, seen from {Path.cwd()}.")
     on_hub, _, revision = name.partition("@")
     repository = HubRepository("model", on_hub, revision or None, "references")
     with repository.explained():
@@ -67,12 +68,11 @@ def load_published(directory: Path, name: str) -> TransformersModel:
                 f"model_type {model_type!r} is no causal language model of transformers; code that "
                 "comes with a model is not run"
             )
-        return transformers_architecture(model_type).load(directory, config, strict=False)
+        with seeded(0):
+            return transformers_architecture(model_type).load(directory, config, strict=False)
     except Exception as error:  # any of two hundred models, and safetensors' own
-        reason = (
-            error.message if isinstance(error, ErgokedroError) else " ".join(str(error).split())
-        )
+        reason = " ".join(str(getattr(error, "message", error)).split())
         raise ErgokedroError(
-            f"references: {name!r} cannot be read ({reason}). It needs config.json, "
+            f"references = {name!r} cannot be read ({reason}). It needs config.json, "
             "model.safetensors and tokenizer.json, as save_pretrained writes them."
         ) from error
