@@ -24,6 +24,7 @@ NAME = "provenance"
 # Settings that change no result.
 _IRRELEVANT = {
     "experiment",
+    "experiments",
     "shared_data",
     "grid",
     "plan",
