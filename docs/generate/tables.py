@@ -59,17 +59,26 @@ def catalog_table() -> str:
         if name.startswith("_"):
             continue
         layer = entry["metadata"]["kedro-viz"]["layer"]
-        file = re.sub(r"\$\{(_\w+)\}", lambda m: _folder(entries, m[1]), entry["filepath"])
+        file = re.sub(r"\$\{(_\w+)\}", lambda m: _folder(entries, m[1]), _file(entry))
         file = file.replace("${_root}/", "")
         lines.append(f"| `{name}` | {entry['type'].split('.')[-1]} | {layer} | `{file}` |")
     return "\n".join(lines)
+
+
+def _file(entry: dict[str, Any]) -> str:
+    """Path of an entry's file, or the pattern of its files."""
+    if "filepath" in entry:
+        return str(entry["filepath"])
+    folder = entry["path"].removeprefix("${_root}/")
+    return f"{folder}/*{entry['filename_suffix']}"
 
 
 def _folder(entries: dict[str, Any], variable: str) -> str:
     """Folder in `data/` that a variable of the catalog, such as `_reporting`, stands for."""
     folder: str = entries[variable]
     folder = folder.replace("${_data}", "${_experiment}")
-    return folder.replace("${_root}/", "").replace("${_experiment}", "<experiment>")
+    folder = folder.replace("${_root}/", "").replace("${_experiment}", "<experiment>")
+    return folder.replace("${runtime_params:experiments,comparison}", "<experiments>")
 
 
 def _model(field: FieldInfo) -> type[BaseModel] | None:

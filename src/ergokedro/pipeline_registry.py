@@ -7,12 +7,19 @@ from kedro.pipeline import Pipeline
 from ergokedro.analysis.controls import plan_experiment
 from ergokedro.design.references import reference_runs
 from ergokedro.errors import ErgokedroError
-from ergokedro.pipelines import analysis, data_processing, graph, mixture_design, training
+from ergokedro.pipelines import (
+    analysis,
+    comparison,
+    data_processing,
+    graph,
+    mixture_design,
+    training,
+)
 from ergokedro.runtime.config_loader import current_parameters
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """All pipelines by name; `__default__` is the whole experiment."""
+    """All pipelines by name; `__default__` is the whole experiment, without the comparison."""
     parameters = current_parameters()
     runs = plan_experiment(parameters.runs, parameters.n_components, parameters.controls)
     if len(runs) > parameters.largest_sweep:
@@ -29,8 +36,9 @@ def register_pipelines() -> dict[str, Pipeline]:
         "training": training.create_pipeline(runs, references),
         "analysis": analysis.create_pipeline(runs, references),
     }
+    others = {"comparison": comparison.create_pipeline()}
     if graph.kedro_viz_asks():
-        return graph.drawn_graph(pipelines)
+        return {**graph.drawn_graph(pipelines), **others}
     # One constructor call: adding pipelines up one by one is quadratic in their nodes.
     everything = Pipeline([node for pipeline in pipelines.values() for node in pipeline.nodes])
-    return {**pipelines, "__default__": everything}
+    return {**pipelines, **others, "__default__": everything}

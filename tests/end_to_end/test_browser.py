@@ -116,9 +116,14 @@ def press(page: Any, *buttons: str) -> None:
         page.wait_for_timeout(1500)
 
 
+def node(page: Any, name: str) -> Any:
+    """A node or a box of the graph."""
+    return page.locator(".pipeline-node", has_text=re.compile(f"^{re.escape(name)}$")).first
+
+
 def open_box(page: Any, name: str) -> None:
     """Open a box of the graph."""
-    page.locator(".pipeline-node", has_text=re.compile(f"^{name}$")).first.dblclick()
+    node(page, name).dblclick()
     page.wait_for_timeout(1500)
 
 
@@ -129,29 +134,32 @@ def test_kedro_viz_opens_with_four_boxes_that_open(shown: tuple[Project, str], p
     with served(
         ["http.server", "PORT", "--bind", "127.0.0.1"], project.root / "build", "/"
     ) as address:
-        page.goto(address)
-        page.get_by_text("mixture_design", exact=True).first.wait_for()
-        page.locator("[class*=feature-hints] [class*=close]").first.click()
-        if (banner := page.get_by_text("Dismiss", exact=True)).count():
-            banner.click()
-        page.locator(".pipeline-node__text").first.wait_for()
-        labels = drawn(page)
-        assert {"data_processing", "mixture_design", "training", "analysis"} < set(labels)
-        assert {"token_store", "runs.manifest", "runs.nll", "report_html"} < set(labels)
-        assert not {"measure", "k1.nll", "training.k1"} & set(labels)
-        keep_graph(page)
-        press(page, "Show menu")
-        open_box(page, "training")
-        assert {"training.k1", "training.k2", "training.k3"} < set(drawn(page))
-        open_box(page, "training.k3")
-        page.get_by_text("train_model", exact=True).first.click()
-        page.get_by_text("Train a model on what the manifest says").first.wait_for()
-        open_box(page, "analysis")
-        page.get_by_text("xe_by_k.plotly", exact=True).first.click()
-        page.locator(".js-plotly-plot").first.wait_for()
-        page.get_by_text("xe_table", exact=True).first.click()
-        page.get_by_text("excess", exact=True).first.wait_for()  # a column of the table's preview
-        page.set_viewport_size({"width": 1600, "height": 1100})
+        look_at_graph(page, address)
+
+
+def look_at_graph(page: Any, address: str) -> None:
+    """Open the graph, then its boxes and previews."""
+    page.goto(address)
+    node(page, "mixture_design").wait_for()
+    page.locator("[class*=feature-hints] [class*=close]").first.click()
+    if (banner := page.get_by_text("Dismiss", exact=True)).count():
+        banner.click()
+    labels = set(drawn(page))
+    assert {"data_processing", "mixture_design", "training", "analysis"} < labels
+    assert {"token_store", "runs.manifest", "runs.nll", "report_html"} < labels
+    assert not {"measure", "k1.nll", "training.k1"} & labels
+    keep_graph(page)
+    open_box(page, "training")
+    assert {"training.k1", "training.k2", "training.k3"} < set(drawn(page))
+    open_box(page, "training.k3")
+    node(page, "train_model").click()
+    page.get_by_text("Train a model on what the manifest says").first.wait_for()
+    open_box(page, "analysis")
+    node(page, "xe_by_k.plotly").click()
+    page.locator(".js-plotly-plot").first.wait_for()
+    node(page, "xe_table").click()
+    page.get_by_text("excess", exact=True).first.wait_for()  # a column of the table's preview
+    page.set_viewport_size({"width": 1600, "height": 1100})
 
 
 # Width of a picture in the README on a laptop's screen of 1366 pixels.

@@ -107,6 +107,14 @@ class Parameters(ParameterGroup):
             "Experiment whose corpus, tokenizer and token store are used; default: this one's own."
         ),
     )
+    experiments: str = Field(
+        "",
+        pattern=rf"^$|{EXPERIMENT_NAME[1:-1]}(\+{EXPERIMENT_NAME[1:-1]})*$",
+        description=(
+            "Finished experiments that the pipeline `comparison` sets side by side, joined by '+'; "
+            "the first is the reference."
+        ),
+    )
     plugins: str = Field(
         "",
         description=(

@@ -115,10 +115,18 @@ def _write_report(
     """Collect the results of all points, and write table, figure and report."""
     from ergokedro.reporting import grid
 
-    table = pd.concat(
-        [_results(project, env, settings, base, point) for point in points], ignore_index=True
-    )
     catalog = _context(project, env, settings).catalog
+    results, designs, summaries = (
+        catalog.load(name) for name in ("all_results", "all_designs", "all_summaries")
+    )
+    run = run_name(current_parameters().runs[0])
+    table = pd.concat(
+        [
+            grid.collect(name, results[name](), designs[name](), summaries[f"{name}/{run}"]())
+            for name in (point.experiment(base) for point in points)
+        ],
+        ignore_index=True,
+    )
     catalog.save("grid_results", table)
     catalog.save("xe_grid.figure", grid.plot_grid(table))
     picture = catalog.load("xe_grid.figure")
@@ -126,15 +134,3 @@ def _write_report(
     catalog.save("grid_html", grid.render_grid_html(table, picture))
     for name in ("grid_markdown", "grid_html", "xe_grid.figure"):
         print(f"  {catalog.config_resolver.resolve_pattern(name)['filepath']}")
-
-
-def _results(
-    project: Path, env: str | None, settings: dict[str, Any], base: str, point: Point
-) -> pd.DataFrame:
-    """The results of one point's experiment."""
-    from ergokedro.reporting.grid import collect
-
-    catalog = _context(project, env, _merge(settings, point.settings(base))).catalog
-    summary = catalog.load(f"{run_name(current_parameters().runs[0])}.summary")
-    design = catalog.load("design")
-    return collect(point.experiment(base), catalog.load("results"), design, summary)

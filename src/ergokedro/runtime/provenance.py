@@ -31,6 +31,7 @@ NAME = "provenance"
 # Settings that change no result.
 _IRRELEVANT = {
     "experiment",
+    "experiments",
     "shared_data",
     "grid",
     "plan",

@@ -91,6 +91,11 @@ def tabulate(
     return measurement.xe_table(results, design), accepted
 
 
+def keep_settings(parameters: dict[str, Any], **runs: Any) -> dict[str, Any]:
+    """All settings, those of model and training as the runs were trained with."""
+    return _parameters(parameters, _each(runs, "summary")).model_dump(mode="json")
+
+
 def write_report(
     results: pd.DataFrame,
     xe_table: pd.DataFrame,

@@ -35,6 +35,12 @@ def create_pipeline(runs: list[Run], references: Iterable[str] = ()) -> Pipeline
                 ["xe_table", "acceptance"],
                 name="tabulate",
             ),
+            node(
+                nodes.keep_settings,
+                {"parameters": "parameters", **_of_each(in_chain, "summary")},
+                "settings",
+                name="keep_settings",
+            ),
             _report_node(list(figures), in_chain),
         ],
         tags="analysis",

@@ -1,0 +1,196 @@
+"""Finished experiments side by side, paired where they were measured on the same windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ergokedro.analysis.contrasts import chain_replicates
+from ergokedro.analysis.controls import plan_experiment
+from ergokedro.analysis.experiment import Experiment
+from ergokedro.analysis.series import ResultRow, Selection, results_table
+from ergokedro.design.evaluation_windows import windows_fingerprint
+from ergokedro.design.nll import Arrays, NLLArrays
+from ergokedro.design.records import ExactMeta
+from ergokedro.design.runs import Run
+from ergokedro.errors import ErgokedroError
+from ergokedro.parameters import Parameters
+
+# Name -> function that reads the file, of all experiments or of all their runs.
+Files = Mapping[str, Callable[[], Any]]
+_REPEATS = ("draws", "seeds")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One finished experiment.
+
+    Attributes
+    ----------
+    parameters : with which it was analysed and trained.
+    results : tidy table of its results.
+    experiment : its chain in every draw and with every seed.
+    """
+
+    name: str
+    parameters: Parameters
+    results: pd.DataFrame
+    experiment: Experiment
+
+    @property
+    def arrays(self) -> list[NLLArrays]:
+        """The NLL of all runs."""
+        return list(self.experiment.nll.values())
+
+    @property
+    def measured_on(self) -> tuple[str, str, str]:
+        """Fingerprints of token store, tokenizer and evaluation windows."""
+        design = self.experiment.design
+        return design.store, design.tokenizer, windows_fingerprint(self.experiment.windows)
+
+
+def read_finished(
+    names: str, settings: Files, results: Files, designs: Files, windows: Files, nll: Files
+) -> list[Finished]:
+    """Read experiments.
+
+    Parameters
+    ----------
+    names : joined by '+'.
+    settings, results, designs, windows : by experiment.
+    nll : by experiment and run, as 'synthetic/k3'.
+
+    Raises
+    ------
+    ErgokedroError
+        If fewer than two are named, or one is unknown or unfinished; it names those that exist.
+    """
+    asked = list(dict.fromkeys(name.strip() for name in names.split("+") if name.strip()))
+    complete = [
+        name for name in settings if name in results and name in designs and name in windows
+    ]
+    there_are = f"Finished: {', '.join(sorted(complete)) or 'none'}."
+    if len(asked) < 2:
+        raise ErgokedroError(
+            f"experiments = {names!r} names fewer than two experiments. Join names by '+', as in "
+            f"--params experiments=first+second. {there_are}"
+        )
+    for name in asked:
+        if name in complete:
+            continue
+        problem = "is not finished" if name in designs or name in results else "does not exist"
+        raise ErgokedroError(
+            f"experiments = {names!r}: {name} {problem}. {there_are} Run it, or its analysis, with "
+            f"`kedro run --params experiment={name}` and its own settings."
+        )
+    return [
+        _read(name, settings[name](), results[name](), designs[name](), windows[name](), nll)
+        for name in asked
+    ]
+
+
+def _read(
+    name: str,
+    settings: dict[str, Any],
+    results: pd.DataFrame,
+    design: Any,
+    windows: pd.DataFrame,
+    nll: Files,
+) -> Finished:
+    parameters = Parameters.model_validate(settings)
+    # The chain with its repeats alone: other controls may be those of a plugin.
+    repeats = {key: value for key, value in parameters.controls.items() if key in _REPEATS}
+    ks = sorted(int(k) for k in results[results.series == "chain"].k.unique())
+    runs = plan_experiment(ks, len(design.components), repeats)
+    arrays = {run: _nll_of(name, run, nll) for run in runs}
+    exact = Arrays({}, ExactMeta(available=False))
+    experiment = Experiment(design, windows, arrays, exact, parameters.analysis, {})
+    return Finished(name, parameters, results, experiment)
+
+
+def _nll_of(experiment: str, run: Run, nll: Files) -> NLLArrays:
+    key = f"{experiment}/{run.name}"
+    if key not in nll:
+        raise ErgokedroError(
+            f"{experiment} is not finished: the NLL of {run.name} is missing. Run `kedro run "
+            f"--pipelines training --params experiment={experiment}` with its own settings."
+        )
+    arrays: NLLArrays = nll[key]()
+    return arrays
+
+
+def compare(experiments: list[Finished]) -> pd.DataFrame:
+    """The effects of K of all experiments, and paired differences to the first of them.
+
+    Returns
+    -------
+    Rows with the columns of the results, and in front `experiment` and `reference`. Without a
+    reference, rows of the experiment's own results: difference_to_k1 of the series 'smallest' and
+    'balanced', and xe. With one, where both were measured on the same windows:
+
+    - xe_difference, of series 'all', and of 'smallest' where that is the same component: XE of K
+      in the experiment less that in the reference;
+    - effect_difference, of series 'smallest': the difference to K = 1 less that in the reference.
+    """
+    tables = [_own(finished) for finished in experiments]
+    first, *others = experiments
+    for other in others:
+        if other.measured_on == first.measured_on:
+            rows = results_table(paired_rows(first.experiment, other.experiment))
+            rows.insert(0, "reference", first.name)
+            rows.insert(0, "experiment", other.name)
+            tables.append(rows)
+    return pd.concat([table for table in tables if len(table)], ignore_index=True)
+
+
+def _own(finished: Finished) -> pd.DataFrame:
+    results = finished.results
+    series = results.series.isin(["smallest", "balanced"])
+    chosen = results.quantity.isin(["xe", "difference_to_k1"]) & series & (results.position == 0)
+    rows = results[chosen].reset_index(drop=True)
+    rows.insert(0, "reference", "")
+    rows.insert(0, "experiment", finished.name)
+    return rows
+
+
+def paired_rows(first: Experiment, other: Experiment) -> Iterator[ResultRow]:
+    """Differences `other` less `first` on the same windows, over the draws and seeds of both.
+
+    Intervals hold the chance of documents, and of draws and seeds where there are several, as
+    those of :func:`ergokedro.analysis.contrasts.series_contrasts`. They are not corrected for the
+    number of comparisons.
+    """
+    same_smallest = first.design.components[0] == other.design.components[0]
+    for split in first.splits:
+        mine, theirs = (chain_replicates(e, split) for e in (first, other))
+        for series in ("smallest", "all") if same_smallest else ("all",):
+            selection = first.selection(split, first.chain[0], series)
+            for k in sorted(mine.keys() & theirs.keys()):
+                change = _change(mine[k], theirs[k])
+                yield from _row(first, selection, "xe_difference", k, change)
+                if series == "smallest" and k > 1 and 1 in mine and 1 in theirs:
+                    effect = _change(_change(mine[1], theirs[1]), change)
+                    yield from _row(first, selection, "effect_difference", k, effect)
+
+
+_ByRepeat = Mapping[tuple[int, int], np.ndarray]
+
+
+def _change(before: _ByRepeat, after: _ByRepeat) -> dict[tuple[int, int], np.ndarray]:
+    """`after` less `before`, for the draws and seeds of both."""
+    shared = sorted(before.keys() & after.keys())
+    return {key: after[key].astype(np.float64) - before[key] for key in shared}
+
+
+def _row(
+    first: Experiment, selection: Selection, quantity: str, k: int, values: _ByRepeat
+) -> Iterator[ResultRow]:
+    if not values:
+        return
+    draws, seeds = zip(*values, strict=True)
+    estimate = selection.estimate(np.stack(list(values.values())), first.params, draws, seeds)
+    yield selection.row(quantity, estimate, run=f"k{k}", k=k)

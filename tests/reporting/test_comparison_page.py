@@ -1,0 +1,67 @@
+"""The page that sets experiments side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compared_experiments import finished
+from ergokedro.analysis.comparison import compare
+from ergokedro.reporting.comparison import (
+    differences,
+    effect_rows,
+    effect_series,
+    paired_rows,
+    plot_comparison,
+    render_comparison,
+)
+
+
+def test_the_page_has_effects_paired_differences_and_what_differs() -> None:
+    first = finished("first")
+    longer = finished("longer_$x$", shift=-0.1, epochs=8)
+    elsewhere = finished("elsewhere", store="another")
+    experiments = [first, longer, elsewhere]
+    table = compare(experiments)
+    markdown, page = render_comparison(experiments, table, b"png")
+    effect = effect_rows(table, ["first", "longer_$x$", "elsewhere"])[2]
+    assert effect.k == 4
+    assert effect.effects[0] is not None
+    assert f"| 4 | {effect.effects[0].value:+.4f} [" in markdown
+    assert markdown.count("-0.1000 [-0.1000, -0.1000]") == 5
+    assert "| training.epochs | 4 | 8 | 4 |" in markdown.replace("\\", "")
+    assert "| fingerprint of the token store | store | store | another |" in markdown
+    assert "other windows, tokens or text: elsewhere" in markdown
+    assert "longer_$x$" in page
+    assert "data:image/png;base64," in page
+    assert "http" not in page
+
+
+def test_settings_that_are_the_same_are_left_out() -> None:
+    rows = differences([finished("first"), finished("longer", epochs=8)])
+    assert [(row.name, row.values) for row in rows] == [("training.epochs", ["4", "8"])]
+    table = compare([finished("first"), finished("same")])
+    assert (
+        "Nothing: settings, corpus"
+        in render_comparison([finished("first"), finished("same")], table, b"png")[0]
+    )
+
+
+def test_the_balanced_effect_is_shown_where_all_have_it() -> None:
+    table = compare([finished("first"), finished("other")])
+    assert effect_series(table) == "smallest"
+    balanced = table[table.quantity == "difference_to_k1"].assign(series="balanced")
+    assert effect_series(balanced) == "balanced"
+    assert effect_series(balanced[balanced.experiment == "first"].assign()) == "balanced"
+
+
+def test_paired_rows_and_the_figure_have_every_experiment() -> None:
+    names = ["first", "second", "third"]
+    table = compare([finished(name, shift=0.1 * i) for i, name in enumerate(names)])
+    rows = paired_rows(table)
+    assert [(row.experiment, row.k) for row in rows] == [
+        (name, k) for name in names[1:] for k in range(1, 6)
+    ]
+    assert rows[0].effect is None
+    figure: Any = plot_comparison(table)
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == names
