@@ -79,10 +79,13 @@ Lengths = dict[tuple[str, str], list[int]]
 StoreMaker = Callable[[Lengths], TokenStore]
 
 
-def write_range_store(path: Path, lengths: Lengths, vocab_size: int = 65_000) -> TokenStore:
+def write_range_store(
+    path: Path, lengths: Lengths, vocab_size: int = 65_000, tokens: np.ndarray | None = None
+) -> TokenStore:
     """A store whose token i is i modulo `vocab_size`, with documents of the given lengths.
 
-    Keys are (split, label) in the store's order; lengths count the end-of-text token.
+    Keys are (split, label) in the store's order; lengths count the end-of-text token. `tokens` are
+    taken instead where they are given.
     """
     path.mkdir(parents=True)
     index = pd.DataFrame(
@@ -92,8 +95,9 @@ def write_range_store(path: Path, lengths: Lengths, vocab_size: int = 65_000) ->
     index.insert(0, "document", np.arange(len(index)))
     index["offset"] = index.length.cumsum() - index.length
     index["content_hash"] = [f"{i:032x}" for i in range(len(index))]
-    tokens = (np.arange(index.length.sum()) % vocab_size).astype(token_dtype(vocab_size))
-    tokens.tofile(path / TOKENS)
+    if tokens is None:
+        tokens = np.arange(index.length.sum()) % vocab_size
+    tokens.astype(token_dtype(vocab_size)).tofile(path / TOKENS)
     counts = index.groupby(["split", "label"], sort=False).length.agg(["count", "sum"])
     seal_store(
         path,

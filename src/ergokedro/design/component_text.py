@@ -96,7 +96,7 @@ class ComponentText:
         tokens = (position - before) * self.window_length // self.window_size
         return int(self.offsets[document]) + tokens
 
-    def draw_starts(self, draws: int, share: int, size: int | None = None) -> list[int]:
+    def draw_starts(self, draws: int, share: int) -> list[int]:
         """Positions at which `draws` draws begin.
 
         If the text is long enough, each draw begins at the first document after the `share`
@@ -107,16 +107,14 @@ class ComponentText:
         Parameters
         ----------
         share : the most windows that any run takes of one draw.
-        size : positions from the first on among which the draws begin; all by default.
         """
-        size = self.size if size is None else size
         taken = share * self.window_size
         borders = np.concatenate([[0], self._ends])
         starts = [0]
         while len(starts) < draws:
             document = int(np.searchsorted(borders, starts[-1] + taken))
-            if document == len(borders) or borders[document] + taken > size:
-                return [draw * size // draws for draw in range(draws)]
+            if document == len(borders) or borders[document] + taken > self.size:
+                return [draw * self.size // draws for draw in range(draws)]
             starts.append(int(borders[document]))
         return starts
 

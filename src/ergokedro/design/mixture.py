@@ -273,32 +273,31 @@ def _share(store: TokenStore, design: Design, run: Run) -> list[Component]:
 
 
 def _split(store: TokenStore, design: Design, run: Run) -> list[Component]:
-    """K equal stretches of one component, spread over its text, as if each were a component.
+    """The text that K = 1 has in the same draw, in K equal parts, as if each were a component.
 
-    Documents stand in random order, so every stretch is a random sample of them. Each of the K
-    parts of the text has a stretch of every draw.
+    So K = 1 and K differ in nothing but the order of their windows, and draws, which have no text
+    in common where it is long enough, are independent repeats of their difference. Documents stand
+    in random order: every part is a random sample of them.
     """
     label = design.components[run.components[0] - 1]
     text = _text(store, label, design)
-    room = text.size // run.k
-    try:
-        shares = water_fill(_run_windows(design, run), [room // text.window_size] * run.k)
-    except ValueError:
+    total = _run_windows(design, run)
+    if text.windows < total:
         raise ErgokedroError(
             f"controls.pseudo: {label} has {design.tokens[label]:,} training tokens, fewer than "
             f"D = {design.total_tokens:,}; lower mixture.total_tokens."
-        ) from None
-    starts = text.draw_starts(run.draws, max(shares), room)
+        )
+    shares = water_fill(total, [total] * run.k)
+    before = (np.cumsum([0, *shares[:-1]]) * text.window_size).tolist()
+    parts = list(zip(before, shares, strict=True))
     draws = [
-        [text.spans(part * room + start, n) for part, n in enumerate(shares)] for start in starts
+        [text.spans((start + first) % text.size, windows) for first, windows in parts]
+        for start in text.draw_starts(run.draws, total)
     ]
     others = [sum(draw, ()) for number, draw in enumerate(draws) if number != run.draw]
     return [
         _component(store, design, label, spans, n).model_copy(
-            update={
-                "available_windows": room // text.window_size,
-                "overlap": _overlap(spans, others),
-            }
+            update={"overlap": _overlap(spans, others)}
         )
         for spans, n in zip(draws[run.draw], shares, strict=True)
     ]

@@ -18,7 +18,8 @@ class Run:
     label : its name inside the control, or in the chain.
     components : positions in the design's order, from 1.
     divisor : each component gives D / divisor tokens.
-    pseudo : the single component is split into `divisor` parts, which stand for components.
+    pseudo : the D tokens of the single component are split into `divisor` parts, which stand for
+        components.
     repeats : the run makes this many times the epochs, rounded to whole epochs, at least one.
     seed_offset : number of the seed among those of its draw, from 0.
     control : name of the control that asks for it; empty for the chain K = 1, 2, ...

@@ -1,4 +1,4 @@
-"""Pseudo-components: parts of one component, where K means nothing, so that its effect is zero."""
+"""Pseudo-components: parts of the text of K = 1, so that K means nothing and its effect is zero."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ergokedro.design.runs import Run
 
 
 class Pseudo(Control):
-    """The largest component, split at random into K parts."""
+    """D tokens of the largest component in K parts: the same text at every K."""
 
     name = "pseudo"
     series = "pseudo"
@@ -29,12 +29,13 @@ class Pseudo(Control):
             "pseudo",
             bool,
             False,
-            "The largest component split at random into K parts: the cost of K must vanish.",
+            "D tokens of the largest component split at random into K parts: the cost of K must "
+            "vanish.",
         ),
     )
 
     def runs(self, ks: list[int], n_components: int, settings: Mapping[str, Any]) -> list[Run]:
-        """The largest component in K parts."""
+        """The largest component in K parts; undivided for K = 1."""
         return [Run(f"k{k}", (n_components,), k, pseudo=k > 1, control=self.name) for k in ks]
 
     def rows(self, experiment: Experiment) -> Iterator[ResultRow]:
