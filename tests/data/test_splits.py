@@ -209,6 +209,9 @@ def write_folders(root: Path, layout: str, splits: dict[str, list[Row]]) -> None
         ("Train", "Validation", "Test"),
         ("TRAIN", "development", "held-out"),
         ("train_set", "valid", "holdout"),
+        ("train2017", "val2017", "test2017"),
+        ("train", "dev-matched", "test-matched"),
+        ("train-clean-100", "dev-other", "test-clean"),
     ],
 )
 def test_folders_of_splits_are_no_categories(
@@ -226,6 +229,19 @@ def test_categories_may_have_names_of_splits(tmp_path: Path) -> None:
     rows = marked(30, categories=["train", "plane", "ship"])
     write_folders(tmp_path / "in", "{label}", {"": rows})
     assert read(tmp_path, tmp_path / "in").labels == ["plane", "ship", "train"]
+
+
+def test_a_held_out_split_beside_the_categories(tmp_path: Path) -> None:
+    write_folders(tmp_path / "in", "{label}", {"": TRAIN})
+    write_folders(tmp_path / "in", "{split}/{label}", {"test": HELDOUT})
+    corpus = read(tmp_path, tmp_path / "in", heldout_fraction=1e-9)
+    assert counts(corpus) == {"train": {"A": 20, "B": 20, "C": 20}, "test": NINE}
+
+
+def test_a_folder_that_may_be_a_split_or_a_category(tmp_path: Path) -> None:
+    write_folders(tmp_path / "in", "{label}", {"": marked(3, categories=["docs", "src", "test"])})
+    with pytest.raises(ErgokedroError, match=r"in/test has the name of a held-out split.* rename"):
+        read(tmp_path, tmp_path / "in")
 
 
 def test_other_folders_beside_splits_are_not_read(

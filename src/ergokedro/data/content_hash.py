@@ -16,6 +16,11 @@ _ASCII_SPACE = b"\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f "
 _OTHER_SPACE = re.compile("[\x85\u1680\u2028\u2029]")
 
 
+def same_characters(text: str) -> str:
+    """Without what has no width, and in one Unicode form (NFKC); white space stays."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+
+
 def content_hash(text: str) -> str:
     """128-bit XXH3 (hex) of a text, the same for texts that differ only in how they are encoded.
 
@@ -25,9 +30,7 @@ def content_hash(text: str) -> str:
     """
     digest, blank = xxhash.xxh3_128(), True
     for piece in _pieces(text):
-        if not piece.isascii():
-            piece = unicodedata.normalize("NFKC", _INVISIBLE.sub("", piece))
-        if words := piece.split():
+        if words := same_characters(piece).split():
             digest.update((("" if blank else " ") + " ".join(words)).encode())
             blank = False
     return "" if blank else digest.hexdigest()
@@ -39,8 +42,7 @@ def quick_hash(text: str) -> int:
     Texts with the same content hash have the same quick hash; a few others may have it, too.
     """
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
-        text = _OTHER_SPACE.sub("", text)
+        text = _OTHER_SPACE.sub("", same_characters(text))
     return xxhash.xxh3_64_intdigest(text.encode().translate(None, _ASCII_SPACE))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ergokedro.data.content_hash import same_characters
 from ergokedro.data.documents import SCHEMA, Part
 from ergokedro.errors import ErgokedroError
 
@@ -179,11 +179,12 @@ def _check_splits(by_split: dict[str, set[str]]) -> None:
 
 
 def _warn_of_lookalikes(labels: set[str]) -> None:
-    forms = Counter(unicodedata.normalize("NFKC", label) for label in labels)
+    forms = Counter(map(same_characters, labels))
     if twice := [form for form, n in forms.items() if n > 1]:
         log.warning(
-            "Corpus: these categories are written in several Unicode forms, and are kept apart: "
-            "%s. If they are the same, write them alike in the source.",
+            "Corpus: these categories are written in several Unicode forms or with characters "
+            "without a width, and are kept apart: %s. If they are the same, write them alike in "
+            "the source.",
             show(twice),
         )
 

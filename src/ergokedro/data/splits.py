@@ -23,8 +23,8 @@ READING_ORDER = ("validation", "test", "train")
 _NAMES = {
     "train": ("train", "training"),
     "validation": (
-        "validation", "validate", "valid", "val", "dev", "devel", "development", "eval",
-        "evaluation",
+        "validation", "validate", "validating", "valid", "val", "dev", "devel", "development",
+        "eval", "evaluation", "evaluating",
     ),
     "test": ("test", "testing", "holdout", "heldout"),
 }  # fmt: skip

@@ -16,7 +16,7 @@ from fsspec.utils import glob_translate
 
 from ergokedro.data.documents import Documents, Part, Row, batch_rows
 from ergokedro.data.file_listing import list_files, list_folders
-from ergokedro.data.splits import READING_ORDER, check_train, split_named
+from ergokedro.data.splits import READING_ORDER, SPLITS, check_train, split_named, splits_in
 from ergokedro.data.table_files import LFS_POINTER
 from ergokedro.errors import ErgokedroError
 
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 # Share of NUL characters from which on a file is taken for UTF-16 or binary.
 _MANY_NULS = 0.1
 _BOM = "\ufeff"
+_HELD_OUT = set(SPLITS) - {"train"}
 
 # Category and path of every file of a split.
 TextFiles = dict[str, list[tuple[str, Path]]]
@@ -64,30 +65,65 @@ def find_text_files(root: Path, pattern: str) -> TextFiles:
 def _folders(root: Path) -> Iterator[tuple[str, str, Path]]:
     """Split, category and path of every folder of text files."""
     folders = list_folders(root)
-    if _are_splits(folders):
+    if splits := _splits_of(folders):
         for folder in folders:
-            if split := split_named(folder.name):
+            if split := splits.get(folder):
                 for category in list_folders(folder):
                     yield split, category.name, category
             else:
                 log.warning("Corpus: not read: %s is no split, the folders beside it are", folder)
         return
-    inner = [list_folders(category) for category in folders]
-    by_split = bool(folders) and all(map(_are_splits, inner))
-    for category, subfolders in zip(folders, inner, strict=True):
-        if by_split:
-            for folder in subfolders:
-                if split := split_named(folder.name):
-                    yield split, category.name, folder
-        else:
-            yield "train", category.name, category
+    inner = [_splits_of(list_folders(category)) for category in folders]
+    if all(inner):
+        for category, splits in zip(folders, inner, strict=True):
+            for folder, split in splits.items():
+                yield split, category.name, folder
+        return
+    yield from _beside_categories(folders)
 
 
-def _are_splits(folders: list[Path]) -> bool:
-    """Whether folders are splits: all by their names, or train and a held-out one among others."""
-    splits = [split_named(folder.name) for folder in folders]
-    some = "train" in splits and bool({"validation", "test"} & set(splits))
-    return bool(splits) and (all(splits) or some)
+def _splits_of(folders: list[Path]) -> dict[Path, str]:
+    """The folders that are splits; none where they are categories.
+
+    They are splits if their names are all names of splits, or train and a held-out split are among
+    them, or each has a word that names one: 'dev-matched'.
+    """
+    exact = {folder: split for folder in folders if (split := split_named(folder.name))}
+    if exact and (len(exact) == len(folders) or _hold_out(exact)):
+        return exact
+    words = {folder: splits_in(folder.name) for folder in folders}
+    loose = {folder: next(iter(named)) for folder, named in words.items() if len(named) == 1}
+    return loose if len(loose) == len(folders) and _hold_out(loose) else {}
+
+
+def _hold_out(splits: dict[Path, str]) -> bool:
+    return "train" in splits.values() and not _HELD_OUT.isdisjoint(splits.values())
+
+
+def _beside_categories(folders: list[Path]) -> Iterator[tuple[str, str, Path]]:
+    """Categories of training text, beside which held-out splits of the same categories may stand.
+
+    Raises
+    ------
+    ErgokedroError
+        If a folder with the name of a held-out split may be a category as well.
+    """
+    held_out = {f: s for f in folders if (s := split_named(f.name)) in _HELD_OUT}
+    names = {folder.name for folder in folders if folder not in held_out}
+    for folder in folders:
+        split = held_out.get(folder)
+        if split is None:
+            yield "train", folder.name, folder
+            continue
+        categories = list_folders(folder)
+        if not categories or not {category.name for category in categories} <= names:
+            raise ErgokedroError(
+                f"corpus.source: {folder} has the name of a held-out split, and the folders "
+                "beside it are categories. If it is a category, rename it; if it is a split, move "
+                f"the others into a folder train, and give {folder.name} a folder per category."
+            )
+        for category in categories:
+            yield split, category.name, category
 
 
 def _what_is_there(root: Path) -> str:
