@@ -234,8 +234,11 @@ def test_a_configuration_may_be_a_folder(tmp_path: Path) -> None:
     assert read(tmp_path, tmp_path / "in", config="two").labels == ["X", "Y"]
 
 
-def test_labels_that_look_alike_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    rows = marked(20, categories=["caf\u00e9", "cafe\u0301", "tea"])
+@pytest.mark.parametrize("other", ["cafe\u0301", "caf\u00e9\u200b", "\ufeffcaf\u00e9"])
+def test_labels_that_look_alike_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, other: str
+) -> None:
+    rows = marked(20, categories=["caf\u00e9", other, "tea"])
     with caplog.at_level(logging.WARNING):
         corpus = read(tmp_path, write_jsonl(tmp_path / "own.jsonl", rows))
     assert len(corpus.labels) == 3
