@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.optimize
 from scipy.stats import ttest_1samp
 
 from ergokedro.analysis.contrasts import contrasts
@@ -48,6 +50,26 @@ def test_a_difference_is_found_and_none_is_not_invented() -> None:
     # Holm: the smallest of two is doubled, the other stands.
     assert test["p_value_holm", 3] == pytest.approx(2 * test["p_value", 3])
     assert test["p_value_holm", 2] == pytest.approx(test["p_value", 2])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_fit_that_diverged_far_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parameters are finite, but the squares of such numbers are not."""
+    calls = itertools.count()
+
+    def diverging(*args: Any, **settings: Any) -> Any:
+        fit = least_squares(*args, **settings)
+        if next(calls) == 1:  # of the first replicate
+            fit.x[1] = 1e200
+        return fit
+
+    least_squares = scipy.optimize.least_squares
+    monkeypatch.setattr(scipy.optimize, "least_squares", diverging)
+    rng = np.random.default_rng(0)
+    curve = power_law(np.arange(2, 42.0), 2.0, 1.0, 0.5)
+    replicates = curve + 0.01 * rng.normal(size=(21, 40))
+    fitted = {(form, name): value for form, name, value in fit_curves(replicates, 0.95)}
+    assert fitted["power", "b"].high < 10
 
 
 def test_p_values_are_those_of_a_t_test_on_documents() -> None:

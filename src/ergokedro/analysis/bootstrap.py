@@ -49,10 +49,10 @@ def cluster(values: np.ndarray, documents: np.ndarray, strata: np.ndarray) -> Cl
     documents : (windows,), any ids.
     strata : (windows,), int; the same for all windows of a document.
     """
-    _, first, place = np.unique(documents, return_index=True, return_inverse=True)
+    _, first, document = np.unique(documents, return_index=True, return_inverse=True)
     sums = np.zeros((len(first), values.shape[1]))
-    np.add.at(sums, place, values.astype(np.float64))
-    return Clusters(sums, np.bincount(place).astype(np.float64), strata[first])
+    np.add.at(sums, document, values.astype(np.float64))
+    return Clusters(sums, np.bincount(document).astype(np.float64), strata[first])
 
 
 def bootstrap_means(clusters: Clusters, replicates: int, seed: int) -> np.ndarray:

@@ -54,11 +54,11 @@ def contrasts(experiment: Experiment) -> Iterator[ResultRow]:
 def chain_replicates(experiment: Experiment, split: str) -> Replicates:
     """The chain in every draw and with every seed."""
     bases = {run.base: run.k for run in experiment.chain}
-    found: dict[int, dict[tuple[int, int], np.ndarray]] = defaultdict(dict)
+    replicates: dict[int, dict[tuple[int, int], np.ndarray]] = defaultdict(dict)
     for run, nll in experiment.arrays(split).items():
         if run.base in bases:
-            found[bases[run.base]][run.draw, run.seed_offset] = nll
-    return dict(sorted(found.items()))
+            replicates[bases[run.base]][run.draw, run.seed_offset] = nll
+    return dict(sorted(replicates.items()))
 
 
 def series_contrasts(

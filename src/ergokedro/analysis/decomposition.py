@@ -56,18 +56,18 @@ class Trained:
 def trained_by_draw(experiment: Experiment, run: Run, best: Specialists) -> list[Trained]:
     """The runs of every draw in which the model of K and all its specialists were trained."""
     repeats = [r for r in experiment.runs if r.base == run.base and not r.seed_offset]
-    found = []
+    trained = []
     for repeat in sorted(repeats, key=lambda r: r.draw):
         full, shared = (_first_k(best, run.k, divisor, repeat.draw) for divisor in (1, run.k))
         if len(full) == len(shared) == run.k:
-            found.append(Trained(repeat.draw, repeat, full, shared))
-    return found
+            trained.append(Trained(repeat.draw, repeat, full, shared))
+    return trained
 
 
 def _first_k(best: Specialists, k: int, divisor: int, draw: int) -> list[Run]:
     """The specialists at D / divisor of the first `k` components, as far as they were trained."""
-    found = (best.get((position, divisor)) for position in range(1, k + 1))
-    return [one.runs[draw] for one in found if one and draw in one.runs]
+    specialists = (best.get((position, divisor)) for position in range(1, k + 1))
+    return [one.runs[draw] for one in specialists if one and draw in one.runs]
 
 
 @dataclass(frozen=True)

@@ -150,10 +150,14 @@ def xe_table(results: pd.DataFrame, design: Design, split: str = "test") -> pd.D
     Columns k, components, xe, low, high (series chain), smallest (XE of the smallest component),
     and where the optimum is known optimum and excess.
     """
-    here = results[(results.split == split) & (results.position == 0)].set_index("k").sort_index()
+    whole_windows = (
+        results[(results.split == split) & (results.position == 0)].set_index("k").sort_index()
+    )
 
     def rows(quantity: str, series: str) -> pd.DataFrame:
-        return here[(here.quantity == quantity) & (here.series == series)]
+        return whole_windows[
+            (whole_windows.quantity == quantity) & (whole_windows.series == series)
+        ]
 
     xe = rows("xe", "chain")
     table = xe[["value", "low", "high"]].rename(columns={"value": "xe"})

@@ -85,15 +85,15 @@ class Prospect:
         """
         size = self.size
         while size.documents <= LIMIT:
-            found: dict[SampleSize, int] = {}
+            costs: dict[SampleSize, int] = {}
             for seeds in range(1, _MOST_SEEDS + 1):
                 at = replace(self, size=size._replace(seeds=seeds))
                 draws = at.needed("draws")
                 price = None if draws is None else cost(draws, seeds)
                 if draws is not None and price is not None:
-                    found[at.size._replace(draws=draws)] = price
-            if found:
-                return min(found, key=lambda size: found[size])
+                    costs[at.size._replace(draws=draws)] = price
+            if costs:
+                return min(costs, key=lambda size: costs[size])
             size = size._replace(documents=2 * size.documents)
         return None
 
@@ -150,16 +150,16 @@ def stored_variances(
     differences = rows[rows.quantity == "difference_to_k1"]
     if differences.empty or differences.standard_error.isna().any():
         return assumed, origin
-    found = _measured(rows, differences)
+    measured = _measured(rows, differences)
     repeated = differences.iloc[0]
     origin["documents"] = MEASURED
     if repeated.draws > 1:
         origin |= {"draws": MEASURED, "seeds": MEASURED if repeated.seeds > 1 else _OF_DRAWS}
-        return found, origin
+        return measured, origin
     if repeated.seeds > 1:
         origin["seeds"] = MEASURED
-        return replace(found, draws=assumed.draws), origin
-    return replace(found, draws=assumed.draws, seeds=assumed.seeds), origin
+        return replace(measured, draws=assumed.draws), origin
+    return replace(measured, draws=assumed.draws, seeds=assumed.seeds), origin
 
 
 def _measured(rows: pd.DataFrame, differences: pd.DataFrame) -> Variances:
@@ -167,14 +167,16 @@ def _measured(rows: pd.DataFrame, differences: pd.DataFrame) -> Variances:
     by_k = differences.set_index("k")
     means = {}
     for name in (field.name for field in fields(Variances)):
-        here = rows[rows.quantity == f"variance_{name}"].set_index("k")
-        at = by_k.loc[here.index]
-        levels = np.ones(len(here))
+        contributions = rows[rows.quantity == f"variance_{name}"].set_index("k")
+        at = by_k.loc[contributions.index]
+        levels = np.ones(len(contributions))
         for unit in name.split("_"):
             levels = levels * at[unit].to_numpy()
         if "seeds" in name:  # every draw has seeds of its own
             levels = levels * at["draws"].to_numpy()
-        means[name] = float((here.value.to_numpy() * levels).mean()) if len(here) else 0.0
+        means[name] = (
+            float((contributions.value.to_numpy() * levels).mean()) if len(contributions) else 0.0
+        )
     return Variances(**{name: max(value, 0.0) for name, value in means.items()})
 
 

@@ -151,15 +151,15 @@ def _patterns(value: Any, root: Path) -> dict[str, list[str]] | None:
 
 def _class_names(features: Any) -> dict[str, list[str]]:
     """Names of classes by column, in the order of their numbers."""
-    found = {}
+    names_by_column = {}
     for feature in features if isinstance(features, list) else []:
         kind = feature.get("dtype") if isinstance(feature, dict) else None
         names = kind.get("class_label", {}).get("names") if isinstance(kind, dict) else None
         if isinstance(names, dict):
             names = [names[number] for number in sorted(names, key=int)]
         if isinstance(names, list):
-            found[feature["name"]] = names
-    return found
+            names_by_column[feature["name"]] = names
+    return names_by_column
 
 
 def _class_names_of_json(root: Path, config: str | None) -> dict[str, list[str]]:

@@ -50,7 +50,7 @@ def choose_encoder(tokenizer: Tokenizer, sample: Sequence[str]) -> Encoder:
     texts = [*_TRICKY, *(text[:share] for text in sample)]
     try:
         fast = fast_encoder(tokenizer)
-        expected, found = reference_encoder(tokenizer)(texts), fast(texts)
+        expected, quick = reference_encoder(tokenizer)(texts), fast(texts)
     except ImportError:
         log.info("Encoding with tokenizers (fastokens is not installed)")
         return reference_encoder(tokenizer)
@@ -59,7 +59,7 @@ def choose_encoder(tokenizer: Tokenizer, sample: Sequence[str]) -> Encoder:
             "Encoding with tokenizers: fastokens does not support this tokenizer (%s)", error
         )
         return reference_encoder(tokenizer)
-    if not all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True)):
+    if not all(np.array_equal(a, b) for a, b in zip(expected, quick, strict=True)):
         log.warning("Encoding with tokenizers: fastokens gives other ids for this tokenizer")
         return reference_encoder(tokenizer)
     log.info("Encoding with fastokens; its ids equal those of tokenizers on %d texts", len(texts))

@@ -199,8 +199,8 @@ def show(labels: Iterable[str]) -> str:
 def find_labels(parts: Iterable[Part]) -> list[str]:
     """All category names of the parts, trimmed and sorted; this reads the documents."""
     batches = (batch for part in parts for batch in part.batches)
-    found = {label for batch in batches for label in batch["label"].unique().to_pylist()}
-    return sorted(trim_names(filter(None, found)))
+    labels = {label for batch in batches for label in batch["label"].unique().to_pylist()}
+    return sorted(trim_names(filter(None, labels)))
 
 
 def check_deletable(labels: Iterable[str]) -> None:

@@ -136,23 +136,23 @@ def _is_in(name: str, folder: PurePath) -> bool:
 
 def _matching(names: list[str], pattern: PurePath) -> list[str]:
     matches = re.compile(glob_translate(pattern.as_posix())).match
-    found = sorted(name for name in names if matches(name))
-    if not found:
+    matching = sorted(name for name in names if matches(name))
+    if not matching:
         raise ErgokedroError(f"{CARD} names the files '{pattern.as_posix()}', and there are none.")
-    return found
+    return matching
 
 
 def _declared(names: list[str], cards: list[Card]) -> dict[str, str]:
     """The splits that cards give to files, where they agree."""
-    found: dict[str, set[str]] = {}
+    declared: dict[str, set[str]] = {}
     for card in cards:
         for title, patterns in (card.patterns or {}).items():
             for pattern in patterns:
                 path = PurePath(card.folder) / pattern
                 matches = re.compile(glob_translate(path.as_posix())).match
                 for name in filter(matches, names):
-                    found.setdefault(name, set()).add(split_named(title) or "")
-    return {name: next(iter(splits)) for name, splits in found.items() if len(splits) == 1}
+                    declared.setdefault(name, set()).add(split_named(title) or "")
+    return {name: next(iter(splits)) for name, splits in declared.items() if len(splits) == 1}
 
 
 def _log(splits: dict[str, list[str]], location: Location) -> None:

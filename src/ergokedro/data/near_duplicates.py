@@ -75,12 +75,12 @@ def find_near_duplicates(
             "within_heldout" if heldout[i] else "near_heldout" if heldout[j] else "near_duplicate"
         )
         rows.append((reason, drop and not heldout[i], similarity, numbers[i], numbers[j]))
-    found = pd.DataFrame(rows, columns=["reason", "dropped", "similarity", "document", "near"])
+    pairs = pd.DataFrame(rows, columns=["reason", "dropped", "similarity", "document", "near"])
     if drop:
-        gone = found[found.dropped.astype(bool)]
+        gone = pairs[pairs.dropped.astype(bool)]
         documents = documents.copy()
         documents.loc[gone.document, "status"] = gone.reason.to_numpy()
-    return documents, _describe(found, documents, pd.Series(texts, numbers, dtype="object"))
+    return documents, _describe(pairs, documents, pd.Series(texts, numbers, dtype="object"))
 
 
 def search_mode(setting: str, source: str, corpus: Corpus) -> str:
@@ -109,11 +109,11 @@ def none_found() -> pd.DataFrame:
     return pd.DataFrame(columns=COLUMNS)
 
 
-def _describe(found: pd.DataFrame, documents: pd.DataFrame, texts: pd.Series) -> pd.DataFrame:
+def _describe(pairs: pd.DataFrame, documents: pd.DataFrame, texts: pd.Series) -> pd.DataFrame:
     """Describe the documents of every pair, in the order of the documents."""
-    found = found.sort_values("document", ignore_index=True)
-    table = found[["reason", "dropped", "similarity"]].copy()
-    for prefix, number in (("", found.document), ("near_", found.near)):
+    pairs = pairs.sort_values("document", ignore_index=True)
+    table = pairs[["reason", "dropped", "similarity"]].copy()
+    for prefix, number in (("", pairs.document), ("near_", pairs.near)):
         table[f"{prefix}document"] = number.astype("int64")
         table[f"{prefix}split"] = documents.split.loc[number].to_numpy()
         table[f"{prefix}label"] = documents.label.loc[number].to_numpy()
@@ -175,8 +175,8 @@ def _nearest_earlier(
     buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
     for row in [*np.flatnonzero(heldout), *np.flatnonzero(~heldout)]:
         own = [(band, key) for band, key in enumerate(keys[row].tolist()) if key]
-        found = sorted({other for bucket in own for other in buckets.get(bucket, ())})
-        near = np.array(found, dtype=np.int64)
+        candidates = sorted({other for bucket in own for other in buckets.get(bucket, ())})
+        near = np.array(candidates, dtype=np.int64)
         similarity = (signatures[near] == signatures[row]).mean(axis=1)
         # Pairs with held-out text come first: they matter more.
         order = np.lexsort((-similarity, ~heldout[near]))

@@ -71,13 +71,13 @@ def split_of_path(path: str) -> str | None:
         If the path names two splits.
     """
     *folders, file = PurePath(path).parts
-    found = splits_in(file).union(*(s for s in map(splits_in, folders) if len(s) == 1))
-    if len(found) > 1:
+    named = splits_in(file).union(*(s for s in map(splits_in, folders) if len(s) == 1))
+    if len(named) > 1:
         raise ErgokedroError(
-            f"corpus.source: the name of {path} names the splits {' and '.join(sorted(found))}. "
+            f"corpus.source: the name of {path} names the splits {' and '.join(sorted(named))}. "
             "Rename it so that it names the one that it belongs to."
         )
-    return next(iter(found), None)
+    return next(iter(named), None)
 
 
 def assign_splits(

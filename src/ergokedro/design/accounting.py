@@ -36,18 +36,18 @@ def token_accounting(store: TokenStore) -> pd.DataFrame:
     rows = []
     for split in SPLITS:
         for label in [*store.labels, UNKNOWN]:
-            here = counts[(counts.split == split) & (counts.label == label)]
-            if label == UNKNOWN and here.empty:
+            own_counts = counts[(counts.split == split) & (counts.label == label)]
+            if label == UNKNOWN and own_counts.empty:
                 continue
             lengths = index.length[(index.split == split) & (index.label == label)]
-            rows.append(_accounting_row(split, label, here, lengths))
+            rows.append(_accounting_row(split, label, own_counts, lengths))
     table = pd.DataFrame(rows)
     totals = table.groupby("split").tokens.transform("sum")
     table.insert(6, "share", table.tokens / totals.where(totals > 0, 1))
     ranked = table[(table.split == "train") & (table.tokens > 0)]
-    for place, by in enumerate(RANKINGS, 7):
+    for column, by in enumerate(RANKINGS, 7):
         ranks = ranked[by].rank(ascending=False, method="first")
-        table.insert(place, f"rank_by_{by}", ranks.reindex(table.index).astype("Int64"))
+        table.insert(column, f"rank_by_{by}", ranks.reindex(table.index).astype("Int64"))
     return table
 
 

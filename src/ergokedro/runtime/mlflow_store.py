@@ -85,18 +85,18 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     client = _client(uri)
     assert isinstance(client, MlflowClient)
     location = (file.parent / "mlruns").as_uri() if file else None
-    found = client.get_experiment_by_name(experiment)
-    if found is None:
+    known = client.get_experiment_by_name(experiment)
+    if known is None:
         with suppress(MlflowException):  # another process was faster
             client.create_experiment(experiment, location)
-        found = client.get_experiment_by_name(experiment)
-        assert found is not None
-    if file is not None and found.artifact_location != location:
-        _move_artifacts(file, found.experiment_id, found.artifact_location, str(location))
+        known = client.get_experiment_by_name(experiment)
+        assert known is not None
+    if file is not None and known.artifact_location != location:
+        _move_artifacts(file, known.experiment_id, known.artifact_location, str(location))
     for tag, value in _experiment_tags().items():
-        if tag not in found.tags:  # somebody may have chosen another one
-            client.set_experiment_tag(found.experiment_id, tag, value)
-    return client, str(found.experiment_id)
+        if tag not in known.tags:  # somebody may have chosen another one
+            client.set_experiment_tag(known.experiment_id, tag, value)
+    return client, str(known.experiment_id)
 
 
 def _experiment_tags() -> dict[str, str]:

@@ -158,11 +158,11 @@ def find_by_k(
 ) -> dict[int, dict[tuple[int, int], Run]]:
     """K -> (draw, seed offset) -> the run that repeats one of `wanted`, whatever its name."""
     bases = {run.base: run.k for run in wanted}
-    found: dict[int, dict[tuple[int, int], Run]] = {}
+    runs: dict[int, dict[tuple[int, int], Run]] = {}
     for run in experiment.runs:
         if run.base in bases:
-            found.setdefault(bases[run.base], {})[run.draw, run.seed_offset] = run
-    return dict(sorted(found.items()))
+            runs.setdefault(bases[run.base], {})[run.draw, run.seed_offset] = run
+    return dict(sorted(runs.items()))
 
 
 def replicates_of(

@@ -92,8 +92,8 @@ def _equivalents(experiment: Experiment, measured: Measured) -> Iterator[ResultR
         return
     averaged = averaged_runs(experiment, _SPLIT, measured)
     for curve in specialist_curves(averaged):
-        found = own_text_equivalents(averaged.table, curve, experiment.params.confidence)
-        mixed = [one for one in found if averaged.runs[one.run].k > 1]
+        equivalents = own_text_equivalents(averaged.table, curve, experiment.params.confidence)
+        mixed = [one for one in equivalents if averaged.runs[one.run].k > 1]
         for one in mixed:
             yield from _equivalent_rows(experiment, measured, averaged.runs[one.run], one)
         for rate in direct_exchange(averaged.table, mixed):

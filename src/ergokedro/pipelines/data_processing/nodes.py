@@ -29,13 +29,13 @@ def clean_documents(corpus: Corpus, params: CorpusParameters) -> tuple[pd.DataFr
     if mode == "off":
         return documents, none_found()
     threshold = params.near_duplicate_threshold
-    documents, found = find_near_duplicates(corpus, documents, threshold, mode == "drop")
+    documents, pairs = find_near_duplicates(corpus, documents, threshold, mode == "drop")
     log.info(
         "%d near-duplicates, %d of them across categories: see near_duplicates.csv",
-        len(found),
-        (found.label != found.near_label).sum(),
+        len(pairs),
+        (pairs.label != pairs.near_label).sum(),
     )
-    return documents, found
+    return documents, pairs
 
 
 def prepare_tokenizer(
