@@ -44,8 +44,11 @@ class Cluster:
 
     def _node(self, **environment: str) -> dict[str, Any]:
         self._made += 1
-        cache = {"ERGOKEDRO_CACHE": str(self._caches / f"node{self._made}")}
-        variables = {**cache, **environment}
+        variables = {
+            "ERGOKEDRO_CACHE": str(self._caches / f"node{self._made}"),
+            "RAY_worker_niceness": "0",  # otherwise other tests go first
+            **environment,
+        }
         return {"num_cpus": 1, "object_store_memory": _OBJECTS, "env_vars": variables}
 
     def add(self, **environment: str) -> None:
