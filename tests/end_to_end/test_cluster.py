@@ -100,7 +100,14 @@ def outcome(read: Callable[[str], bytes], files: list[str]) -> dict[str, Any]:
         name = Path(file).name
         if "checkpoints" in file:
             continue
-        if name in ("tokens.bin", "index.arrow", "store.json", "model.safetensors", "nll.npz"):
+        if name in (
+            "tokens.bin",
+            "index.arrow",
+            "store.json",
+            "model.safetensors",
+            "nll.npz",
+            "README.md",
+        ):
             found[file] = read(file)
         elif name == "summary.json":
             values = json.loads(read(file))

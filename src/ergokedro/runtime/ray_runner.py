@@ -16,17 +16,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.pipeline import Pipeline
-from kedro.utils import find_kedro_project
 
 from ergokedro import progress
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import Parameters, TrainingParameters
 from ergokedro.registry import loaded_plugins
 from ergokedro.runtime import ray_worker, tracking
+from ergokedro.runtime.config_loader import project_folder
 from ergokedro.runtime.sweep import RunContext, SweepRunner
 
 if TYPE_CHECKING:
@@ -189,7 +188,7 @@ def _connected() -> Iterator[None]:
 
 def _runtime_environment() -> dict[str, Any]:
     """The project's source, which workers import; a submitted Ray job brings its own."""
-    source = (find_kedro_project(Path.cwd()) or Path.cwd()) / "src"
+    source = project_folder() / "src"
     submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     if submitted or not source.is_dir() or not any(source.iterdir()):
         return {}
@@ -217,9 +216,12 @@ class _Tasks:
         mailbox = ray.remote(num_cpus=0, scheduling_strategy=node)(ray_worker.Mailbox)
         self._mailbox = mailbox.remote()
         self._tracker = tracking.active()
-        commit = tracking.git_commit(Path.cwd()) if self._tracker else ""
         driver = ray_worker.Driver(
-            self._mailbox, versions(), loaded_plugins(), self._tracker is not None, commit
+            self._mailbox,
+            versions(),
+            loaded_plugins(),
+            tracks=self._tracker is not None,
+            commit=tracking.git_commit(project_folder()),
         )
         self._driver = ray.put(driver)
         self._running: dict[Any, Pipeline] = {}
