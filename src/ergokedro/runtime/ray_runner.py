@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.2
-# How often a run is started; one that ends its process each time would be started for ever.
+# How often a run is started without a new checkpoint: one that ends its process each time would be
+# started for ever.
 _ATTEMPTS = 10
 # Bytes that a worker has before it trains: its libraries.
 _BASE_MEMORY = 5e8
@@ -226,6 +227,7 @@ class _Tasks:
         self._driver = ray.put(driver)
         self._running: dict[Any, Pipeline] = {}
         self._attempts: Counter[str] = Counter()
+        self._resumed: Counter[str] = Counter()  # tokens that checkpoints saved
         self._unfit: set[str] = set()
         self._reports = progress.Reports()
         self._logged: dict[str, set[tuple[str, int]]] = {}
@@ -277,6 +279,9 @@ class _Tasks:
                 self._count_start(run, node)
             case ray_worker.Call():
                 self._track(run, message)
+            case progress.Began(name, done=done) if name == run and done > self._resumed[run]:
+                self._resumed[run], self._attempts[run] = int(done), 1
+                self._reports.show(message)
             case logging.LogRecord():
                 logging.getLogger(message.name).handle(message)
             case _:
@@ -291,9 +296,9 @@ class _Tasks:
         if self._attempts[run] > _ATTEMPTS:
             self._fail(
                 ErgokedroError(
-                    f"{run} was started {_ATTEMPTS} times, and its process or node ended each "
-                    "time. If memory was short, lower training.micro_batch. The same command "
-                    "resumes from the last checkpoints."
+                    f"{run} was started {_ATTEMPTS} times without a new checkpoint, and its "
+                    "process or node ended each time. If memory was short, lower "
+                    "training.micro_batch. The same command resumes from the last checkpoints."
                 )
             )
 
