@@ -143,6 +143,7 @@ def measure_runner(counts: list[int], gpus: int) -> None:
     """Print the cost of sweeps of so many runs, without and with MLflow."""
     import ray
 
+    os.environ["RAY_worker_niceness"] = "0"  # whatever else runs here
     logging.getLogger("ergokedro").setLevel(logging.WARNING)
     ray.init(
         address="local",
@@ -248,4 +249,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    import cluster  # workers import the functions above from there
+
+    cluster.main()

@@ -175,3 +175,21 @@ def test_counts_have_four_digits(value: float) -> None:
 )
 def test_counts_read_well(value: float, text: str) -> None:
     assert progress._count(value) == text
+
+
+def test_work_that_begins_again_in_another_process_counts_once(
+    piped: pytest.LogCaptureFixture, clock: list[float]
+) -> None:
+    reports = progress.Reports()
+    with progress.whole(200, "tokens"):
+        assert progress._whole is not None
+        with progress._display() as display:
+            task = progress._find(display, progress._whole[1])
+            reports.show(progress.Began("k1", 100, "tokens", 0))
+            reports.show(progress.Advanced("k1", 60, {}))
+            reports.show(progress.Began("k1", 100, "tokens", 40))  # from a checkpoint
+            reports.show(progress.Advanced("k1", 60, {"loss": "2.5"}))
+            reports.show(progress.Ended("k1"))
+            reports.show(progress.Advanced("k1", 1, {}))  # of a process that has not ended yet
+            assert task.completed == 100
+    assert "k1: 100/100 tokens, loss 2.5" in piped.text

@@ -198,6 +198,10 @@ class Reports:
         """
         match report:
             case Began(description, total, unit, done):
+                if description in self._bars and isinstance(
+                    bar := self._bars[description][1], _Bar
+                ):
+                    bar.discard()
                 self.end(description)
                 stack = ExitStack()
                 bar = stack.enter_context(progress_bar(description, total, unit, done))
@@ -241,6 +245,12 @@ class _Bar:
         self._display.update(self._task.id, advance=amount, text=text)
         if self._display.disable:
             self._log()
+
+    def discard(self) -> None:
+        """Take back what was counted for all runs: the work begins again."""
+        if self._whole:
+            left = self._whole.completed - self._task.completed
+            self._display.update(self._whole.id, completed=left)
 
     def _log(self) -> None:
         tenths, now = self._tenths(), time.monotonic()

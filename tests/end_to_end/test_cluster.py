@@ -44,8 +44,11 @@ class Cluster:
 
     def _node(self, **environment: str) -> dict[str, Any]:
         self._made += 1
-        cache = {"ERGOKEDRO_CACHE": str(self._caches / f"node{self._made}")}
-        variables = {**cache, **environment}
+        variables = {
+            "ERGOKEDRO_CACHE": str(self._caches / f"node{self._made}"),
+            "RAY_worker_niceness": "0",  # otherwise other tests go first
+            **environment,
+        }
         return {"num_cpus": 1, "object_store_memory": _OBJECTS, "env_vars": variables}
 
     def add(self, **environment: str) -> None:
@@ -97,7 +100,14 @@ def outcome(read: Callable[[str], bytes], files: list[str]) -> dict[str, Any]:
         name = Path(file).name
         if "checkpoints" in file:
             continue
-        if name in ("tokens.bin", "index.arrow", "store.json", "model.safetensors", "nll.npz"):
+        if name in (
+            "tokens.bin",
+            "index.arrow",
+            "store.json",
+            "model.safetensors",
+            "nll.npz",
+            "README.md",
+        ):
             found[file] = read(file)
         elif name == "summary.json":
             values = json.loads(read(file))

@@ -16,17 +16,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.pipeline import Pipeline
-from kedro.utils import find_kedro_project
 
 from ergokedro import progress
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import Parameters, TrainingParameters
 from ergokedro.registry import loaded_plugins
 from ergokedro.runtime import ray_worker, tracking
+from ergokedro.runtime.config_loader import project_folder
 from ergokedro.runtime.sweep import RunContext, SweepRunner
 
 if TYPE_CHECKING:
@@ -36,7 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.2
-# How often a run is started; one that ends its process each time would be started for ever.
+# How often a run is started without a new checkpoint: one that ends its process each time would be
+# started for ever.
 _ATTEMPTS = 10
 # Bytes that a worker has before it trains: its libraries.
 _BASE_MEMORY = 5e8
@@ -189,7 +189,7 @@ def _connected() -> Iterator[None]:
 
 def _runtime_environment() -> dict[str, Any]:
     """The project's source, which workers import; a submitted Ray job brings its own."""
-    source = (find_kedro_project(Path.cwd()) or Path.cwd()) / "src"
+    source = project_folder() / "src"
     submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     if submitted or not source.is_dir() or not any(source.iterdir()):
         return {}
@@ -217,13 +217,17 @@ class _Tasks:
         mailbox = ray.remote(num_cpus=0, scheduling_strategy=node)(ray_worker.Mailbox)
         self._mailbox = mailbox.remote()
         self._tracker = tracking.active()
-        commit = tracking.git_commit(Path.cwd()) if self._tracker else ""
         driver = ray_worker.Driver(
-            self._mailbox, versions(), loaded_plugins(), self._tracker is not None, commit
+            self._mailbox,
+            versions(),
+            loaded_plugins(),
+            tracks=self._tracker is not None,
+            commit=tracking.git_commit(project_folder()),
         )
         self._driver = ray.put(driver)
         self._running: dict[Any, Pipeline] = {}
         self._attempts: Counter[str] = Counter()
+        self._resumed: Counter[str] = Counter()  # tokens that checkpoints saved
         self._unfit: set[str] = set()
         self._reports = progress.Reports()
         self._logged: dict[str, set[tuple[str, int]]] = {}
@@ -275,6 +279,9 @@ class _Tasks:
                 self._count_start(run, node)
             case ray_worker.Call():
                 self._track(run, message)
+            case progress.Began(name, done=done) if name == run and done > self._resumed[run]:
+                self._resumed[run], self._attempts[run] = int(done), 1
+                self._reports.show(message)
             case logging.LogRecord():
                 logging.getLogger(message.name).handle(message)
             case _:
@@ -289,9 +296,9 @@ class _Tasks:
         if self._attempts[run] > _ATTEMPTS:
             self._fail(
                 ErgokedroError(
-                    f"{run} was started {_ATTEMPTS} times, and its process or node ended each "
-                    "time. If memory was short, lower training.micro_batch. The same command "
-                    "resumes from the last checkpoints."
+                    f"{run} was started {_ATTEMPTS} times without a new checkpoint, and its "
+                    "process or node ended each time. If memory was short, lower "
+                    "training.micro_batch. The same command resumes from the last checkpoints."
                 )
             )
 

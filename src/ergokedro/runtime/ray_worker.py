@@ -130,6 +130,7 @@ def run_namespace(name: str, work: bytes, driver: Driver) -> Failure | None:
         try:
             check_versions(driver.versions)
             load_plugins(driver.plugins)
+            tracking.know_commit(driver.commit)
             nodes, datasets = pickle.loads(work)
             hooks = _create_hook_manager()
             if driver.tracks:

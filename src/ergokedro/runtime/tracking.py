@@ -329,8 +329,19 @@ def tag(name: str, value: str) -> None:
         _active.tag(name, value)
 
 
+_known_commit: str | None = None
+
+
+def know_commit(commit: str) -> None:
+    """Set what :func:`git_commit` gives in this process, which has not the project's folder."""
+    global _known_commit
+    _known_commit = commit
+
+
 def git_commit(project: Path) -> str:
     """The project's commit, with '+changes' if the work tree differs; 'unknown' without git."""
+    if _known_commit is not None:
+        return _known_commit
     try:
         run = ["git", "-C", str(project)]
         commit = subprocess.check_output([*run, "rev-parse", "HEAD"], stderr=subprocess.DEVNULL)
