@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
 from ergokedro.analysis.controls import Setting, all_settings
-from ergokedro.parameters import Parameters
+from ergokedro.parameters import Parameters, TrackingParameters
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +41,12 @@ def parameter_tables() -> str:
         groups = [pair for pair in inner if pair[1]] + groups
     fields = {s.name: _field(s) for s in all_settings()}
     meaning = Parameters.model_fields["controls"].description or ""
-    return "\n\n".join([*parts, _table("controls.", fields, "`controls`", meaning)])
+    tracking = TrackingParameters
+    parts += [
+        _table("controls.", fields, "`controls`", meaning),
+        _table("tracking.", tracking.model_fields, "`tracking`", (tracking.__doc__ or "").strip()),
+    ]
+    return "\n\n".join(parts)
 
 
 def _field(setting: Setting) -> FieldInfo:
