@@ -272,3 +272,13 @@ def test_numbers_are_no_label_names(tmp_path: Path, suffix: str) -> None:
     file.write_text(content)
     with pytest.raises(ErgokedroError, match=r"corpus\.delete_label_names = true.*holds numbers"):
         read(tmp_path, source=str(file), delete_label_names=True)
+
+
+def test_texts_of_some_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their numbers over all splits, whichever blocks they are in."""
+    monkeypatch.setattr(corpus_cache, "BLOCK_ROWS", 4)
+    root = write_hub_layout(tmp_path / "hub", ROWS, ["x", "y"])
+    corpus = read(tmp_path, source=str(root))
+    assert len(corpus.blocks()) == 4
+    texts = dict(enumerate(text for _, text, _ in rows_of(corpus)))
+    assert list(corpus.texts([9, 4, 3, 5, 0])) == [(n, texts[n]) for n in (0, 3, 4, 5, 9)]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ergokedro.data import tokenization
 from ergokedro.data.cleaning import clean_documents
-from ergokedro.data.encoder import reference_encoder, without_reserved
+from ergokedro.data.encoder import encode_with_ends, reference_encoder, without_reserved
 from ergokedro.data.token_store import TokenStore
 from ergokedro.data.tokenization import TokenizationPlan, write_store
 from ergokedro.data.tokenizer import Tokenizer, TokenizerDefinition, save_tokenizer, train_bpe
@@ -126,8 +126,11 @@ def test_pieces_keep_the_text(
     assert tokenizer.end_of_text not in ids
     assert lengths.sum() == len(ids)
     assert lengths[0] == lengths[2]
-    spelled = tokenizer.decode(ids[: lengths[0]]).replace("\u2581", "")
-    assert spelled.replace(" ", "") == text.replace(" ", "")
+    own, ends = encode_with_ends(text, tokenizer)
+    np.testing.assert_array_equal(own, ids[: lengths[0]])
+    for end in {0, *ends.tolist()}:  # a space before the text ends with its first character
+        spelled = tokenizer.decode(own[ends <= end]).replace("\u2581", "")
+        assert spelled.replace(" ", "") == text[:end].replace(" ", "")
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ def pipelines() -> dict[str, Pipeline]:
     return {
         "data_processing": data_processing.create_pipeline(),
         "mixture_design": mixture_design.create_pipeline(runs),
-        "training": training.create_pipeline(runs),
-        "analysis": analysis.create_pipeline(runs),
+        "training": training.create_pipeline(runs, ["references.a"]),
+        "analysis": analysis.create_pipeline(runs, ["references.a"]),
     }
 
 
@@ -40,6 +40,7 @@ def test_one_dataset_of_each_kind_passes_between_the_boxes(pipelines: dict[str, 
     training = graph["training"]
     assert {name for name in training.inputs() if not name.startswith("params:")} == {
         "token_store", "tokenizer", "evaluation_windows", "runs.manifest", "runs.checkpoints",
+        "corpus", "design",
     }  # fmt: skip
     assert training.outputs() == {"runs.nll", "runs.history", "runs.summary"}
     assert graph["mixture_design"].outputs() & {"runs.manifest", "k1.manifest"} == {"runs.manifest"}
