@@ -105,7 +105,7 @@ def keep(page: Any, name: str, **options: Any) -> None:
 
 def drawn(page: Any) -> list[str]:
     """The labels of the graph."""
-    labels: list[str] = page.locator(".pipeline-node__text").all_inner_texts()
+    labels: list[str] = page.locator(".pipeline-node__text").all_text_contents()
     return labels
 
 

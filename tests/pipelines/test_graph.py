@@ -38,13 +38,13 @@ def test_nodes_keep_their_names_in_the_boxes_of_their_pipelines(
 def test_one_dataset_of_each_kind_passes_between_the_boxes(pipelines: dict[str, Pipeline]) -> None:
     graph = drawn_graph(pipelines)
     training = graph["training"]
-    assert {name for name in training.inputs() if not name.startswith("params:")} == {
-        "token_store", "tokenizer", "evaluation_windows", "runs.manifest", "runs.checkpoints",
-        "corpus", "design",
-    }  # fmt: skip
-    assert training.outputs() == {"runs.nll", "runs.history", "runs.summary"}
+    of_runs = {name for name in training.inputs() if "." in name}
+    assert of_runs == {"runs.manifest", "runs.checkpoints"}
+    given = {"runs.nll", "runs.history", "runs.summary"}
+    assert given <= training.outputs()
+    assert all(name.startswith("runs.") for name in training.outputs())
     assert graph["mixture_design"].outputs() & {"runs.manifest", "k1.manifest"} == {"runs.manifest"}
-    assert {"runs.nll", "runs.history", "runs.summary"} < graph["analysis"].inputs()
+    assert given < graph["analysis"].inputs()
     assert len(graph["__default__"].nodes) == 1 + sum(len(p.nodes) for p in pipelines.values())
 
 

@@ -191,6 +191,6 @@ def _row(
 ) -> Iterator[ResultRow]:
     if not values:
         return
-    draws, seeds = zip(*values, strict=True)
-    estimate = selection.estimate(np.stack(list(values.values())), first.params, draws, seeds)
+    draws = [draw for draw, _ in values]
+    estimate = selection.estimate(np.stack(list(values.values())), first.params, draws)
     yield selection.row(quantity, estimate, run=f"k{k}", k=k)

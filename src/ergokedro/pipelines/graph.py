@@ -18,9 +18,6 @@ from kedro.pipeline.preview_contract import TextPreview
 
 from ergokedro.reporting.figures import FigureSpec
 
-# The kinds of datasets of a run that another pipeline reads.
-_GIVEN = ("nll", "history", "summary")
-
 
 class DrawnNode(Node):
     """A node in the box of its pipeline, with the name that `kedro run --nodes` takes."""
@@ -55,17 +52,31 @@ def drawn_graph(pipelines: dict[str, Pipeline]) -> dict[str, Pipeline]:
     """
     nodes = {name: pipeline.nodes for name, pipeline in pipelines.items()}
     runs = {node.namespace for part in nodes.values() for node in part if node.namespace}
-    boxes = {name: _box(name, part, runs) for name, part in nodes.items()}
+    boxes = {
+        name: _box(name, part, runs, _read_by(nodes, others=name)) for name, part in nodes.items()
+    }
     everything = Pipeline([node for box in boxes.values() for node in box])
     return {name: Pipeline(box) for name, box in boxes.items()} | {"__default__": everything}
 
 
-def _box(name: str, nodes: list[Node], runs: set[str]) -> list[Node]:
+def _read_by(nodes: dict[str, list[Node]], others: str) -> set[str]:
+    """The datasets that pipelines other than this one read."""
+    return {
+        name
+        for pipeline, part in nodes.items()
+        if pipeline != others
+        for node in part
+        for name in node.inputs
+    }
+
+
+def _box(name: str, nodes: list[Node], runs: set[str], read_elsewhere: set[str]) -> list[Node]:
     """The nodes of a pipeline in a box, and one that gathers what its runs give to others."""
     made = [output for node in nodes if node.namespace for output in node.outputs]
+    read_here = {dataset for node in nodes for dataset in node.inputs}
     drawn = [_draw(node, name, runs, set(made) if node.namespace else set()) for node in nodes]
     # What is read inside the run alone, as its model, stays in the run's box.
-    given = [output for output in made if output.rpartition(".")[2] in _GIVEN]
+    given = [output for output in made if output in read_elsewhere or output not in read_here]
     if given:
         of_all = list(dict.fromkeys(_of_all(output, runs) for output in given))
         gather = Node(gather_runs, given, of_all, name=gather_runs.__name__, namespace=name)
