@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ergokedro.analysis.series import Selection, selections
+from ergokedro.analysis.training_text import TrainingText
 from ergokedro.design.mixture import Design
 from ergokedro.design.nll import ExactNLL, NLLArrays
 from ergokedro.design.runs import Run
@@ -29,6 +30,7 @@ class Experiment:
     exact : NLL of the exact optimum and of the sources, or no arrays where they are unknown.
     params : intervals and seed of the bootstrap.
     settings : of the controls, by name.
+    text : what the training text alone says; None if it is not known.
     """
 
     design: Design
@@ -37,6 +39,7 @@ class Experiment:
     exact: ExactNLL
     params: AnalysisParameters
     settings: Mapping[str, Any]
+    text: TrainingText | None = None
 
     @property
     def runs(self) -> list[Run]:

@@ -50,6 +50,7 @@ def compute_exact_nll(
 def measure(
     evaluation_windows: pd.DataFrame,
     design: Design,
+    token_store: TokenStore,
     exact_nll: ExactNLL,
     params: AnalysisParameters,
     k: Any,
@@ -57,13 +58,16 @@ def measure(
     **runs: Any,
 ) -> pd.DataFrame:
     """All results with their intervals, as a tidy table."""
+    from ergokedro.analysis.training_text import training_text
+
     n_components = len(design.components)
     plan = plan_experiment(parse_k(k, n_components), n_components, controls)
     nll, manifests, summaries = (_each(runs, kind) for kind in ("nll", "manifest", "summary"))
     checks.check_runs(plan, nll, manifests, summaries, evaluation_windows, design)
     checks.check_comparable(plan, summaries)
     by_run = dict(zip(plan, nll, strict=True))
-    experiment = Experiment(design, evaluation_windows, by_run, exact_nll, params, controls)
+    text = training_text(token_store, evaluation_windows, design)
+    experiment = Experiment(design, evaluation_windows, by_run, exact_nll, params, controls, text)
     trained = {run: s for run, s in zip(plan, summaries, strict=True) if run.in_chain}
     histories = dict(zip(trained, _each(runs, "history"), strict=True))
     return all_results(experiment, histories, trained)
