@@ -17,7 +17,8 @@ from ergokedro.analysis.measurement import measure
 from ergokedro.analysis.results import all_results
 from ergokedro.analysis.series import results_table
 from ergokedro.analysis.text_units import text_units
-from ergokedro.data.hmm import position_nll
+from ergokedro.analysis.training_text import TrainingText
+from ergokedro.data.hmm import HiddenMarkovSource, position_nll
 from ergokedro.data.synthetic import component_names, make_sources, sample_words
 from ergokedro.design.evaluation_windows import windows_fingerprint
 from ergokedro.design.mixture import Component, Design, Manifest
@@ -107,19 +108,36 @@ def make_manifests() -> list[Manifest]:
 
 def make_exact(windows: pd.DataFrame) -> ExactNLL:
     """The exact optimum of every K on documents drawn from the default sources."""
-    sources = make_sources(SyntheticParameters())
     arrays = {}
-    for number, (split, here) in enumerate(windows.groupby("split")):
-        rng = np.random.default_rng(number)
-        each = len(here) // len(sources)
-        words = np.concatenate([sample_words(source, each, LENGTH, rng) for source in sources])
-        nll = np.stack([position_nll(source, words) for source in sources])
+    for split, nll in _sources_nll(windows).items():
         for name, own in zip(NAMES, nll, strict=True):
             arrays[f"{split}/{name}"] = own[:, 1:].astype(np.float32)
         for k in range(1, 6):
             optimum = mixture_nll(nll[:k], np.full(k, 1 / k))[:, 1:]
             arrays[f"{split}/{run_name(k)}"] = optimum.astype(np.float32)
     return ExactNLL(arrays, ExactMeta(available=True))
+
+
+def make_text(windows: pd.DataFrame) -> TrainingText:
+    """What is known of the windows of :func:`make_exact`: their first words, exactly."""
+    first = {split: nll[:, :, 0] for split, nll in _sources_nll(windows).items()}
+    return TrainingText(first, dict.fromkeys(NAMES, 0.001))
+
+
+@cache
+def _sources() -> list[HiddenMarkovSource]:
+    return make_sources(SyntheticParameters())
+
+
+def _sources_nll(windows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """NLL of every word of every window under each source: float64 (sources, windows, LENGTH)."""
+    nll = {}
+    for number, (split, here) in enumerate(windows.groupby("split")):
+        rng = np.random.default_rng(number)
+        each = len(here) // len(_sources())
+        words = np.concatenate([sample_words(source, each, LENGTH, rng) for source in _sources()])
+        nll[str(split)] = np.stack([position_nll(source, words) for source in _sources()])
+    return nll
 
 
 def make_meta(run: Run, seed: int = 0, **fingerprints: str) -> NLLMeta:
@@ -166,6 +184,7 @@ def make_experiment(
     nll: dict[Run, NLLArrays],
     windows: pd.DataFrame | None = None,
     exact: ExactNLL = UNKNOWN,
+    text: TrainingText | None = None,
     **settings: Any,
 ) -> Experiment:
     """The runs as the analysis takes them; `settings` are those of the controls."""
@@ -176,6 +195,7 @@ def make_experiment(
         exact,
         PARAMS,
         read_settings(settings),
+        text,
     )
 
 

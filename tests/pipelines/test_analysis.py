@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from matplotlib.figure import Figure
 
@@ -23,6 +26,15 @@ from synthetic_results import (
     make_windows,
 )
 
+# Stands for a store: the same text for all components.
+TEXT = SimpleNamespace(
+    tokens=np.arange(100_000) % 32,
+    vocab_size=33,
+    end_of_text=32,
+    span=lambda split, component: (0, 1000),
+    documents=lambda split, component: pa.table({"length": [1001] * 20}),
+)
+
 
 def make_inputs(ks: list[int]) -> dict[str, Any]:
     windows = make_windows()
@@ -30,6 +42,7 @@ def make_inputs(ks: list[int]) -> dict[str, Any]:
     inputs = {
         "evaluation_windows": windows,
         "design": make_design(),
+        "token_store": TEXT,
         "exact_nll": exact,
         "params:analysis": PARAMS,
         "params:k": "1+3",

@@ -18,7 +18,7 @@ def mixture_nll(nll: np.ndarray, prior: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     nll : float (m, n, T), nats, of every predictor on the same n sequences.
-    prior : float (m,), sums to 1.
+    prior : float (m,), sums to 1; or (m, n), one of every sequence.
 
     Returns
     -------
@@ -63,12 +63,14 @@ def component_posterior(nll: np.ndarray, prior: np.ndarray) -> np.ndarray:
 def _log_evidence(nll: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """log(prior_m p_m(x_1..x_t)) for t = 0..T: (m, n, T + 1)."""
     prior = np.asarray(prior, dtype=np.float64)
-    if prior.shape != nll.shape[:1]:
+    if prior.shape not in (nll.shape[:1], nll.shape[:2]):
         raise ErgokedroError(
-            f"prior must give one number for each of the {len(nll)} predictors, not {prior.shape}"
+            f"prior must give one number for each of the {len(nll)} predictors, or for each of "
+            f"them and of the {nll.shape[1]} sequences, not {prior.shape}"
         )
-    require_distributions("prior", prior)
+    require_distributions("prior", prior.T)
+    prior = prior.reshape(len(nll), -1)
     log_likelihood = -np.cumsum(nll, axis=2, dtype=np.float64)
     start = np.zeros((*nll.shape[:2], 1))
     with np.errstate(divide="ignore"):
-        return np.concatenate([start, log_likelihood], axis=2) + np.log(prior)[:, None, None]
+        return np.concatenate([start, log_likelihood], axis=2) + np.log(prior)[:, :, None]

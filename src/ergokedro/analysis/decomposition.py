@@ -9,12 +9,14 @@ with D / K tokens each, on the same windows. For a component c of the first K
                   + [B_K - S_c(D/K)]     identification: not knowing which component it reads
                   + [XE_K - B_K]         interference minus transfer: one model for all
 
-holds window by window and position by position. Identification is at most log K nats a window, so
-log K / (W - 1) a token on average, whatever the text. It is what the name says only where a
-specialist is as good as the source itself: on other text a mixture also averages the errors of its
-specialists, and may be better than the right one alone. There the report calls it mixing
-redundancy. The mixture's prior is uniform, and its evidence starts at the second token: the NLL of
-a window's first token is not measured.
+holds window by window and position by position. With w_c the weight of the right component after
+the first token, identification is at most -log w_c nats a window, whatever the text; on average
+over the components that is at most log K. It is what the name says only where a specialist is as
+good as the source itself: on other text a mixture also averages the errors of its specialists, and
+may be better than the right one alone. There the report calls it mixing
+redundancy. The mixture begins with what a window's first token says about the component, as the
+model does: its weights are p(first token | component), from the training text (see
+:mod:`ergokedro.analysis.training_text`), with a uniform prior.
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from ergokedro.analysis.bayes_mixture import component_posterior, mixture_nll
 from ergokedro.analysis.best_specialists import CONFOUNDED, Specialists, best_specialists
-from ergokedro.analysis.bootstrap import Interval
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow, Selection, selections
 from ergokedro.design.mixture import Design
-from ergokedro.design.runs import Run
+from ergokedro.design.runs import Run, run_name
 
 TERMS = ("starvation", "identification", "interference")
 
@@ -79,6 +81,7 @@ class Terms:
     rows : int64 (n,), the windows of the first K components among the split's.
     cost : XE_K less the right specialist at D; the sum of the three terms.
     starvation, identification, interference : see the module.
+    bound : float64 (n,), the most that a window's identification can sum up to.
     posterior : float64 (K, n, W), the mixture's weights of the components before each token but
         the first, and after the last.
     truth : int64 (n,), index of each window's component, from 0.
@@ -89,12 +92,17 @@ class Terms:
     starvation: np.ndarray
     identification: np.ndarray
     interference: np.ndarray
+    bound: np.ndarray
     posterior: np.ndarray
     truth: np.ndarray
 
 
 def decompose(
-    mixture: np.ndarray, full: np.ndarray, shared: np.ndarray, truth: np.ndarray
+    mixture: np.ndarray,
+    full: np.ndarray,
+    shared: np.ndarray,
+    truth: np.ndarray,
+    first_token: np.ndarray | None = None,
 ) -> Terms:
     """Decompose the cost of K on one split.
 
@@ -103,11 +111,14 @@ def decompose(
     mixture : (n, W - 1), NLL of the model of K on the split's windows.
     full, shared : (K, n, W - 1), NLL of the specialists at D and at D / K.
     truth : int (n,), index of each window's component among the K, -1 for other components.
+    first_token : (K, n), NLL of every window's first token under each component. Without it the
+        mixture begins with equal weights, as if that token were the same in all.
     """
     rows = np.flatnonzero(truth >= 0)
     right = truth[rows]
     specialists = shared[:, rows].astype(np.float64)
-    prior = np.full(len(shared), 1 / len(shared))
+    evidence = np.zeros(specialists.shape[:2]) if first_token is None else -first_token[:, rows]
+    prior = softmax(evidence, axis=0)
     bayes = mixture_nll(specialists, prior)
     window = np.arange(len(rows))
     at_d = full[:, rows][right, window].astype(np.float64)
@@ -119,6 +130,7 @@ def decompose(
         starvation=at_share - at_d,
         identification=bayes - at_share,
         interference=model - bayes,
+        bound=-np.log(prior[right, window]),
         posterior=component_posterior(specialists, prior),
         truth=right,
     )
@@ -134,10 +146,10 @@ def decomposition(experiment: Experiment) -> Iterator[ResultRow]:
     - cost, starvation, identification, interference; the `note` of starvation says what else it
       holds where specialists are not the best of their size;
     - others_worth, the specialist at D / K less the model of K: what the others' text is worth;
-    - identification_bound, log K / (W - 1), the most that identification can be on any text;
-    - cumulative_identification, its sum up to a position, nats (series chain; at most log K);
+    - identification_bound, the most that identification can be on any text;
+    - cumulative_identification, its sum up to a position, nats (series chain);
     - cumulative_excess, of the model of K over the right specialist at D / K, summed up likewise:
-      what exceeds log K is not identification;
+      what exceeds the bound, summed over a window, is not identification;
     - naming_accuracy, share of windows whose component has the largest posterior weight before a
       position (series chain, unit 'share');
     - exact_identification, of the exact sources, where they are known: their mixture less the
@@ -168,8 +180,6 @@ def _rows(
         estimates = selection.estimates(np.stack(list(values.values())), experiment.params, draws)
         for quantity, estimate in zip(values, estimates, strict=True):
             yield selection.row(quantity, estimate, note=notes.get(quantity, ""), **tags)
-        bound = np.log(run.k) / terms[0].cost.shape[1]
-        yield selection.row("identification_bound", Interval(bound, bound, bound, 0.0), **tags)
         if selection.series == "chain":
             yield from _curve_rows(experiment, tags, selection, terms, draws)
 
@@ -180,7 +190,8 @@ def _decompose_draw(experiment: Experiment, split: str, k: int, trained: Trained
         np.stack([arrays[run] for run in runs]) for runs in (trained.full, trained.shared)
     )
     truth = _truth(experiment.windows_of(split), experiment.design, k)
-    return decompose(arrays[trained.mixture], at_d, at_share, truth)
+    first = None if experiment.text is None else experiment.text.first_token[split][:k]
+    return decompose(arrays[trained.mixture], at_d, at_share, truth, first)
 
 
 def _truth(windows: pd.DataFrame, design: Design, k: int) -> np.ndarray:
@@ -192,16 +203,13 @@ def _truth(windows: pd.DataFrame, design: Design, k: int) -> np.ndarray:
 def _exact_identification(
     experiment: Experiment, split: str, k: int, terms: Terms
 ) -> np.ndarray | None:
-    """As `Terms.identification`, of the exact sources, or None where they are not known.
-
-    Its evidence also begins with the second token, so that it compares with the specialists'.
-    """
+    """As `Terms.identification`, of the exact sources, or None where they are not known."""
     exact = experiment.exact.nll
     if not exact:
         return None
     names = experiment.design.components[:k]
     own = np.stack([exact[f"{split}/{name}"][terms.rows] for name in names])
-    mixture = mixture_nll(own, np.full(k, 1 / k))
+    mixture = exact[f"{split}/{run_name(k)}"][terms.rows].astype(np.float64)
     return mixture - own[terms.truth, np.arange(len(terms.rows))]
 
 
@@ -211,6 +219,7 @@ def _values(
     """(quantity, float64 (n,) of every draw): means over a window's tokens, nats."""
     for name in ("cost", *TERMS):
         yield name, (getattr(one, name).mean(axis=1) for one in terms)
+    yield "identification_bound", (one.bound / one.cost.shape[1] for one in terms)
     yield "others_worth", (-(one.identification + one.interference).mean(axis=1) for one in terms)
     if exact is not None:
         yield "exact_identification", (exact.mean(axis=1) for _ in terms)

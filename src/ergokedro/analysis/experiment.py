@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ergokedro.analysis.series import Selection, selections
+from ergokedro.analysis.training_text import TrainingText
 from ergokedro.design.mixture import Design
 from ergokedro.design.nll import ExactNLL, NLLArrays, ReferenceNLL
 from ergokedro.design.runs import Run
@@ -30,6 +31,7 @@ class Experiment:
     params : intervals and seed of the bootstrap.
     settings : of the controls, by name.
     references : NLL of published models, by the name of their files.
+    text : what the training text alone says; None if it is not known.
     """
 
     design: Design
@@ -39,6 +41,7 @@ class Experiment:
     params: AnalysisParameters
     settings: Mapping[str, Any]
     references: Mapping[str, ReferenceNLL] = field(default_factory=dict)
+    text: TrainingText | None = None
 
     @property
     def runs(self) -> list[Run]:

@@ -16,6 +16,7 @@ import pandas as pd
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.random_effects import Estimate
 from ergokedro.analysis.series import ResultRow, Selection, selections
+from ergokedro.analysis.training_text import TrainingText
 from ergokedro.design.mixture import Design
 from ergokedro.design.nll import NLLArrays
 from ergokedro.parameters import AnalysisParameters
@@ -67,7 +68,9 @@ def measure(experiment: Experiment) -> Iterator[ResultRow]:
     - in_context_gain, L(t) over the first 4 predictions less that over the last 10, by window;
     - exact_xe, exact_in_context_xe, exact_binned_in_context_xe, of the exact Bayes reader of the K
       sources, and excess of xe over exact_xe, paired by window. Only where all components were
-      trained on: elsewhere that reader is no optimum.
+      trained on: elsewhere that reader is no optimum;
+    - end_of_text_excess, the part of the excess that a reader loses by the end-of-text token, which
+      no window has: see :mod:`ergokedro.analysis.training_text`.
     """
     for run in experiment.chain:
         tags = experiment.tags(run)
@@ -79,6 +82,9 @@ def measure(experiment: Experiment) -> Iterator[ResultRow]:
                     nll, selection, experiment.params, best
                 ):
                     yield selection.row(quantity, value, position=position, **tags)
+                if best is not None and experiment.text is not None:
+                    cost = _end_of_text(experiment.text, experiment.design, selection)
+                    yield selection.row("end_of_text_excess", cost, **tags)
 
 
 def _quantities(
@@ -98,6 +104,12 @@ def _quantities(
     yield "in_context_gain", 0, selection.mean(in_context_gain(nll), params)
     if optimum is not None:
         yield from curves("exact_in_context_xe", optimum, selection, params)
+
+
+def _end_of_text(text: TrainingText, design: Design, selection: Selection) -> float:
+    """What the end-of-text token costs, the mean over the selection's components."""
+    names = [design.components[number] for number in np.unique(selection.strata)]
+    return float(np.mean([text.end_of_text[name] for name in names]))
 
 
 def in_context_gain(nll: np.ndarray) -> np.ndarray:

@@ -104,6 +104,7 @@ class Findings:
     few_documents : how many test documents the smallest component has, where they are few.
     gains : in-context gain on the smallest component, of the smallest and the largest K.
     excesses : over the exact optimum, for each K.
+    end_of_text : part of the excess of the smallest K that the end-of-text token accounts for.
     hardly_trained : the largest excess, where it is so large that nothing else means much.
     cost, naming : of the largest K.
     pseudo, seed_spread, seed_noise : what the controls say; see :mod:`ergokedro.reporting.seeds`.
@@ -118,6 +119,7 @@ class Findings:
     few_documents: int | None
     gains: list[ByK]
     excesses: list[ByK]
+    end_of_text: ByK | None
     hardly_trained: float | None
     cost: Cost | None
     naming: Naming | None
@@ -151,6 +153,7 @@ def find(
         few_documents=_few_documents(results, split),
         gains=gains[:1] + gains[1:][-1:],
         excesses=excesses,
+        end_of_text=next(iter(_by_k(results, "end_of_text_excess", "chain", split)), None),
         hardly_trained=_hardly_trained(excesses),
         cost=cost,
         naming=find_naming(results, split, cost.k) if cost else None,

@@ -51,6 +51,7 @@ def compute_exact_nll(
 def measure(
     evaluation_windows: pd.DataFrame,
     design: Design,
+    token_store: TokenStore,
     exact_nll: ExactNLL,
     params: AnalysisParameters,
     k: Any,
@@ -63,6 +64,8 @@ def measure(
     ----------
     runs : of each run and, as `reference:NAME`, the NLL of each published model.
     """
+    from ergokedro.analysis.training_text import training_text
+
     n_components = len(design.components)
     plan = plan_experiment(parse_k(k, n_components), n_components, controls)
     nll, manifests, summaries = (_each(runs, kind) for kind in ("nll", "manifest", "summary"))
@@ -72,8 +75,9 @@ def measure(
     prefix = "reference:"
     references = {n.removeprefix(prefix): v for n, v in runs.items() if n.startswith(prefix)}
     check_references(references, evaluation_windows, design.store)
+    text = training_text(token_store, evaluation_windows, design)
     experiment = Experiment(
-        design, evaluation_windows, by_run, exact_nll, params, controls, references
+        design, evaluation_windows, by_run, exact_nll, params, controls, references, text
     )
     trained = {run: s for run, s in zip(plan, summaries, strict=True) if run.in_chain}
     histories = dict(zip(trained, _each(runs, "history"), strict=True))

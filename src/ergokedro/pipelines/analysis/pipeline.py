@@ -60,6 +60,7 @@ def _measure_node(runs: list[Run], in_chain: list[Run], references: Iterable[str
     inputs = {
         "evaluation_windows": "evaluation_windows",
         "design": "design",
+        "token_store": "token_store",
         "exact_nll": "exact_nll",
         "params": "params:analysis",
         "k": "params:k",

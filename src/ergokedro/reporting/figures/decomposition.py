@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BOUND = "most that not knowing the component can cost: log K / (W - 1)"
+_BOUND = "most that not knowing the component can cost"
 _SUM = "cost of K, the sum"
 
 
