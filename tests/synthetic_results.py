@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -31,6 +32,10 @@ from ergokedro.parameters import (
     TrainingParameters,
 )
 
+# A picture of one pixel.
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC"
+)
 NAMES = component_names(5)
 DOCUMENTS, WINDOWS, LENGTH = 12, 4, 100
 PARAMS = AnalysisParameters(bootstrap=200)
