@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -32,6 +33,10 @@ from ergokedro.parameters import (
     TrainingParameters,
 )
 
+# A picture of one pixel.
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC"
+)
 NAMES = component_names(5)
 DOCUMENTS, WINDOWS, LENGTH = 12, 4, 100
 PARAMS = AnalysisParameters(bootstrap=200)
@@ -195,7 +200,7 @@ def make_experiment(
         exact,
         PARAMS,
         read_settings(settings),
-        text,
+        text=text,
     )
 
 

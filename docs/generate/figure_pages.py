@@ -48,10 +48,10 @@ def page(name: str, figure: FigureSpec, experiment: str | None) -> str:
     ----------
     experiment : whose results the example shows; None where there is no example.
     """
-    files = [
-        f"`{name}.png`, `{name}.svg`",
-        *(["`{name}.json` (interactive)"] * bool(figure.plotly)),
-    ]
+    endings = [".png", ".svg"]
+    if figure.interactive:
+        endings += ["_column.png", "_column.svg", ".csv", ".json"]
+    files = ", ".join(f"`{name}{ending}`" for ending in endings)
     example = (
         f"![{figure.title}: {shows(figure)}]({name}.png)\n\nExample: the kept results "
         f"`docs/results/{experiment}`; [Results](../results.md) has their command and commit."

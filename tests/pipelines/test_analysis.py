@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from matplotlib.figure import Figure
 
 from ergokedro.analysis.controls import read_settings
 from ergokedro.design.runs import chain
@@ -17,6 +16,7 @@ from ergokedro.pipelines.analysis import create_pipeline
 from ergokedro.pipelines.analysis.nodes import tabulate
 from synthetic_results import (
     PARAMS,
+    PNG,
     make_design,
     make_exact,
     make_history,
@@ -68,17 +68,19 @@ def test_inputs_are_those_of_the_runs_asked_for() -> None:
 
 
 def test_results_to_report() -> None:
-    pipeline = create_pipeline([chain(1), chain(3)]).from_nodes("measure", "plot_learning_curves")
+    pipeline = create_pipeline([chain(1), chain(3)]).from_nodes(
+        "measure", "plot_learning_curves", "plot_train_gap"
+    )
     data = make_inputs([1, 3])
     assert pipeline.inputs() == set(data)
     for node in pipeline.nodes:
         for name, value in node.run({name: data[name] for name in node.inputs}).items():
             # The catalog saves figures as PNG files and loads their bytes.
-            data[name] = b"png" if isinstance(value, Figure) else value
+            data[name] = PNG if name.endswith(".figure") else value
     assert data["xe_table"].k.to_list() == [1, 3]
     assert data["acceptance"].passed.all()
     assert "K = 3" in data["report_markdown"]
-    assert data["report_html"].count("data:image/png;base64,") == 5
+    assert data["report_html"].count("data:image/png;base64,") == 7
 
 
 def test_a_failed_check_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
@@ -13,6 +14,7 @@ from kedro.pipeline import Pipeline
 from ergokedro.analysis.controls import plan_experiment
 from ergokedro.pipelines import analysis, data_processing, mixture_design, training
 from ergokedro.reporting.figures import FIGURES
+from ergokedro.reporting.pictures import Picture
 from how_to import run_page
 from project import ROOT
 from synthetic_results import make_results
@@ -76,7 +78,15 @@ def test_a_figure_from_outside_is_drawn_saved_and_reported(
     for name, value in drawing.run({"results": make_results()}).items():
         catalog.save(name, value)
     files = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == {"gain_by_k.png", "gain_by_k.svg", "gain_by_k.json"}
+    endings = (".png", ".svg", ".csv", ".json", "_column.png", "_column.svg")
+    assert files == {f"gain_by_k{ending}" for ending in endings}
     assert catalog.load("gain_by_k.figure").startswith(b"\x89PNG")
     (report,) = pipeline.only_nodes("write_report").nodes
-    assert "gain_by_k.figure" in report.inputs
+    assert {"gain_by_k.figure", "gain_by_k.plotly"} <= set(report.inputs)
+    picture = Picture.read("gain_by_k", "In-context gain", catalog.load("gain_by_k.figure"))
+    assert picture.title.startswith("The in-context gain is ")
+    assert "nats per token" in picture.note
+    assert picture.alt.startswith(picture.title)
+    table = pd.read_csv(next(tmp_path.rglob("gain_by_k.csv")))
+    assert list(table.columns) == ["label", "x", "value", "low", "high"]
+    assert len(table) == 10

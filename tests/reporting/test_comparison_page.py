@@ -14,6 +14,7 @@ from ergokedro.reporting.comparison import (
     plot_comparison,
     render_comparison,
 )
+from synthetic_results import PNG
 
 
 def test_the_page_has_effects_paired_differences_and_what_differs() -> None:
@@ -22,7 +23,7 @@ def test_the_page_has_effects_paired_differences_and_what_differs() -> None:
     elsewhere = finished("elsewhere", store="another")
     experiments = [first, longer, elsewhere]
     table = compare(experiments)
-    markdown, page = render_comparison(experiments, table, b"png")
+    markdown, page = render_comparison(experiments, table, PNG)
     effect = effect_rows(table, ["first", "longer_$x$", "elsewhere"])[2]
     assert effect.k == 4
     assert effect.effects[0] is not None
@@ -42,7 +43,7 @@ def test_settings_that_are_the_same_are_left_out() -> None:
     table = compare([finished("first"), finished("same")])
     assert (
         "Nothing: settings, corpus"
-        in render_comparison([finished("first"), finished("same")], table, b"png")[0]
+        in render_comparison([finished("first"), finished("same")], table, PNG)[0]
     )
 
 

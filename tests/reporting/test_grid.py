@@ -18,7 +18,7 @@ from ergokedro.reporting.grid import (
     render_grid_markdown,
     windows_differ,
 )
-from synthetic_results import make_design, make_manifests, make_results, make_summary
+from synthetic_results import PNG, make_design, make_manifests, make_results, make_summary
 
 TOTALS = {100_000: 0.3, 200_000: 0.1}  # D -> what XE is higher by, nats
 SIZES = {"micro": (500_000, 0.0), "tiny": (1_400_000, -0.05)}
@@ -64,12 +64,12 @@ def test_every_point_and_k_has_a_row_with_its_own_numbers(table: pd.DataFrame) -
 
 
 def test_the_report_has_a_table_in_markdown_and_in_html(table: pd.DataFrame) -> None:
-    markdown = render_grid_markdown(table, b"png")
+    markdown = render_grid_markdown(table, PNG)
     rows = [line for line in markdown.splitlines() if line.startswith(("| micro", "| tiny"))]
     assert len(rows) == 2 * 2 * 5
     assert rows[0].startswith("| micro | 500,000 | 100,000 | 1 | ")
     assert "(xe_grid.png)" in markdown
-    page = render_grid_html(table, b"png")
+    page = render_grid_html(table, PNG)
     assert page.count("<tr>") == 21
     assert "data:image/png;base64," in page
 
@@ -77,10 +77,10 @@ def test_the_report_has_a_table_in_markdown_and_in_html(table: pd.DataFrame) -> 
 def test_different_windows_are_reported(table: pd.DataFrame) -> None:
     sentence = "measured on different held-out windows"
     assert not windows_differ(table)
-    assert sentence not in render_grid_markdown(table, b"png")
+    assert sentence not in render_grid_markdown(table, PNG)
     fewer = table.assign(windows=table.windows - (table.total_tokens == 100_000))
     assert windows_differ(fewer)
-    assert sentence in render_grid_markdown(fewer, b"png")
+    assert sentence in render_grid_markdown(fewer, PNG)
 
 
 def test_the_figure_has_a_column_per_size_and_a_curve_per_k(table: pd.DataFrame) -> None:

@@ -17,6 +17,9 @@ from ergokedro.data.tokenizer import Tokenizer, TokenizerDefinition, save_tokeni
 from ergokedro.design.nll import NLLArrays, load_nll, save_nll
 from ergokedro.files import atomic_file, recover_directory, write_atomic
 from ergokedro.remote import RemoteCopy, RemoteFolder, is_remote
+from ergokedro.reporting.figures.chart import Chart
+from ergokedro.reporting.figures.static import COLUMN, SLIDE, draw_chart
+from ergokedro.reporting.text import visible
 
 # Kedro-Viz chooses how to show a preview by the name of its type.
 ImagePreview = NewType("ImagePreview", str)
@@ -195,17 +198,23 @@ class NLLDataset(HandleDataset):
 
 
 class FigureDataset(HandleDataset):
-    """A matplotlib figure as PNG and SVG; loads as the PNG's bytes, for the report."""
+    """A chart as NAME.png and NAME.svg in the size of a slide, NAME_column.png and .svg in that of
+    a column of a paper, and its numbers as NAME.csv; a matplotlib figure as PNG and SVG.
+
+    Loads as the first PNG's bytes, for the report.
+    """
 
     def write(self, path: Path, data: Any) -> None:
-        """Write both files; equal figures give equal bytes."""
-        from matplotlib import rc_context
-
-        _round_layout(data)
-        with atomic_file(path) as png, atomic_file(path.with_suffix(".svg")) as svg:
-            data.savefig(png, dpi=150, format="png")
-            with rc_context({"svg.hashsalt": "ergokedro"}):
-                data.savefig(svg, metadata={"Date": None}, format="svg")
+        """Write all files; equal figures give equal bytes."""
+        if not isinstance(data, Chart):
+            _write_pictures(path, data, {})
+            return
+        texts = {"Title": data.title, "Description": data.describe()}
+        _write_pictures(path, draw_chart(data, SLIDE), texts | {"Comment": data.note})
+        column = path.with_stem(f"{path.stem}_column")
+        _write_pictures(column, draw_chart(data, COLUMN), texts, dpi=300)
+        with atomic_file(path.with_suffix(".csv")) as table:
+            data.data().to_csv(table, index=False, encoding="utf-8")
 
     def open(self, path: Path) -> bytes:
         """The PNG file's content."""
@@ -214,6 +223,19 @@ class FigureDataset(HandleDataset):
     def preview(self) -> ImagePreview:
         """The picture, for Kedro-Viz."""
         return ImagePreview(base64.b64encode(self.load()).decode())
+
+
+def _write_pictures(path: Path, figure: Any, texts: dict[str, str], dpi: int = 150) -> None:
+    """A matplotlib figure as PNG and SVG, with its title and what it shows as metadata."""
+    from matplotlib import rc_context
+
+    _round_layout(figure)
+    texts = {name: visible(text) for name, text in texts.items()}
+    of_svg = {name: text for name, text in texts.items() if name != "Comment"}
+    with atomic_file(path) as png, atomic_file(path.with_suffix(".svg")) as svg:
+        figure.savefig(png, dpi=dpi, format="png", metadata=texts)
+        with rc_context({"svg.hashsalt": "ergokedro"}):
+            figure.savefig(svg, metadata={"Date": None, **of_svg}, format="svg")
 
 
 def _round_layout(figure: Any) -> None:

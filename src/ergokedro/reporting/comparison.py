@@ -12,19 +12,20 @@ from ergokedro.reporting import rendering
 from ergokedro.reporting.figures.axes import error_bars, k_axis, make_figure
 from ergokedro.reporting.figures.fonts import fit_fonts
 from ergokedro.reporting.figures.style import (
-    CONTROL_MARKERS,
     DIFFERENCE_LABEL,
     MIDDLE,
-    category_style,
+    category_marker,
+    control_colour,
 )
-from ergokedro.reporting.report import Picture, flat_settings
+from ergokedro.reporting.pictures import Picture
+from ergokedro.reporting.report import flat_settings
 from ergokedro.reporting.results import Estimate, pick_rows
 from ergokedro.reporting.text import plain_text, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_PICTURE = "comparison.png"
+_PICTURE = "comparison"
 # Where an experiment's files are says nothing of the experiment.
 _OF_PLACE = {"experiment", "experiments", "shared_data", "plan", "largest_sweep"}
 
@@ -121,7 +122,7 @@ def plot_comparison(table: pd.DataFrame, split: str = "test") -> Figure:
     rows = pick_rows(table[table.reference == ""], "difference_to_k1", series, split)
     figure, (axis,) = make_figure(1, width=7)
     for index, (name, effects) in enumerate(rows.groupby("experiment", sort=False)):
-        style = category_style(index, CONTROL_MARKERS)
+        style = {"color": control_colour(index), "marker": category_marker(index)}
         # Side by side, so that intervals do not hide each other.
         shifted = effects.assign(k=effects.k + 0.06 * index)
         error_bars(axis, shifted, plain_text(shorten(str(name))), **style)
@@ -147,7 +148,7 @@ def render_comparison(
         "paired": paired,
         "unpaired": [name for name in names[1:] if name not in {row.experiment for row in paired}],
         "differences": differences(experiments),
-        "picture": Picture("Effect of K in every experiment", _PICTURE, png),
+        "picture": Picture.read(_PICTURE, "Effect of K in every experiment", png),
     }
     return (
         rendering.render_markdown("comparison.md.j2", **content),

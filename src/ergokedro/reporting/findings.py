@@ -21,7 +21,6 @@ from ergokedro.reporting.seeds import (
     seed_noise,
 )
 
-_SIGNIFICANT = 0.05
 _HARDLY_TRAINED = 0.5  # nats above the optimum
 
 
@@ -31,24 +30,6 @@ class ByK:
 
     k: int
     estimate: Estimate
-
-
-@dataclass(frozen=True)
-class Difference(ByK):
-    """XE of K less that of K = 1 on the smallest component.
-
-    Attributes
-    ----------
-    p : corrected by Holm's method for all K; None where it was not tested.
-    """
-
-    p: float | None
-
-    @property
-    def sign(self) -> int:
-        """1 or -1 where interval and p-value both say that it is higher or lower; else 0."""
-        significant = self.p is None or self.p < _SIGNIFICANT
-        return self.estimate.sign if significant else 0
 
 
 @dataclass(frozen=True)
@@ -100,7 +81,6 @@ class Findings:
     Attributes
     ----------
     smallest : the smallest component.
-    differences : for each K > 1.
     few_documents : how many test documents the smallest component has, where they are few.
     gains : in-context gain on the smallest component, of the smallest and the largest K.
     excesses : over the exact optimum, for each K.
@@ -115,7 +95,6 @@ class Findings:
     """
 
     smallest: str
-    differences: list[Difference]
     few_documents: int | None
     gains: list[ByK]
     excesses: list[ByK]
@@ -131,6 +110,11 @@ class Findings:
     level: Level | None
     train_gaps: list[ByK]
     extremes: tuple[Pair, Pair] | None
+
+    @property
+    def any_control(self) -> bool:
+        """A control has something to say."""
+        return bool(self.pseudo or self.seed_spread or self.controls)
 
 
 def find(
@@ -149,7 +133,6 @@ def find(
     noise = seed_noise(results, split)
     return Findings(
         smallest=design.components[0],
-        differences=_differences(results, split),
         few_documents=_few_documents(results, split),
         gains=gains[:1] + gains[1:][-1:],
         excesses=excesses,
@@ -177,12 +160,6 @@ def _controls(results: pd.DataFrame, settings: Mapping[str, Any]) -> list[Contro
 def _by_k(results: pd.DataFrame, quantity: str, series: str, split: str) -> list[ByK]:
     rows = pick_rows(results, quantity, series, split)
     return [ByK(row.k, Estimate.of(row)) for row in rows.itertuples()]
-
-
-def _differences(results: pd.DataFrame, split: str) -> list[Difference]:
-    p = pick_rows(results, "p_value_holm", "smallest", split).set_index("k").value
-    rows = pick_rows(results, "difference_to_k1", "smallest", split)
-    return [Difference(row.k, Estimate.of(row), p.get(row.k)) for row in rows.itertuples()]
 
 
 def _few_documents(results: pd.DataFrame, split: str) -> int | None:

@@ -13,14 +13,14 @@ from ergokedro.reporting import rendering
 from ergokedro.reporting.figures.axes import error_bars, make_figure, share_legend
 from ergokedro.reporting.figures.fonts import fit_fonts
 from ergokedro.reporting.figures.style import (
-    COMPONENT_MARKERS,
     DIFFERENCE_LABEL,
     MIDDLE,
     SERIES,
     XE_LABEL,
+    category_marker,
     colour_of,
 )
-from ergokedro.reporting.report import Picture
+from ergokedro.reporting.pictures import Picture
 from ergokedro.reporting.results import Estimate, n_components
 from ergokedro.reporting.text import plain_text, shorten
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _QUANTITIES = ("xe", "bits_per_byte", "difference_to_k1", "p_value_holm")
 _SHOWN = ("smallest", "all", "balanced")
-_PICTURE = "xe_grid.png"
+_PICTURE = "xe_grid"
 
 
 def collect(
@@ -147,8 +147,7 @@ def plot_grid(table: pd.DataFrame, split: str = "test") -> Figure:
 def _draw(axis: Axes, rows: pd.DataFrame, components: int) -> None:
     """One curve per K against D."""
     for k, curve in rows.sort_values("total_tokens").groupby("k"):
-        marker = COMPONENT_MARKERS[(int(k) - 1) % len(COMPONENT_MARKERS)]
-        style = {"color": colour_of(k, components), "marker": marker}
+        style = {"color": colour_of(k, components), "marker": category_marker(int(k) - 1)}
         error_bars(axis, curve, f"K = {k}", x="total_tokens", **style)
     axis.set_xscale("log")
     axis.set_xlabel("D, training tokens per epoch (log scale)")
@@ -170,5 +169,5 @@ def _content(table: pd.DataFrame, png: bytes) -> dict[str, object]:
         "series": grid_series(table),
         "windows_differ": windows_differ(table),
         "experiments": sorted(table.experiment.unique()),
-        "picture": Picture("Cross entropy against K, D and N", _PICTURE, png),
+        "picture": Picture.read(_PICTURE, "Cross entropy against K, D and N", png),
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from markupsafe import Markup, escape
 
+from ergokedro.reporting.pictures import plotly_library, shrink
 from ergokedro.reporting.results import Estimate
 from ergokedro.reporting.tables import Cell
 from ergokedro.reporting.text import escape_markdown, one_line, visible
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 def render_markdown(template: str, **content: Any) -> str:
     """Render a template in which text is escaped as Markdown."""
-    return _render(_markdown(), template, content)
+    return re.sub(r"\n{3,}", "\n\n", _render(_markdown(), template, content))
 
 
 def render_html(template: str, **content: Any) -> str:
@@ -71,7 +73,7 @@ def _environment(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    numbers = (number, counted, interval, p_value, component_cell, worth, fit_error)
+    numbers = (number, counted, interval, ends, p_value, component_cell, worth, fit_error)
     environment.filters |= {write.__name__: formatted(write) for write in numbers}
 
     def sentences(template: str, **names: Any) -> list[Markup]:
@@ -83,8 +85,15 @@ def _environment(
     environment.filters["code"] = lambda text: Markup(code).format(text)
     environment.filters["literal"] = lambda text: Markup(visible(text))
     environment.filters["one_line"] = lambda text: Markup(one_line(str(text)))
-    environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
+    environment.filters["small_base64"] = lambda png: base64.b64encode(shrink(png)).decode()
+    environment.filters["script_json"] = script_json
+    environment.globals["plotly_library"] = plotly_library
     return environment
+
+
+def script_json(text: str) -> Markup:
+    """JSON that an HTML page may hold in a `<script>`: nothing in it can end the element."""
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def number(value: float | None, spec: str) -> str:
@@ -104,6 +113,13 @@ def interval(estimate: Any, spec: str, missing: str = "") -> str:
     if pd.isna(estimate.low):
         return f"{estimate.value:{spec}} [no interval: a component has one document]"
     return f"{estimate.value:{spec}} [{estimate.low:{spec}}, {estimate.high:{spec}}]"
+
+
+def ends(estimate: Estimate, spec: str) -> str:
+    """The ends of an interval: '-0.01 to +0.02'."""
+    if pd.isna(estimate.low):
+        return "none: a component has one document"
+    return f"{estimate.low:{spec}} to {estimate.high:{spec}}"
 
 
 def p_value(p: float | None) -> str:

@@ -6,7 +6,7 @@ This module gathers numbers and decisions; the words are in the templates.
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -18,7 +18,10 @@ from ergokedro.design.mixture import Design, Manifest
 from ergokedro.design.records import RunSummary
 from ergokedro.parameters import Parameters
 from ergokedro.reporting import findings, rendering, tables
+from ergokedro.reporting.checks import Check, run_checks
 from ergokedro.reporting.decomposition import CostRow, cost_rows
+from ergokedro.reporting.headline import Headline, find_headline
+from ergokedro.reporting.pictures import Picture
 from ergokedro.reporting.references import ReferenceRow, reference_rows
 from ergokedro.reporting.transfer import Transfer, find_transfer
 
@@ -32,6 +35,7 @@ class Report:
 
     Attributes
     ----------
+    headline, checks : the answer, and how sure it is.
     xe : one row per K of the table of cross entropy, as dictionaries.
     acceptance : rows of the checks against the optimum; none where it is not known.
     summaries, manifests : of the runs of the chain.
@@ -41,6 +45,8 @@ class Report:
     revisions : commits on the hub of 'corpus' and 'tokenizer', where they come from there.
     """
 
+    headline: Headline
+    checks: list[Check]
     findings: findings.Findings
     xe: list[dict[str, Any]]
     components: tables.Matrix
@@ -64,21 +70,6 @@ class Report:
     revisions: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure of the report.
-
-    Attributes
-    ----------
-    file : name of the PNG file beside the report; Markdown refers to it.
-    png : its content, which HTML holds itself.
-    """
-
-    title: str
-    file: str
-    png: bytes
-
-
 def build_report(
     results: pd.DataFrame,
     xe_table: pd.DataFrame,
@@ -86,12 +77,22 @@ def build_report(
     design: Design,
     manifests: list[Manifest],
     summaries: list[RunSummary],
+    histories: Mapping[int, pd.DataFrame],
     parameters: Parameters,
     revisions: dict[str, str] | None = None,
 ) -> Report:
-    """Gather what the report says of the test text."""
+    """Gather what the report says of the test text.
+
+    Parameters
+    ----------
+    manifests, summaries, histories : of the runs of the chain; histories by K.
+    """
+    headline = find_headline(results)
+    found = findings.find(results, design, read_settings(parameters.controls))
     return Report(
-        findings=findings.find(results, design, read_settings(parameters.controls)),
+        headline=headline,
+        checks=run_checks(headline, found, acceptance, histories),
+        findings=found,
         xe=xe_table.to_dict("records"),
         components=tables.component_matrix(results),
         components_in_bits=tables.component_matrix(results, "bits_per_byte"),
@@ -120,12 +121,12 @@ def flat_settings(parameters: Parameters) -> dict[str, Any]:
     return pd.json_normalize(parameters.model_dump(mode="json")).iloc[0].to_dict()
 
 
-def render_markdown(report: Report, pictures: Sequence[Picture]) -> str:
+def render_markdown(report: Report, pictures: Mapping[str, Picture]) -> str:
     """The report as Markdown, which refers to the files of the pictures beside it."""
     return rendering.render_markdown("report.md.j2", report=report, pictures=pictures)
 
 
-def render_html(report: Report, pictures: Sequence[Picture]) -> str:
+def render_html(report: Report, pictures: Mapping[str, Picture]) -> str:
     """The report as one HTML page that needs no other file."""
     return rendering.render_html("report.html.j2", report=report, pictures=pictures)
 

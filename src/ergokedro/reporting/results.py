@@ -31,6 +31,12 @@ def pick_rows(results: pd.DataFrame, quantity: str, series: str, split: str) -> 
     return results[chosen].sort_values(["k", "position"])
 
 
+def headline_series(results: pd.DataFrame, split: str) -> str:
+    """The series whose differences are the effect of K: 'balanced', where the sets were run."""
+    balanced = pick_rows(results, "difference_to_k1", "balanced", split)
+    return "smallest" if balanced.empty else "balanced"
+
+
 def knows_sources(results: pd.DataFrame) -> bool:
     """Whether the exact sources of the corpus are known, as those of the synthetic corpus are."""
     return bool(results.quantity.isin(["exact_xe", "exact_identification"]).any())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,12 +41,14 @@ class Matrix:
 
 @dataclass(frozen=True)
 class ContrastRow:
-    """Difference to K = 1 on the smallest component, with its p-values."""
+    """Difference to K = 1 in the series 'smallest' or 'balanced', its p-values and decision."""
 
+    series: str
     k: int
     difference: Estimate
     p: float | None
     p_holm: float | None
+    decision: str
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,20 @@ def component_matrix(results: pd.DataFrame, quantity: str = "xe", split: str = "
 
 
 def contrast_rows(results: pd.DataFrame, split: str = "test") -> list[ContrastRow]:
-    """Difference to K = 1 with its interval and p-values, by K."""
+    """Difference to K = 1 with its interval and p-values, by series and K."""
+    return [
+        row for series in ("balanced", "smallest") for row in _contrasts(results, series, split)
+    ]
 
-    def values(quantity: str) -> pd.Series:
-        return pick_rows(results, quantity, "smallest", split).set_index("k").value
 
-    p, holm = values("p_value"), values("p_value_holm")
-    rows = pick_rows(results, "difference_to_k1", "smallest", split).itertuples()
-    return [ContrastRow(row.k, Estimate.of(row), p.get(row.k), holm.get(row.k)) for row in rows]
+def _contrasts(results: pd.DataFrame, series: str, split: str) -> Iterator[ContrastRow]:
+    p, holm = (
+        pick_rows(results, quantity, series, split).set_index("k").value
+        for quantity in ("p_value", "p_value_holm")
+    )
+    for row in pick_rows(results, "difference_to_k1", series, split).itertuples():
+        estimate = Estimate.of(row)
+        yield ContrastRow(series, row.k, estimate, p.get(row.k), holm.get(row.k), row.note)
 
 
 def distinguishability_table(results: pd.DataFrame, split: str = "test") -> Matrix:

@@ -55,6 +55,11 @@ class Equivalent:
         """Part of the D tokens that is the component's."""
         return 1 / self.k
 
+    @property
+    def gain(self) -> float:
+        """What the others' text adds, as a part of D."""
+        return self.share.estimate.value - self.own
+
 
 @dataclass(frozen=True)
 class Exchange:
@@ -125,6 +130,17 @@ class Transfer:
     def has_bounds(self) -> bool:
         """Some of them are known as bounds only."""
         return any(one.share.note in ("<", ">") for one in self.of_largest)
+
+    @property
+    def best_exchange(self) -> Exchange | None:
+        """The pair in which a token is worth most; None where none is determined."""
+        worths = [(pair.best.estimate.value, pair) for pair in self.exchange if pair.best]
+        return max(worths, key=lambda item: item[0])[1] if worths else None
+
+    @property
+    def any(self) -> bool:
+        """There is something to report."""
+        return bool(self.equivalents or self.exchange or self.laws or self.errors)
 
     @property
     def open_rates(self) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from ergokedro.analysis.controls import CONTROLS
 from ergokedro.reporting.figures import FIGURES
+from ergokedro.reporting.figures.chart import Curve
 from ergokedro.reporting.figures.controls import plot_controls
 from how_to import run_page
 
@@ -34,13 +33,17 @@ def test_series_of_controls(monkeypatch: pytest.MonkeyPatch) -> None:
             rows("longer", "xe", [3]),
         ]
     )
-    figure: Any = plot_controls(results)
-    xe, difference = figure.axes
-    balanced, pseudo, longer = xe.containers
-    assert balanced.get_label() == "balanced over sets of size K"
-    assert longer.get_label() == "chain with more epochs"
-    assert balanced.lines[0].get_linestyle() == "-"
-    assert pseudo.lines[0].get_linestyle() == "None"  # K = 2 was not run
-    (crosses,) = [line for line in xe.lines if line.get_label() == "chain, each seed"]
-    np.testing.assert_array_equal(crosses.get_xdata(), [1, 1, 3, 3])
-    assert [bars.get_label() for bars in difference.containers] == [balanced.get_label()]
+    (balanced,) = plot_controls(results).parts
+    assert balanced.label == "balanced over sets of size K"
+    np.testing.assert_array_equal(balanced.x, [2, 3])
+    assert (
+        plot_controls(results).title
+        == "balanced over sets of size K: +1.0000 nats per token at K = 3"
+    )
+    runs = plot_controls(results[results.quantity == "xe"])
+    balanced, pseudo, seeds, longer = (curve for curve in runs.parts if isinstance(curve, Curve))
+    assert longer.label == "chain with more epochs"
+    assert balanced.line == "solid"
+    assert pseudo.line == "none"  # K = 2 was not run
+    assert (seeds.label, seeds.line) == ("chain, each seed", "none")
+    np.testing.assert_array_equal(seeds.x, [1, 1, 3, 3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,9 +24,13 @@ def test_the_registry_is_importable_without_slow_libraries() -> None:
 
 def test_figures_are_planned_by_the_controls_that_are_planned() -> None:
     chain = [
-        "xe_by_k", "in_context_xe", "in_document_xe", "learning_curves", "component_heatmap",
+        "effect_of_k", "xe_by_k", "in_context_xe", "in_document_xe", "learning_curves", "train_gap",
+        "component_heatmap",
     ]  # fmt: skip
-    of_specialists = ["decomposition", "specialists", "distinguishability", "exchange"]
+    of_specialists = [
+        "decomposition", "others_worth", "identification", "naming", "specialists",
+        "distinguishability", "own_text", "exchange",
+    ]  # fmt: skip
     assert list(FIGURES.planned("mixture_design")) == ["token_accounting"]
     assert list(FIGURES.planned("analysis")) == chain
     assert list(FIGURES.planned("analysis", ["specialists"])) == chain + of_specialists
@@ -37,11 +42,16 @@ def test_figures_are_planned_by_the_controls_that_are_planned() -> None:
 def test_a_figure_draws_its_inputs_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
     monkeypatch.setattr("ergokedro.reporting.figures.registry.fit_fonts", drawn.append)
-    figure = FigureSpec("", lambda *inputs: inputs, lambda *inputs: len(inputs), ("histories", "a"))
+    monkeypatch.setattr("ergokedro.reporting.figures.registry.chart_to_plotly", len)
+    static = FigureSpec("", lambda *inputs: inputs, False, ("histories", "a"))
     inputs = {"a": "A", "unused": 0, "histories:1": "one", "histories:12": "twelve"}
     expected = ({1: "one", 12: "twelve"}, "A")
-    assert figure.draw(**inputs) == [expected, 2]
+    assert static.draw(**inputs) == [expected]
+    assert static.outputs("x") == ["x.figure"]
     assert drawn == [expected]
+    chart = replace(static, interactive=True)
+    assert chart.draw(**inputs) == [expected, 2]
+    assert chart.outputs("x") == ["x.figure", "x.plotly"]
 
 
 @pytest.mark.parametrize("name", ["a.b", "a b", "", "../a"])

@@ -8,10 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ergokedro.reporting.figures.decomposition import plot_decomposition
+from ergokedro.reporting.figures.chart import Bars, Curve, stack
+from ergokedro.reporting.figures.decomposition import plot_decomposition, plot_others_worth
 from ergokedro.reporting.figures.distinguishability import plot_distinguishability
+from ergokedro.reporting.figures.identification import plot_identification, plot_naming
+from ergokedro.reporting.figures.own_text import plot_own_text
 from ergokedro.reporting.figures.specialists import plot_specialists
-from ergokedro.reporting.results import distinguishability_matrix
+from ergokedro.reporting.figures.style import term_styles
+from ergokedro.reporting.results import distinguishability_matrix, pick_rows
+from ergokedro.reporting.transfer import find_transfer
 from synthetic_results import NAMES, make_all_results, make_design
 
 
@@ -38,15 +43,63 @@ def test_specialists_by_tokens(results: pd.DataFrame) -> None:
 
 def test_distinguishability(results: pd.DataFrame) -> None:
     matrix = distinguishability_matrix(results, "value", "test")
-    axis: Any = plot_distinguishability(results).axes[0]
-    shown = [float(text.get_text()) for text in axis.texts]
-    np.testing.assert_allclose(np.reshape(shown, (5, 5)), matrix, atol=6e-4)
-    assert (np.diag(matrix) == 0).all()
-    assert sum(text.get_weight() == "bold" for text in axis.texts) == 5
+    shown = plot_distinguishability(results)
+    assert shown.matrix is not None
+    np.testing.assert_array_equal(shown.matrix.values, matrix)
+    np.testing.assert_array_equal(shown.matrix.strong, np.eye(5, dtype=bool))
+    least = matrix.mask(np.eye(5, dtype=bool)).min().min()
+    assert shown.title.endswith(f"{least:.3f} nats")
 
 
 def test_bars_of_the_decomposition_add_up(results: pd.DataFrame) -> None:
-    axis: Any = plot_decomposition(results).axes[0]
-    heights = sum(np.array([bar.get_height() for bar in bars]) for bars in axis.containers[:3])
-    chosen = (results.quantity == "cost") & (results.series == "chain") & (results.split == "test")
-    np.testing.assert_allclose(heights, results[chosen].value)
+    chart = plot_decomposition(results)
+    bars = [part for part in chart.parts if isinstance(part, Bars)]
+    assert [(b.label, b.colour) for b in bars] == [
+        (style.label, style.colour) for style in term_styles(known_sources=True).values()
+    ]
+    cost = pick_rows(results, "cost", "chain", "test")
+    np.testing.assert_allclose(sum(bar.value for bar in bars), cost.value)
+    assert (bars[0].base == 0).all()
+    np.testing.assert_allclose(bars[2].base, bars[0].value + bars[1].value)
+    total = cost.value.iloc[-1]
+    assert chart.title.startswith(f"K = 5 costs {total:+.4f} nats per token; clearly the largest")
+
+
+def test_bars_that_save_go_below_zero() -> None:
+    one, two, three = stack(np.arange(1.0), [(n, np.array([v]), "") for n, v in
+                                             (("a", 1.0), ("b", -2.0), ("c", 3.0))])  # fmt: skip
+    assert [bar.base[0] for bar in (one, two, three)] == [0, 0, 1]
+
+
+def test_the_others_text_helps_or_harms(results: pd.DataFrame) -> None:
+    chart = plot_others_worth(results)
+    assert [part.label for part in chart.parts] == NAMES
+    rows = pick_rows(results, "others_worth", "component", "test")
+    last = rows[rows.k == 5]
+    assert chart.title == (
+        f"At K = 5 the others' text helps {(last.low > 0).sum()} of 5 components and harms "
+        f"{(last.high < 0).sum()}"
+    )
+
+
+def test_identification_is_bounded_and_naming_found(results: pd.DataFrame) -> None:
+    chart = plot_identification(results)
+    assert chart.title.endswith("it can cost at most 1.61")
+    np.testing.assert_allclose([level.value for level in chart.levels], np.log([2, 3, 4, 5]))
+    assert [part.label for part in chart.parts] == [f"K = {k}" for k in (2, 3, 4, 5)]
+    naming = plot_naming(results)
+    assert naming.title.startswith("Of 5 components the right one is known in 9")
+    assert naming.span[0] < 0 < 0.9 < naming.span[1]
+
+
+def test_own_text_has_bounds_as_triangles(results: pd.DataFrame) -> None:
+    chart = plot_own_text(results)
+    found = find_transfer(results).of_largest
+    assert [part.value[0] for part in chart.parts] == [one.share.estimate.value for one in found]
+    markers = {">": "^", "<": "v"}
+    for part, one in zip(chart.parts, found, strict=True):
+        assert isinstance(part, Curve)
+        assert part.marker == markers.get(one.share.note, part.marker)
+        assert one.share.note == "" or np.isnan(part.low).all()
+    assert "as if it had less than 0.20 of D" in chart.title
+    assert [level.value for level in chart.levels] == [0.2]

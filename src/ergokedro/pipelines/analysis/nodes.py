@@ -31,6 +31,7 @@ from ergokedro.parameters import (
 )
 from ergokedro.reporting import report
 from ergokedro.reporting.figures import FIGURES
+from ergokedro.reporting.pictures import Picture
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,8 @@ def write_report(
 
     Parameters
     ----------
-    inputs : manifests and summaries of the chain, and the figures' PNG files as `figure:NAME`.
+    inputs : manifests, summaries and histories of the chain, the figures' PNG files as
+        `figure:NAME` and, where they have one, their interactive forms as `plotly:NAME`.
     """
     content = report.build_report(
         results,
@@ -123,15 +125,18 @@ def write_report(
         design,
         _each(inputs, "manifest"),
         _each(inputs, "summary"),
+        {s.k: h for s, h in zip(*(_each(inputs, n) for n in ("summary", "history")), strict=True)},
         _parameters(parameters, _each(inputs, "summary")),
         _revisions(token_store, tokenizer),
     )
-    pictures = [
-        report.Picture(figure.title, f"{name}.png", inputs[f"figure:{name}"])
-        for name, figure in FIGURES.items()
-        if f"figure:{name}" in inputs
-    ]
+    pictures = {name: _picture(name, inputs) for name in FIGURES if f"figure:{name}" in inputs}
     return report.render_markdown(content, pictures), report.render_html(content, pictures)
+
+
+def _picture(name: str, inputs: dict[str, Any]) -> Picture:
+    chart = inputs.get(f"plotly:{name}")
+    json = "" if chart is None else chart.to_json()
+    return Picture.read(name, FIGURES[name].title, inputs[f"figure:{name}"], json)
 
 
 def _parameters(parameters: dict[str, Any], summaries: list[RunSummary]) -> Parameters:

@@ -41,7 +41,7 @@ def create_pipeline(runs: list[Run], references: Iterable[str] = ()) -> Pipeline
                 "settings",
                 name="keep_settings",
             ),
-            _report_node(list(figures), in_chain),
+            _report_node(figures, in_chain),
         ],
         tags="analysis",
     )
@@ -72,13 +72,14 @@ def _measure_node(runs: list[Run], in_chain: list[Run], references: Iterable[str
     return node(nodes.measure, inputs, "results", name="measure")
 
 
-def _report_node(figures: list[str], in_chain: list[Run]) -> Node:
-    """Writes the report with the figures of these names."""
+def _report_node(figures: dict[str, FigureSpec], in_chain: list[Run]) -> Node:
+    """Writes the report with these figures."""
     made = ("results", "xe_table", "acceptance", "design", "parameters")
     inputs = {
         **{name: name for name in (*made, "token_store", "tokenizer")},
         **{f"figure:{name}": f"{name}.figure" for name in figures},
-        **_of_each(in_chain, "manifest", "summary"),
+        **{f"plotly:{n}": f"{n}.plotly" for n, figure in figures.items() if figure.interactive},
+        **_of_each(in_chain, "manifest", "summary", "history"),
     }
     outputs = ["report_markdown", "report_html"]
     return node(nodes.write_report, inputs, outputs, name="write_report")

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ergokedro.analysis.controls import CONTROLS
-from ergokedro.reporting.figures.axes import error_bars, k_axis, make_figure, share_legend
-from ergokedro.reporting.figures.style import (
-    CONTROL_MARKERS,
-    DARK,
-    MIDDLE,
-    XE_LABEL,
-    category_style,
-)
-from ergokedro.reporting.results import pick_rows, run_ks
-from ergokedro.reporting.text import plain_text
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from ergokedro.reporting.figures.chart import Axis, Chart, Curve, Level
+from ergokedro.reporting.figures.style import K_LABEL, XE_LABEL, category_marker, control_colour
+from ergokedro.reporting.results import pick_rows
 
 
 class ControlsWithSeries(Container[str]):
@@ -32,32 +20,35 @@ class ControlsWithSeries(Container[str]):
         return isinstance(name, str) and name in CONTROLS and bool(CONTROLS[name].series)
 
 
-def plot_controls(results: pd.DataFrame, split: str = "test") -> Figure:
-    """XE of every control series against K, and its paired differences to K = 1."""
-    figure, axes = make_figure(2)
-    controls = [control for control in CONTROLS.values() if control.series]
-    for index, control in enumerate(controls):
-        style = category_style(index, CONTROL_MARKERS)
-        for axis, quantity in zip(axes, ("xe", "difference_to_k1"), strict=True):
-            rows = pick_rows(results, quantity, control.series, split)
-            _draw_series(axis, rows, plain_text(control.title), style)
-    axes[1].axhline(0, color=MIDDLE, lw=0.8, ls=":", label="no difference")
-    axes[0].set_ylabel(XE_LABEL)
-    axes[1].set_ylabel("difference to K = 1, nats per token")
-    for axis in axes:
-        k_axis(axis, run_ks(results))
-    share_legend(figure, axes, columns=3)
-    figure.suptitle(f"Controls on {split} text (bars: 95 % intervals)", fontsize=11)
-    return figure
+def plot_controls(results: pd.DataFrame, split: str = "test") -> Chart:
+    """Differences to K = 1 of every control that has them, else XE of every control run."""
+    differences = _curves(results, "difference_to_k1", split)
+    if differences:
+        last = max(differences, key=lambda curve: curve.x[-1])
+        return Chart(
+            f"{last.label}: {last.end:+.4f} nats per token at K = {last.x[-1]:.0f}",
+            f"Change of cross entropy from K = 1 on {split} text, nats per token. Bars: intervals.",
+            Axis(K_LABEL, "whole"),
+            differences,
+            levels=[Level(0, "as K = 1")],
+            zero=True,
+        )
+    runs = _curves(results, "xe", split)
+    return Chart(
+        f"Runs of the controls: {', '.join(curve.label for curve in runs)}",
+        f"{XE_LABEL.capitalize()}, {split} text. One point for each run.",
+        Axis(K_LABEL, "whole"),
+        runs,
+    )
 
 
-def _draw_series(axis: Axes, rows: pd.DataFrame, label: str, style: dict[str, Any]) -> None:
-    """One value per K with its interval, or a cross for each run where there are several."""
-    if rows.empty:
-        return
-    if rows.k.duplicated().any():
-        axis.plot(rows.k, rows.value, "x", color=DARK, label=label)
-        return
-    # No line over a K that was not run.
-    line = "-" if (rows.k.diff().dropna() == 1).all() else "none"
-    error_bars(axis, rows, label, ls=line, **style)
+def _curves(results: pd.DataFrame, quantity: str, split: str) -> list[Curve]:
+    """One curve per control; points alone where it has several runs of a K, or leaves one out."""
+    curves = []
+    for index, control in enumerate(CONTROLS.values()):
+        rows = pick_rows(results, quantity, control.series, split) if control.series else []
+        if len(rows):
+            line = "solid" if (rows.k.diff().dropna() == 1).all() else "none"
+            style = {"marker": category_marker(index), "line": line}
+            curves.append(Curve.of(rows, control.title, control_colour(index), **style))
+    return curves

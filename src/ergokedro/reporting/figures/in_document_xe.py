@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
-from ergokedro.reporting.figures.axes import band, make_figure, position_axis
-from ergokedro.reporting.figures.style import DOCUMENT_LABEL, SERIES, XE_LABEL, colour_of
-from ergokedro.reporting.results import n_components, pick_rows
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_SHOWN = ("chain", "smallest")
+from ergokedro.reporting.figures.chart import Axis, Chart
+from ergokedro.reporting.figures.in_context_xe import by_k
+from ergokedro.reporting.figures.style import DOCUMENT_LABEL
+from ergokedro.reporting.results import component_names, n_components, pick_rows
 
 
-def plot_in_document_xe(results: pd.DataFrame, split: str = "test") -> Figure:
-    """XE in bins of positions in the document, for the series chain and smallest."""
-    figure, axes = make_figure(len(_SHOWN))
-    for axis, series in zip(axes, _SHOWN, strict=True):
-        curves = pick_rows(results, "in_document_xe", series, split)
-        for k, curve in curves.groupby("k"):
-            band(axis, curve, f"K = {k}", colour_of(k, n_components(results)))
-        if not curves.empty:
-            position_axis(axis, int(curves.position.max()), DOCUMENT_LABEL)
-            axis.legend(frameon=False, fontsize=8)
-        axis.set_title(SERIES[series].label, fontsize=10)
-    axes[0].set_ylabel(XE_LABEL)
-    figure.suptitle(
-        f"Cross entropy by position in the document on {split} text (bins that double; bands: "
-        "intervals over documents)",
-        fontsize=11,
+def plot_in_document_xe(results: pd.DataFrame, split: str = "test") -> Chart:
+    """XE in bins of positions in the document, on the smallest component."""
+    curves = pick_rows(results, "in_document_xe", "smallest", split)
+    return Chart(
+        _title(curves),
+        f"Cross entropy on {split} text of {component_names(results)[0]}, nats per token, means "
+        "over bins that double. Band: interval of the largest K.",
+        Axis(DOCUMENT_LABEL, "log"),
+        by_k(curves, n_components(results)),
     )
-    return figure
+
+
+def _title(curves: pd.DataFrame) -> str:
+    if curves.empty:
+        return "No document has two bins of positions"
+    last = curves[curves.k == curves.k.max()]
+    change = float(last.value.iloc[-1] - last.value.iloc[0])
+    verb = "falls" if change < 0 else "rises"
+    return (
+        f"Along the document cross entropy {verb} by {abs(change):.3f} nats at K = {last.k.iloc[0]}"
+    )

@@ -1,93 +1,72 @@
-"""Learning curves: training loss and validation cross entropy against tokens."""
+"""Learning curves: validation cross entropy, and its distance from the training loss."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ergokedro.analysis.convergence import validation_curve
 from ergokedro.design.mixture import Design
-from ergokedro.reporting.figures.axes import make_figure, share_legend
-from ergokedro.reporting.figures.style import (
-    DARK,
-    DIFFERENCE_LABEL,
-    MIDDLE,
-    XE_LABEL,
-    colour_of,
-)
+from ergokedro.reporting.checks import late_fall
+from ergokedro.reporting.figures.chart import Axis, Chart, Curve, Level
+from ergokedro.reporting.figures.style import colour_of
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_TITLES = (
-    "training loss, running mean over 5 % of the run",
-    "validation text, mean over the components trained on",
-    "validation text, smallest component alone",
-    "gap: validation (components trained on) less training loss",
-)
+_TOKENS = Axis("training tokens seen, millions")
+_START = 8  # the first eighth is left out of the view
 
 
-def plot_learning_curves(design: Design, histories: Mapping[int, pd.DataFrame]) -> Figure:
-    """Training loss, validation XE in two series, and the gap, against tokens.
+def plot_learning_curves(design: Design, histories: Mapping[int, pd.DataFrame]) -> Chart:
+    """Validation XE of every K on the smallest component, against tokens.
 
     Parameters
     ----------
-    design : its components in order; K trains on the first K.
     histories : K -> history.
     """
-    figure, axes = make_figure(2, rows=2, height=8)
-    ends = []
-    for k, history in histories.items():
-        curves = _learning_curves(history, design.components[:k])
-        colour = colour_of(k, len(design.components))
-        for axis, curve, marker in zip(axes, curves, ("", ".", ".", "."), strict=True):
-            style = {"color": colour, "marker": marker, "lw": 1.4}
-            axis.plot(curve.index / 1e6, curve, label=f"K = {k}", **style)
-        ends.append(curves[2].iloc[-1])
-    _scale(axes)
-    axes[2].axhline(max(ends), color=DARK, lw=1, ls="--", label="level that every K reaches")
-    axes[3].axhline(0, color=MIDDLE, lw=0.8, ls=":", label="no difference")
-    for axis, title in zip(axes, _TITLES, strict=True):
-        axis.set_title(title, fontsize=10)
-        axis.set_xlabel("training tokens seen, millions")
-        axis.set_xlim(left=0)
-    share_legend(figure, axes)
-    figure.suptitle("Learning curves (a steep start lies outside the axes)", fontsize=11)
-    return figure
+    smallest = design.components[0]
+    curves = {k: validation_curve(h, [smallest]) for k, h in histories.items()}
+    falls = {k: late_fall(history, smallest) for k, history in histories.items()}
+    k, fall = max(falls.items(), key=lambda item: item[1])
+    return Chart(
+        f"In the last quarter of training cross entropy fell by {fall:.3f} nats at most (K = {k})",
+        f"Cross entropy on validation text of {smallest}, nats per token. The first eighth of "
+        "training is left out.",
+        _TOKENS,
+        _curves(curves, design),
+    )
 
 
-def _learning_curves(history: pd.DataFrame, components: list[str]) -> list[pd.Series]:
-    """Curves by tokens seen.
+def plot_train_gap(design: Design, histories: Mapping[int, pd.DataFrame]) -> Chart:
+    """Validation XE on the components trained on less the training loss, against tokens."""
+    gaps = {k: train_gap(h, design.components[:k]) for k, h in histories.items()}
+    k, gap = max(((k, float(gap.iloc[-1])) for k, gap in gaps.items()), key=lambda item: item[1])
+    return Chart(
+        f"Held-out text is predicted worse than training text by {gap:+.3f} nats at most (K = {k})",
+        "Cross entropy on validation text of the components trained on, less the training loss "
+        "(mean over 5 % of the run), nats per token. The first eighth of training is left out.",
+        _TOKENS,
+        _curves(gaps, design),
+        levels=[Level(0, "no gap")],
+    )
 
-    Returns
-    -------
-    Smoothed training loss; validation XE, mean over `components` and of the first of them; and the
-    gap of the former to the training loss.
-    """
+
+def train_gap(history: pd.DataFrame, components: list[str]) -> pd.Series:
+    """Validation XE less the training loss of the same time, by tokens: float64, nats."""
     points = history[history.metric == "train_loss"].set_index("tokens").value
     loss = points.rolling(max(1, len(points) // 20)).mean()
     held_out = validation_curve(history, components)
     later = held_out[held_out.index >= loss.first_valid_index()]
-    gap = later - np.interp(later.index, loss.index, loss)
-    return [loss, held_out, validation_curve(history, components[:1]), gap]
+    return later - np.interp(later.index, loss.index, loss)
 
 
-def _scale(axes: np.ndarray) -> None:
-    """The three panels of XE share one scale."""
-    for axis in axes[:3]:
-        axis.set_ylim(*_readable_range(axes[:3]))
-        axis.set_ylabel(XE_LABEL)
-    axes[3].set_ylim(*_readable_range(axes[3:]))
-    axes[3].set_ylabel(DIFFERENCE_LABEL)
-
-
-def _readable_range(axes: np.ndarray) -> tuple[float, float]:
-    """The range of all curves without their first eighth, which would flatten the rest."""
-    curves = [np.asarray(line.get_ydata(orig=False)) for axis in axes for line in axis.lines]
-    late = np.concatenate([curve[len(curve) // 8 :] for curve in curves])
-    low, high = float(np.nanmin(late)), float(np.nanmax(late))
-    margin = 0.05 * (high - low)
-    return low - margin, high + margin
+def _curves(curves: Mapping[int, pd.Series], design: Design) -> list[Curve]:
+    """One curve per K without its steep start, which would flatten the rest."""
+    parts = []
+    for k, whole in curves.items():
+        curve = whole[whole.index >= whole.index[-1] / _START]
+        nothing = np.full(len(curve), np.nan)
+        colour = colour_of(k, len(design.components))
+        tokens = curve.index.to_numpy() / 1e6
+        parts.append(Curve(f"K = {k}", tokens, curve.to_numpy(), nothing, nothing, colour, "o"))
+    return parts

@@ -10,6 +10,8 @@ from typing import Any
 from ergokedro.errors import ErgokedroError
 from ergokedro.registry import Registry
 from ergokedro.reporting.figures.fonts import fit_fonts
+from ergokedro.reporting.figures.interactive import chart_to_plotly
+from ergokedro.reporting.figures.static import draw_chart
 
 
 @dataclass(frozen=True)
@@ -18,9 +20,10 @@ class FigureSpec:
 
     Attributes
     ----------
-    title : heading of its section in the report.
-    plot : takes the inputs in their order and returns a matplotlib figure.
-    plotly : likewise for the interactive figure, where there is one.
+    title : what it is about, for the report's list of figures.
+    plot : takes the inputs in their order and returns a :class:`Chart`.
+    interactive : `plot` returns a Chart; where it is false, a matplotlib figure, which has neither
+        an interactive form nor data beside it.
     inputs : names of catalog entries, such as 'results' and 'design'; 'histories' stands for the
         training histories of the chain, a dictionary by K.
     requires : names of controls. The figure is made where runs of one of them are planned; None
@@ -32,7 +35,7 @@ class FigureSpec:
 
     title: str
     plot: Callable[..., Any]
-    plotly: Callable[..., Any] | None = None
+    interactive: bool = True
     inputs: tuple[str, ...] = ("results",)
     requires: Container[str] | None = None
     pipeline: str = "analysis"
@@ -40,24 +43,28 @@ class FigureSpec:
 
     def outputs(self, name: str) -> list[str]:
         """The catalog entries of what :meth:`draw` returns, if the figure has this name."""
-        return [f"{name}.figure", *([f"{name}.plotly"] if self.plotly else [])]
+        return [f"{name}.figure", *([f"{name}.plotly"] if self.interactive else [])]
 
     def static(self, *inputs: Any) -> Any:
         """The matplotlib figure, with fonts that have the characters of its labels."""
         figure = self.plot(*inputs)
+        if self.interactive:
+            return draw_chart(figure)
         fit_fonts(figure)
         return figure
 
     def draw(self, **inputs: Any) -> list[Any]:
-        """The static figure and, where there is one, the interactive one.
+        """What is saved: the chart and its interactive form, or the matplotlib figure.
 
         Parameters
         ----------
         inputs : by name; in place of 'histories', one history per K as 'histories:1' and so on.
         """
         values = [_by_k(inputs) if name == "histories" else inputs[name] for name in self.inputs]
-        figures = [self.static(*values)]
-        return [*figures, self.plotly(*values)] if self.plotly else figures
+        if not self.interactive:
+            return [self.static(*values)]
+        chart = self.plot(*values)
+        return [chart, chart_to_plotly(chart)]
 
 
 def _by_k(inputs: dict[str, Any]) -> dict[int, Any]:
