@@ -205,7 +205,6 @@ def test_mlflow_compares_the_runs(shown: tuple[Project, str], page: Any) -> None
         page.goto(runs_page(address, experiment.experiment_id))  # the link that a command prints
         for name in (*chain, "components", "final_train_loss", "test_xe/all"):
             page.get_by_text(name, exact=True).first.wait_for()
-        keep(page, "mlflow-runs.png")
         page.goto(f"{address}/#/compare-runs?{urllib.parse.urlencode(query)}")
         page.get_by_text("tokens_seen", exact=True).first.wait_for()
         text = page.inner_text("body")

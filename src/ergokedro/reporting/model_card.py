@@ -17,7 +17,10 @@ from ergokedro.parameters import MACHINE_SETTINGS
 from ergokedro.reporting.rendering import render_markdown
 
 # Settings that decide neither what a model is trained on, nor how.
-_OTHER_SETTINGS = ("plan", "grid.", "largest_sweep", "analysis.")
+_OTHER_SETTINGS = (
+    *("plan", "grid.", "largest_sweep", "experiments", "references", "corpus.processes"),
+    "analysis.",
+)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ class Tracker:
 
         if models:
             import mlflow.transformers  # noqa: F401
+            from transformers import pipeline  # noqa: F401
 
         for name in _NOISY:
             logging.getLogger(name).setLevel(logging.CRITICAL)
