@@ -31,6 +31,7 @@ TEXT = SimpleNamespace(
     tokens=np.arange(100_000) % 32,
     vocab_size=33,
     end_of_text=32,
+    meta={"corpus": {}},
     span=lambda split, component: (0, 1000),
     documents=lambda split, component: pa.table({"length": [1001] * 20}),
 )
@@ -43,6 +44,7 @@ def make_inputs(ks: list[int]) -> dict[str, Any]:
         "evaluation_windows": windows,
         "design": make_design(),
         "token_store": TEXT,
+        "tokenizer": SimpleNamespace(revision=None),
         "exact_nll": exact,
         "params:analysis": PARAMS,
         "params:k": "1+3",

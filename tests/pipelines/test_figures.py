@@ -37,7 +37,8 @@ def make_catalog(folder: Path) -> DataCatalog:
     loader = OmegaConfigLoader(str(ROOT / "conf"), base_env="base", default_run_env="base")
     config = loader["catalog"]
     for entry in config.values():
-        entry["filepath"] = str(folder / entry["filepath"])
+        if "filepath" in entry:  # those of all experiments together have a path of another name
+            entry["filepath"] = str(folder / entry["filepath"])
     return DataCatalog.from_config(config)
 
 
