@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from ergokedro.analysis import curve_fits
 from ergokedro.analysis.bayes_mixture import mixture_nll
 from ergokedro.analysis.contrasts import contrasts
 from ergokedro.analysis.controls import plan_experiment, read_settings
@@ -299,4 +301,6 @@ def _all_results() -> pd.DataFrame:
     smallest = histories[chain(5)].query(f"component == {NAMES[0]!r}")
     level = float(smallest.value.iloc[-1])
     experiment = replace(experiment, params=PARAMS.model_copy(update={"level": level}))
-    return all_results(experiment, histories, summaries)
+    with pytest.MonkeyPatch.context() as patch:  # whose intervals are tested elsewhere
+        patch.setattr(curve_fits, "_REPLICATES", 10)
+        return all_results(experiment, histories, summaries)

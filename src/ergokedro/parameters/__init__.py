@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from ergokedro.errors import ErgokedroError
-from ergokedro.parameters.base import Fraction, ParameterGroup
+from ergokedro.parameters.base import Fraction, ParameterGroup, Seed
 from ergokedro.parameters.corpus import CorpusParameters, SyntheticParameters, TokenizerParameters
 from ergokedro.parameters.measurement import (
     AnalysisParameters,
@@ -90,7 +90,7 @@ class Parameters(ParameterGroup):
         "all",
         description="Which K to run: 'all', 3, '2-4' or '1+3'. Raises mixture.top_n if need be.",
     )
-    seed: int = Field(0, ge=0, description="Seed of initial weights and data order.")
+    seed: Seed = Field(0, description="Seed of initial weights and data order.")
     plan: bool = Field(False, description="Say what training would cost, and train nothing.")
     largest_sweep: int = Field(
         200, ge=1, description="More runs than this are refused: controls.subsets makes 2^n - 1."
@@ -222,6 +222,8 @@ def _describe(item: Any, model: type[ParameterGroup] = Parameters) -> str:
         return str(message)
     if item["type"] == "model_type":
         message = "not a value but a group: indent its settings below it, or name one, as in a.b=1"
+    if item["type"] == "string_pattern_mismatch":
+        message = "the name of a folder: use letters, digits, '_', '-' and '.' alone, '.' not first"
     if item["type"] == "string_type" and isinstance(item["input"], bool | int | float):
         message = _how_to_quote(key, item["loc"])
     return f"{key} = {item['input']!r}: {message}"

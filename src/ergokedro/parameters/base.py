@@ -11,6 +11,8 @@ from pydantic import (
 )
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+# PyTorch takes seeds below 2^64, and repeats of a run add to the setting.
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class ParameterGroup(BaseModel):

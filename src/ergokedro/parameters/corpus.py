@@ -9,7 +9,7 @@ from pydantic import (
     model_validator,
 )
 
-from ergokedro.parameters.base import Fraction, ParameterGroup
+from ergokedro.parameters.base import Fraction, ParameterGroup, Seed
 
 
 class SyntheticParameters(ParameterGroup):
@@ -41,7 +41,7 @@ class SyntheticParameters(ParameterGroup):
     heldout_documents: int = Field(
         60, ge=1, description="Documents of every source in validation, and as many in test."
     )
-    seed: int = Field(0, ge=0, description="Seed of the sources and of the documents.")
+    seed: Seed = Field(0, description="Seed of the sources and of the documents.")
 
 
 class CorpusParameters(ParameterGroup):
@@ -129,8 +129,8 @@ class CorpusParameters(ParameterGroup):
         le=1,
         description="Jaccard similarity of five-word shingles from which on two texts are near.",
     )
-    document_order_seed: int = Field(
-        0, ge=0, description="Seed of the order of documents inside a component of the store."
+    document_order_seed: Seed = Field(
+        0, description="Seed of the order of documents inside a component of the store."
     )
     synthetic: SyntheticParameters = SyntheticParameters()
 

@@ -8,7 +8,7 @@ from pydantic import (
     Field,
 )
 
-from ergokedro.parameters.base import ParameterGroup
+from ergokedro.parameters.base import ParameterGroup, Seed
 
 
 class MixtureParameters(ParameterGroup):
@@ -58,7 +58,7 @@ class EvaluationParameters(ParameterGroup):
             "one, and then fewer documents, but at least 60."
         ),
     )
-    seed: int = Field(0, ge=0, description="Seed of the windows' random phases in documents.")
+    seed: Seed = Field(0, description="Seed of the windows' random phases in documents.")
     batch_size: int = Field(64, ge=1, description="Windows per forward pass.")
 
 
@@ -112,4 +112,4 @@ class AnalysisParameters(ParameterGroup):
         ),
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
-    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+    seed: Seed = Field(0, description="Seed of the bootstrap.")
