@@ -337,6 +337,17 @@ def test_accounting_counts_what_cleaning_dropped(make_store: StoreMaker) -> None
     assert plan.components == ["d", "a", "c", "b"]
 
 
+def test_a_category_may_be_called_unknown(make_store: StoreMaker) -> None:
+    store = make_store({("train", "a"): [400], ("train", "(unknown)"): [300]})
+    store.meta["cleaning"] += [
+        {"split": "train", "label": None, "status": "unknown_label", "documents": 2, "tokens": 9}
+    ]
+    table = token_accounting(store).query("split == 'train'").set_index("label")
+    assert table.tokens.to_dict() == {"a": 400, "(unknown)": 300, "((unknown))": 0}
+    assert table.documents_before.to_dict() == {"a": 1, "(unknown)": 1, "((unknown))": 2}
+    assert table.share.sum() == pytest.approx(1)
+
+
 def test_budgets_are_those_of_the_manifests(make_store: StoreMaker) -> None:
     store = make_store(lengths_of(SIZES))
     plan = design(store, 3, total_tokens=6000)

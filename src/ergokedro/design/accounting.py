@@ -13,7 +13,7 @@ from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import MixtureParameters
 
 RANKINGS = ("tokens", "documents")
-UNKNOWN = "(unknown)"
+_UNKNOWN = "(unknown)"
 _QUANTILES = {"p05": 0.05, "median": 0.5, "p95": 0.95}
 
 
@@ -25,19 +25,22 @@ def token_accounting(store: TokenStore) -> pd.DataFrame:
     Returns
     -------
     One row per split and category, and one '(unknown)' per split that has documents without a
-    known category: split, label, documents_before, tokens_before, documents, tokens, share (of
+    known category ('((unknown))' if '(unknown)' is one): split, label, documents_before, tokens_before, documents, tokens, share (of
     the split's tokens); rank_by_tokens and rank_by_documents (of training text after cleaning, 1
     is the largest, missing elsewhere); tokens a document: p05, median, mean, p95, longest; then
     the documents dropped for each of :data:`ergokedro.data.cleaning.REASONS`.
     """
     counts = pd.DataFrame(store.meta["cleaning"])
-    counts["label"] = counts.label.where(counts.label.isin(store.labels), UNKNOWN)
+    unknown = _UNKNOWN
+    while unknown in store.labels:
+        unknown = f"({unknown})"
+    counts["label"] = counts.label.where(counts.label.isin(store.labels), unknown)
     index = store.index.select(["split", "label", "length"]).to_pandas()
     rows = []
     for split in SPLITS:
-        for label in [*store.labels, UNKNOWN]:
+        for label in [*store.labels, unknown]:
             own_counts = counts[(counts.split == split) & (counts.label == label)]
-            if label == UNKNOWN and own_counts.empty:
+            if label == unknown and own_counts.empty:
                 continue
             lengths = index.length[(index.split == split) & (index.label == label)]
             rows.append(_accounting_row(split, label, own_counts, lengths))

@@ -137,15 +137,18 @@ def test_without_an_optimum_no_figure_speaks_of_it() -> None:
 
 
 def test_the_corpus_is_shown_by_tokens_and_by_documents(make_store: StoreMaker) -> None:
-    sizes = {"a": [900, 800], "b": [5000], "c": [2500, 400], "d": [700]}
+    sizes = {"a": [900, 800], "b": [5000], "c": [2500, 400], "(unknown)": [700]}
     heldout = {(split, label): [200] for split in ("validation", "test") for label in sizes}
     store = make_store({**{("train", label): n for label, n in sizes.items()}, **heldout})
+    store.meta["cleaning"] += [
+        {"split": "train", "label": None, "status": "unknown_label", "documents": 2, "tokens": 9}
+    ]
     accounting = token_accounting(store)
     accounting.loc[accounting.label == "a", "documents_before"] = 4
     design = design_mixtures(store, accounting, MixtureParameters(top_n=2))
     figure: Any = plot_token_accounting(accounting, design)
     tokens, documents, _ = figure.axes
-    assert [label.get_text() for label in tokens.get_yticklabels()] == ["d", "a", "c", "b"]
+    assert [label.get_text() for label in tokens.get_yticklabels()] == ["(unknown)", "a", "c", "b"]
     widths = [[bar.get_width() for bar in bars] for axis in (tokens, documents)
               for bars in axis.containers]  # fmt: skip
     np.testing.assert_allclose(widths[1], [0.7, 1.7, 2.9, 5.0])

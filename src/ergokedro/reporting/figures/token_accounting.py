@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ergokedro.design.accounting import RANKINGS, UNKNOWN
+from ergokedro.design.accounting import RANKINGS
 from ergokedro.design.mixture import Design
 from ergokedro.reporting.figures.axes import label_components
 from ergokedro.reporting.figures.style import BLACK, BLUE, LIGHT, ORANGE, VERMILION
@@ -34,7 +34,7 @@ def plot_token_accounting(token_accounting: pd.DataFrame, design: Design) -> Fig
     from matplotlib.figure import Figure
 
     train = token_accounting[token_accounting.split == "train"]
-    train = train[train.label != UNKNOWN]
+    train = train[train.unknown_label == 0]  # of categories; it counts documents without one
     train = train.sort_values(["tokens", "documents"]).reset_index(drop=True)
     colours = _colours(train, design)
     figure = Figure(figsize=(13, 2.2 + 0.42 * len(train)), layout="constrained")
