@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import kedro_datasets._typing
+import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from kedro.io import DatasetError
 
 from ergokedro.datasets import atomic
 from ergokedro.datasets.handles import FigureDataset
 from ergokedro.datasets.model_json import ModelJSONDataset
+from project import ROOT
 
 LABELS = pd.DataFrame({"label": ["ü", "数学", "a,b"], "xe": [1.0, 2.0, 3.0]})
 
@@ -46,6 +49,33 @@ def test_what_was_saved_is_loaded_on_a_machine_of_another_encoding(
     loaded = saved.load()
     assert loaded.equals(data) if isinstance(data, pd.DataFrame) else loaded == data
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "column"),
+    [
+        ("token_accounting", "label"),
+        ("xe_table", "components"),
+        ("budgets", "component"),
+        ("near_duplicates", "near_label"),
+        ("near_duplicates", "text"),
+    ],
+)
+def test_any_name_of_a_category_comes_back_from_the_catalog(
+    tmp_path: Path, entry: str, column: str
+) -> None:
+    names = [
+        "NA", "N/A", "null", "nan", "None", "-inf", "01", "1e5", "1.10", "True", "2021-01-01",
+        "a,b", 'q"q', "one\ntwo", "a\rb", "a\r\nb", "#x", "a\tb", "ü", "数学", "\u2028", "'", "\\",
+    ]  # fmt: skip
+    catalog = yaml.safe_load((ROOT / "conf" / "base" / "catalog.yml").read_text(encoding="utf-8"))
+    settings = {name: catalog[entry][name] for name in ("load_args", "save_args")}
+    dataset = atomic.CSVDataset(filepath=str(tmp_path / "file.csv"), **settings)
+    for part in (names, *([name] for name in names)):  # alone, pandas guesses a type from it
+        table = pd.DataFrame({column: part, "value": [0.5, *range(1, len(part))]})
+        table.loc[1:, "value"] = np.nan
+        dataset.save(table)
+        pd.testing.assert_frame_equal(dataset.load(), table, check_dtype=False)
 
 
 def test_a_failed_save_leaves_the_former_content(tmp_path: Path) -> None:

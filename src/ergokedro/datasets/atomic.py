@@ -40,8 +40,17 @@ class ParquetDataset(_Atomic, pandas.ParquetDataset):
 
 
 class CSVDataset(_Atomic, pandas.CSVDataset):
-    """A table as CSV."""
+    """A table as CSV. A text that spells a missing value, such as NA or null, is a text.
 
+    Pandas quotes texts with the line's own end in them alone, and reads three others as one.
+    """
+
+    DEFAULT_SAVE_ARGS: ClassVar[dict[str, Any]] = {"index": False, "lineterminator": "\n"}
+    DEFAULT_LOAD_ARGS: ClassVar[dict[str, Any]] = {
+        "keep_default_na": False,
+        "na_values": [""],
+        "lineterminator": "\n",
+    }
     DEFAULT_FS_ARGS: ClassVar[dict[str, Any]] = {"open_args_save": _UTF8}
 
 

@@ -25,10 +25,11 @@ def token_accounting(store: TokenStore) -> pd.DataFrame:
     Returns
     -------
     One row per split and category, and one '(unknown)' per split that has documents without a
-    known category ('((unknown))' if '(unknown)' is one): split, label, documents_before, tokens_before, documents, tokens, share (of
-    the split's tokens); rank_by_tokens and rank_by_documents (of training text after cleaning, 1
-    is the largest, missing elsewhere); tokens a document: p05, median, mean, p95, longest; then
-    the documents dropped for each of :data:`ergokedro.data.cleaning.REASONS`.
+    known category ('((unknown))' if '(unknown)' is one): split, label, documents_before,
+    tokens_before, documents, tokens, share (of the split's tokens); rank_by_tokens and
+    rank_by_documents (of training text after cleaning, 1 is the largest, missing elsewhere); tokens
+    a document: p05, median, mean, p95, longest; then the documents dropped for each of
+    :data:`ergokedro.data.cleaning.REASONS`.
     """
     counts = pd.DataFrame(store.meta["cleaning"])
     unknown = _UNKNOWN
