@@ -52,7 +52,7 @@ def test_a_difference_is_found_and_none_is_not_invented() -> None:
     assert test["p_value_holm", 2] == pytest.approx(test["p_value", 2])
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_a_fit_that_diverged_far_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its parameters are finite, but the squares of such numbers are not."""
     calls = itertools.count()
