@@ -27,6 +27,7 @@ def value(results: pd.DataFrame, quantity: str, series: str, k: int) -> pd.Serie
     return rows.squeeze()
 
 
+@pytest.mark.slow  # the embedded corpus, the losses and the whole command have exact tests
 def test_a_specialist_of_the_quick_results_is_reproduced(tmp_path: Path) -> None:
     """The starvation of source-1 at K = 3, with the K = 1 model's stored XE: paired by window, so
     that the interval is far narrower than that of the XE."""
