@@ -50,14 +50,19 @@ def reference_rows(results: pd.DataFrame, split: str = "test") -> list[Reference
     """One row per published model, in the order of the setting."""
     if pick_rows(results, "xe", "reference", split).empty:
         return []
-    tables = [
+    smallest, together, smallest_bits, together_bits = (
         on_series(results, quantity, series, split).drop_duplicates("run").set_index("run")
         for quantity in ("xe", "bits_per_byte")
         for series in ("smallest", "all")
-    ]
+    )
     return [
         ReferenceRow(
-            name, *(Estimate.of(table.loc[name]) for table in tables), not tables[0].note[name]
+            name,
+            Estimate.of(smallest.loc[name]),
+            Estimate.of(together.loc[name]),
+            Estimate.of(smallest_bits.loc[name]),
+            Estimate.of(together_bits.loc[name]),
+            same_tokens=not smallest.note[name],
         )
-        for name in tables[0].index
+        for name in smallest.index
     ]

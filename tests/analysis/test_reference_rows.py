@@ -20,8 +20,9 @@ from ergokedro.design.evaluation_windows import windows_fingerprint
 from ergokedro.design.nll import ReferenceNLL, load_nll, save_nll
 from ergokedro.design.records import NLLFingerprints, ReferenceMeta
 from ergokedro.errors import ErgokedroError
-from ergokedro.reporting.figures.in_context_xe import plot_in_context_xe, plotly_in_context_xe
-from ergokedro.reporting.figures.xe_by_k import plot_xe_by_k, plotly_xe_by_k
+from ergokedro.reporting.figures.chart import Curve
+from ergokedro.reporting.figures.in_context_xe import plot_in_context_xe
+from ergokedro.reporting.figures.xe_by_k import plot_xe_by_k
 from ergokedro.reporting.references import reference_rows
 from synthetic_results import (
     NAMES,
@@ -118,20 +119,17 @@ def test_the_note_says_that_tokens_are_others() -> None:
     assert all("per token of this experiment" in note for note in rows_of(OTHER, "xe").note)
 
 
-def test_figures_have_a_line_for_each_and_keep_their_scale() -> None:
-    figure: Any = plot_xe_by_k(results())
-    for axis, expected in zip(figure.axes, ([2.45, 2.5], [2.4, 2.4], [2.6, 2.6]), strict=False):
-        lines = {line.get_label(): line for line in axis.lines}
-        np.testing.assert_allclose(lines["same"].get_ydata(), expected, rtol=1e-5)
-        assert lines["same"].get_xdata().tolist() == [2, 3]
-        assert "other: 9.000, outside" in lines
-        assert axis.get_ylim()[1] < 9
-        assert axis.get_xticks().tolist() == [2, 3]
-    contexts: Any = plot_in_context_xe(results())
-    for axis in contexts.axes:
-        assert "same" in [line.get_label() for line in axis.lines]
-    for interactive in (plotly_xe_by_k(results()), plotly_in_context_xe(results())):
-        assert {"same", "other"} <= {trace.name for trace in interactive.data}
+def test_figures_have_a_line_for_each_that_is_near_and_name_the_others() -> None:
+    chart = plot_xe_by_k(results())
+    lines = {part.label: part for part in chart.parts if isinstance(part, Curve)}
+    assert lines["same"].x.tolist() == [2, 3]
+    np.testing.assert_allclose(lines["same"].value, [2.45, 2.5], rtol=1e-5)
+    assert "other" not in lines
+    assert "other: 9.000, outside" in chart.note
+    contexts = plot_in_context_xe(results())
+    (line,) = [part for part in contexts.parts if isinstance(part, Curve) and part.label == "same"]
+    expected = rows_of(SAME, "binned_in_context_xe", k=1)
+    np.testing.assert_array_equal(line.value, expected.value)
 
 
 def test_the_table_of_the_report() -> None:
