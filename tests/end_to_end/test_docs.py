@@ -15,7 +15,7 @@ from kedro.framework.cli.utils import _split_params
 import tables
 from ergokedro.analysis.controls import all_settings
 from ergokedro.cli import grid
-from ergokedro.parameters import Parameters
+from ergokedro.parameters import Parameters, validate_tracking
 from ergokedro.runtime.config_loader import check_parameters
 from project import ROOT, Project
 
@@ -55,6 +55,7 @@ def test_every_setting_of_a_command_exists() -> None:
         given = _split_params(None, None, text[1])
         if "--env" in command:  # another corpus, with as many categories as you like
             given.setdefault("corpus", {}).setdefault("source", "someone/corpus")
+        validate_tracking(given.pop("tracking", {}))
         check_parameters(given)  # raises, with the name of what it does not know
 
 

@@ -85,7 +85,7 @@ def test_a_model_that_transformers_does_not_know_is_weights_only(tokenizer: Toke
 
 def test_the_command_holds_what_decides_the_model() -> None:
     """And nothing else: the same model has the same card, whatever else was run beside it."""
-    settings = {
+    settings: dict[str, Any] = {
         "k": "1-3",
         "seed": 3,
         "plan": False,

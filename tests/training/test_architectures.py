@@ -118,7 +118,7 @@ def test_two_processes_resume_to_the_same_bits(
     job = make_job(random_windows(11), params, model=config_of(name))
 
     def stop(measurements: list[Measurement]) -> None:
-        if measurements[0].step >= 3:
+        if any(point.step >= 3 for point in measurements):
             progress.stop()
 
     checkpoints = Checkpoints(tmp_path, name, {}, CheckpointParameters(every=100))
