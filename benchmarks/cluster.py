@@ -143,7 +143,7 @@ def measure_runner(counts: list[int], gpus: int) -> None:
     """Print the cost of sweeps of so many runs, without and with MLflow."""
     import ray
 
-    os.environ["RAY_worker_niceness"] = "0"  # whatever else runs here
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # whatever else runs here
     logging.getLogger("ergokedro").setLevel(logging.WARNING)
     ray.init(
         address="local",

@@ -27,7 +27,7 @@ RUNNER = ("--runner", "ergokedro.runtime.RayRunner")
 EIGHT = "k=1-2,controls.seeds=4"
 # Long enough to be killed, with checkpoints to resume from.
 LONG = "k=1-2,controls.seeds=2,training.epochs=60,training.checkpoints.every=20"
-KILLS = 20
+KILLS = int(os.environ.get("ERGOKEDRO_KILLS", "20"))
 _OF_TIME = ["seconds", "tokens_per_second"]
 _OBJECTS = 80_000_000  # bytes, the least that Ray takes
 

@@ -15,7 +15,8 @@ from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import TrainingParameters
 from ergokedro.progress import Advanced, Began, Ended
 from ergokedro.runtime import ray_runner
-from ergokedro.runtime.ray_runner import RayRunner, runs_at_once, task_options, wants_gpu
+from ergokedro.runtime.ray_cluster import runs_at_once, task_options, wants_gpu
+from ergokedro.runtime.ray_runner import RayRunner
 from ergokedro.runtime.ray_worker import Call, ForwardedTracker, Mailbox, Outbox
 from ergokedro.training.cost_estimate import Plan, Probe
 from ergokedro.training.curves import Measurement
@@ -135,19 +136,22 @@ def test_what_a_worker_tracks_is_sent_with_its_run(local: LocalMailbox) -> None:
 def test_an_attempt_after_an_interruption_logs_no_point_twice() -> None:
     calls: list[tuple[Any, ...]] = []
     tasks = ray_runner._Tasks.__new__(ray_runner._Tasks)
-    tasks._logged = {}
+    tasks._curves = {}
     tasks._tracker = SimpleNamespace(call=lambda *call: calls.append(call))  # type: ignore[assignment]
     first = [("loss", 3.0, 1), ("loss", 2.0, 2)]
     tasks._receive("k1", Call("log_points", ("k1", first, 7)))
     tasks._receive("k1", Call("log_points", ("k1", [*first, ("loss", 1.5, 3)], 8)))
     tasks._receive("k2", Call("log_points", ("k2", first, 9)))
     tasks._receive("k1", Call("close", ("k1", "FINISHED", 10)))
-    assert calls == [
-        ("log_points", "k1", first, 7),
-        ("log_points", "k1", [("loss", 1.5, 3)], 8),
-        ("log_points", "k2", first, 9),
-        ("close", "k1", "FINISHED", 10),
-    ]
+    # Together, and before what comes after them.
+    points = ("log_points", "k1", [*first, ("loss", 1.5, 3)], 8)
+    assert calls == [points, ("close", "k1", "FINISHED", 10)]
+    tasks._log_points("k2", after=1e9)
+    assert len(calls) == 2
+    tasks._log_points("k2")
+    assert calls[2:] == [("log_points", "k2", first, 9)]
+    tasks._log_points("k2")
+    assert len(calls) == 3
 
 
 def test_records_of_workers_are_logged_here(caplog: pytest.LogCaptureFixture) -> None:

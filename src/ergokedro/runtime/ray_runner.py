@@ -7,14 +7,12 @@ or a node has died; it then resumes from its last checkpoint.
 from __future__ import annotations
 
 import logging
-import os
 import pickle
-import signal
-import threading
+import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +20,17 @@ from kedro.pipeline import Pipeline
 
 from ergokedro import progress
 from ergokedro.errors import ErgokedroError
-from ergokedro.parameters import Parameters, TrainingParameters
+from ergokedro.parameters import Parameters
 from ergokedro.registry import loaded_plugins
 from ergokedro.runtime import ray_worker, tracking
 from ergokedro.runtime.config_loader import project_folder
+from ergokedro.runtime.ray_cluster import (
+    connected,
+    describe_node,
+    runs_at_once,
+    task_options,
+    wants_gpu,
+)
 from ergokedro.runtime.sweep import RunContext, SweepRunner
 
 if TYPE_CHECKING:
@@ -38,10 +43,8 @@ _POLL_SECONDS = 0.2
 # How often a run is started without a new checkpoint: one that ends its process each time would be
 # started for ever.
 _ATTEMPTS = 10
-# Bytes that a worker has before it trains: its libraries.
-_BASE_MEMORY = 5e8
-# Of a Ray on this machine: tasks are given file names, so that objects need little memory.
-_LOCAL = {"include_dashboard": False, "object_store_memory": 200_000_000}
+# Points of curves are logged together, so often: a call of MLflow's client takes 16 to 100 ms.
+_POINTS_SECONDS = 10.0
 
 
 class RayRunner(SweepRunner):
@@ -64,7 +67,7 @@ class RayRunner(SweepRunner):
 
     def run_sweep(self, sweep: Pipeline, context: RunContext) -> bool:
         """As of :class:`SweepRunner`, connected to Ray."""
-        with _connected():
+        with connected():
             return super().run_sweep(sweep, context)
 
     def make_plan(
@@ -99,101 +102,30 @@ class RayRunner(SweepRunner):
         _Tasks(task_options(plan), context).run(parts, at_once)
 
 
-def wants_gpu(training: TrainingParameters, resources: list[dict[str, float]]) -> bool:
-    """Whether runs are trained on GPUs.
+@dataclass
+class _Curves:
+    """Points of one run's curves on their way to MLflow: none twice, and many in one call.
 
-    Parameters
+    Attributes
     ----------
-    resources : of each node, by Ray's names.
-
-    Raises
-    ------
-    ErgokedroError
-        If a GPU is asked for and no node has one.
+    waiting : metric, value and step of each point.
+    since : when the first of them came, by the monotonic clock.
+    time : of the last one, milliseconds since 1970.
     """
-    available = any(node.get("GPU", 0) > 0 for node in resources)
-    if training.device == "cuda" and not available:
-        raise ErgokedroError(
-            "training.device = 'cuda', but no node of the Ray cluster has a GPU; set it to 'auto'."
-        )
-    return available and training.device in ("auto", "cuda")
 
+    waiting: list[tuple[str, float, int]] = field(default_factory=list)
+    since: float = 0.0
+    time: int = 0
+    _seen: set[tuple[str, int]] = field(default_factory=set)
 
-def task_options(plan: Plan) -> dict[str, float]:
-    """What Ray reserves for one run; the memory, in bytes, only where the plan was measured."""
-    machine, processes = plan.machine, plan.training.processes
-    if machine.device.type == "cuda":
-        # A process that computes on a GPU needs one core.
-        gpus = processes if processes > 1 else 1 / machine.runs_per_gpu
-        return {"num_cpus": processes, "num_gpus": gpus}
-    options: dict[str, float] = {"num_cpus": machine.threads * processes}
-    if plan.measured is not None:
-        options["memory"] = int(plan.measured.memory + _BASE_MEMORY)
-    return options
-
-
-_RESOURCES = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
-
-
-def runs_at_once(options: dict[str, float], resources: list[dict[str, float]]) -> int:
-    """How many runs the nodes can compute at the same time; at least one.
-
-    Parameters
-    ----------
-    options : of :func:`task_options`.
-    resources : of each node, by Ray's names.
-    """
-    needs = {_RESOURCES[option]: amount for option, amount in options.items()}
-    together = sum(
-        min(int(node.get(name, 0) / amount) for name, amount in needs.items()) for node in resources
-    )
-    if together == 0:
-        log.warning(
-            "No node of the Ray cluster has what a run needs (%s); runs wait until one joins. "
-            "training.threads and training.processes change what a run needs.",
-            ", ".join(f"{name} {amount:g}" for name, amount in needs.items()),
-        )
-    return max(1, together)
-
-
-@contextmanager
-def _connected() -> Iterator[None]:
-    """Ray, as it is connected already, or at RAY_ADDRESS, or started on this machine."""
-    import ray
-
-    if ray.is_initialized():
-        yield
-        return
-    address = os.environ.get("RAY_ADDRESS")
-    where = {"address": address} if address else {"address": "local", **_LOCAL}
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(
-            **where,
-            runtime_env=_runtime_environment(),
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ErgokedroError(
-            f"RAY_ADDRESS = {address!r}: Ray cannot be reached ({error}). Start it there with "
-            "`ray start --head`, or unset RAY_ADDRESS to use this machine alone."
-        ) from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)  # Ray's own would end this process at once
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _runtime_environment() -> dict[str, Any]:
-    """The project's source, which workers import; a submitted Ray job brings its own."""
-    source = project_folder() / "src"
-    submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    if submitted or not source.is_dir() or not any(source.iterdir()):
-        return {}
-    return {"working_dir": str(source)}
+    def add(self, points: list[tuple[str, float, int]], time_: int) -> None:
+        """Add points, without those that an interrupted attempt has logged."""
+        new = [point for point in points if (point[0], point[2]) not in self._seen]
+        self._seen |= {(name, step) for name, _, step in new}
+        if not self.waiting:
+            self.since = time.monotonic()
+        self.waiting = [*self.waiting, *new]
+        self.time = time_
 
 
 class _Tasks:
@@ -230,7 +162,7 @@ class _Tasks:
         self._resumed: Counter[str] = Counter()  # tokens that checkpoints saved
         self._unfit: set[str] = set()
         self._reports = progress.Reports()
-        self._logged: dict[str, set[tuple[str, int]]] = {}
+        self._curves: dict[str, _Curves] = {}
         self._ending = False
         self._error: BaseException | None = None
 
@@ -257,6 +189,8 @@ class _Tasks:
                 for run, messages in ray.get(self._mailbox.fetch.remote()):
                     for message in messages:
                         self._receive(run, message)
+                for run in self._curves:
+                    self._log_points(run, after=_POINTS_SECONDS)
                 for task in finished:
                     self._finish(task)
         if self._error is not None:
@@ -292,7 +226,7 @@ class _Tasks:
         self._attempts[run] += 1
         if self._attempts[run] == 1 or self._ending:
             return
-        log.warning("%s was interrupted and starts again on %s", run, _describe(node))
+        log.warning("%s was interrupted and starts again on %s", run, describe_node(node))
         if self._attempts[run] > _ATTEMPTS:
             self._fail(
                 ErgokedroError(
@@ -303,16 +237,23 @@ class _Tasks:
             )
 
     def _track(self, run: str, call: ray_worker.Call) -> None:
-        """Pass a call on to MLflow, without the points that an interrupted attempt has logged."""
+        """Pass a call on to MLflow; points of curves wait for others of the same run."""
         if self._tracker is None:
             return
-        arguments = call.arguments
         if call.method == "log_points":
-            logged = self._logged.setdefault(run, set())
-            new = [point for point in arguments[1] if (point[0], point[2]) not in logged]
-            logged |= {(name, step) for name, _, step in new}
-            arguments = (arguments[0], new, *arguments[2:])
-        self._tracker.call(call.method, *arguments)
+            self._curves.setdefault(run, _Curves()).add(*call.arguments[1:])
+            return
+        self._log_points(run)
+        self._tracker.call(call.method, *call.arguments)
+
+    def _log_points(self, run: str, after: float = 0.0) -> None:
+        """Log a run's points if the oldest has waited for so many seconds."""
+        curves = self._curves.get(run)
+        if self._tracker is None or curves is None or not curves.waiting:
+            return
+        if time.monotonic() - curves.since >= after:
+            self._tracker.call("log_points", run, curves.waiting, curves.time)
+            curves.waiting = []
 
     def _finish(self, task: Any) -> None:
         """What follows from the end of a task."""
@@ -326,7 +267,8 @@ class _Tasks:
         except ray.exceptions.RayError as error:
             self._fail(error)
             return
-        self._logged.pop(_name(part), None)
+        self._log_points(_name(part))
+        self._curves.pop(_name(part), None)
         if failure is None:
             self._record(part)
         elif failure.node is None:
@@ -353,7 +295,7 @@ class _Tasks:
             return
         self._unfit.add(node)
         self._mailbox.avoid.remote(node)
-        log.warning("No more runs go to %s: %s", _describe(node), failure.message)
+        log.warning("No more runs go to %s: %s", describe_node(node), failure.message)
         others = [n for n in ray.nodes() if n["Alive"] and n["NodeID"] not in self._unfit]
         if not any(n["Resources"].get("CPU", 0) for n in others):
             self._fail(ErgokedroError(failure.message))
@@ -380,11 +322,3 @@ class _Tasks:
 def _name(part: Pipeline) -> str:
     """The namespace of all nodes of a part."""
     return str(part.nodes[0].namespace)
-
-
-def _describe(node: str) -> str:
-    """A node's host name and the beginning of its id."""
-    import ray
-
-    hosts = {n["NodeID"]: n["NodeManagerHostname"] for n in ray.nodes()}
-    return f"node {node[:8]} ({hosts.get(node, 'unknown host')})"
