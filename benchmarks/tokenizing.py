@@ -1,6 +1,10 @@
 """From documents to a uint16 token store, beside what people use for it.
 
     python benchmarks/tokenizing.py --corpus DIR [--config NAME …] --tokenizer DIR
+    python benchmarks/tokenizing.py --corpus DIR [--config NAME …] --tokenizer DIR --processes 1 2 4
+
+The second form compares numbers of processes (corpus.processes) with each other alone; their
+stores are checked to be the same.
 
 Every peer reads the same documents and leaves uint16 ids on the disk; megabytes are of UTF-8 text.
 Peers that are slow get the first `--megabytes` of it; a fresh process of theirs is not charged for
@@ -15,6 +19,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +33,9 @@ from ergokedro.data.tokenization import TokenizationPlan, write_store
 from ergokedro.data.tokenizer import Tokenizer, load_pretrained, save_tokenizer
 from ergokedro.parameters import CorpusParameters
 from harness import Peer, compare, describe_machine
+
+# Of the stores that were made, by the number of the corpus.
+fingerprints: dict[int, str] = {}
 
 
 def texts_of(corpora: list[Corpus], megabytes: float = np.inf) -> Iterator[list[str]]:
@@ -47,19 +55,20 @@ def utf8_bytes(texts: list[str]) -> int:
     return sum(len(text.encode()) for text in texts)
 
 
-def ours(work: Path, corpora: list[Corpus], tokenizer: Tokenizer, n_bytes: int) -> Peer:
+def ours(plans: list[TokenizationPlan], work: Path, n_bytes: int, processes: int = 1) -> Peer:
     """The whole way: read, try the encoder, encode, sort, checksum, verify."""
-    plans = [TokenizationPlan(c, clean_documents(c), tokenizer, 0) for c in corpora]
 
     def run() -> float:
         for number in range(len(plans)):
             shutil.rmtree(work / f"store{number}", ignore_errors=True)
         start = time.perf_counter()
         for number, plan in enumerate(plans):
-            write_store(work / f"store{number}", plan)
+            store = write_store(work / f"store{number}", replace(plan, processes=processes))
+            assert fingerprints.setdefault(number, store.fingerprint) == store.fingerprint
         return n_bytes / 1e6 / (time.perf_counter() - start)
 
-    return Peer("ergokedro, cached corpus to checked store", run)
+    name = "ergokedro, cached corpus to checked store"
+    return Peer(name if processes == 1 else f"{name}, {processes} processes", run)
 
 
 def datasets_map(work: Path, texts: list[str], tokenizer: Path) -> Peer:
@@ -149,6 +158,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", required=True, type=Path)
     parser.add_argument("--megabytes", type=float, default=12, help="of text for slow peers")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--processes", type=int, nargs="*", help="compare these numbers alone")
     args = parser.parse_args()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     describe_machine("fastokens", "tokenizers", "datasets", "transformers", "pyarrow")
@@ -159,13 +169,18 @@ def main() -> None:
             params = CorpusParameters(source=args.corpus, config=config)
             corpora.append(write_corpus(work / f"corpus{number}", corpus_stream(params)))
         tokenizer = save_tokenizer(work / "tokenizer", load_pretrained(str(args.tokenizer), None))
-        blocks = list(texts_of(corpora))
-        n_bytes = sum(utf8_bytes(texts) for texts in blocks)
+        plans = [TokenizationPlan(c, clean_documents(c), tokenizer, 0) for c in corpora]
+        n_bytes = sum(utf8_bytes(texts) for texts in texts_of(corpora))
+        print(f"{n_bytes / 1e6:.0f} MB of text; load of the machine: {os.getloadavg()[0]:.1f}")
+        if args.processes:
+            peers = [ours(plans, work, n_bytes, processes) for processes in args.processes]
+            compare(peers, "MB/s", args.repeats)
+            return
         some = [text for texts in texts_of(corpora, args.megabytes) for text in texts]
-        print(f"{n_bytes / 1e6:.0f} MB of text; {utf8_bytes(some) / 1e6:.0f} MB for slow peers")
+        print(f"{utf8_bytes(some) / 1e6:.0f} MB for slow peers")
         peers = [
-            ours(work, corpora, tokenizer, n_bytes),
-            bare_encoder(blocks, tokenizer),
+            ours(plans, work, n_bytes),
+            bare_encoder(list(texts_of(corpora)), tokenizer),
             encode_batch_fast(work, some, tokenizer),
             datasets_map(work, some, args.tokenizer),
         ]

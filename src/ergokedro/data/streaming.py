@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -14,6 +12,7 @@ import pyarrow as pa
 from ergokedro.data.documents import SCHEMA, Documents, Part, batch_rows
 from ergokedro.data.label_deletion import delete_names
 from ergokedro.data.labels import join_labels, trim
+from ergokedro.data.processes import map_in_processes
 from ergokedro.data.sampling import BYTES_PER_TOKEN, Sample
 from ergokedro.data.splits import SPLITS, divide, late_heldout, missing_splits
 from ergokedro.data.table_files import FileBatches
@@ -48,6 +47,10 @@ class _Reading:
                 for text, label in zip(*columns, strict=True):
                     sample.add(split, label, text)
         return _labels_part(part, labels), sample
+
+    def read_task(self, task: tuple[Part, Sample]) -> tuple[Part, Sample]:
+        """As :meth:`read`, in a process of its own."""
+        return self.read(*task)
 
     def _divide(self, split: str, batch: pa.RecordBatch) -> Iterable[tuple[str, pa.RecordBatch]]:
         if split != "train":
@@ -104,25 +107,17 @@ def _read_all(
     if processes == 1:
         return [reading.read(part, sample)[0] for part in parts]
     seen: list[Part] = []
-    running: set[Future[tuple[Part, Sample]]] = set()
 
-    def collect(when: str) -> None:
-        done, pending = wait(running, return_when=when)
-        running.intersection_update(pending)
-        for labels, others in (future.result() for future in done):
-            seen.append(labels)
-            sample.merge(others)
-
-    context = multiprocessing.get_context("spawn")  # threads of this process would not be forked
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    def tasks() -> Iterator[tuple[Part, Sample]]:
         for part in parts:
-            if not isinstance(part.batches, FileBatches):  # no other process can read it
+            if isinstance(part.batches, FileBatches):
+                yield part, sample.empty()
+            else:  # no other process can read it
                 seen.append(reading.read(part, sample)[0])
-                continue
-            if len(running) == processes:
-                collect(FIRST_COMPLETED)
-            running.add(pool.submit(reading.read, part, sample.empty()))
-        collect(ALL_COMPLETED)
+
+    for labels, sampled in map_in_processes(reading.read_task, tasks(), processes):
+        seen.append(labels)
+        sample.merge(sampled)
     return seen
 
 

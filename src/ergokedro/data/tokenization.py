@@ -10,7 +10,7 @@ import logging
 import mmap
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -24,6 +24,7 @@ import xxhash
 from ergokedro.data.cleaning import KEPT
 from ergokedro.data.corpus import Corpus
 from ergokedro.data.encoder import Encoded, choose_encoder, encode_for_store, without_reserved
+from ergokedro.data.processes import map_in_processes
 from ergokedro.data.sampling import within_limit
 from ergokedro.data.splits import SPLITS
 from ergokedro.data.token_store import (
@@ -38,7 +39,7 @@ from ergokedro.data.token_store import (
 from ergokedro.data.tokenizer import Tokenizer
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import atomic_directory, fingerprint, reserve, write_atomic
-from ergokedro.progress import ProgressBar, progress_bar
+from ergokedro.progress import progress_bar
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ _CHECK_TOKENS = 2**24
 _WARNED_SHARE, _LARGEST_SHARE = 0.1, 0.5
 # Blocks after which the mapped pages of the store are released; every document touches one or more.
 _RELEASE_BLOCKS = 16
+# Blocks that a process encodes before it is given others.
+_SHARE_BLOCKS = 8
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class TokenizationPlan:
     tokenizer: Tokenizer
     order_seed: int
     max_tokens: int | None = None
+    processes: int = 1
 
     @cached_property
     def inputs(self) -> dict[str, Any]:
@@ -117,13 +121,43 @@ def _encode_blocks(directory: Path, plan: TokenizationPlan) -> np.ndarray:
     files = _block_files(directory, plan.corpus)
     missing = [number for number, file in enumerate(files) if not file.exists()]
     if missing:
-        encode = choose_encoder(plan.tokenizer, _sample(plan.corpus))
-        encode = without_reserved(encode, plan.tokenizer)
-        for_store = partial(encode_for_store, encode, vocab_size=plan.tokenizer.vocab_size)
         with progress_bar("tokenize", total=len(plan.documents), unit="documents") as bar:
             bar.update(sum(len(_lengths(file)) for file in files if file.exists()))
-            _encode_missing(files, missing, plan.corpus, for_store, bar)
+            start, n_characters = time.monotonic(), 0
+            for documents, characters in _encode_all(directory, missing, plan):
+                n_characters += characters
+                rate = n_characters / 1e6 / (time.monotonic() - start)
+                bar.update(documents, **{"MB/s": f"{rate:.0f}"})
     return np.concatenate([_lengths(file) for file in files])
+
+
+def _encode_all(
+    directory: Path, missing: list[int], plan: TokenizationPlan
+) -> Iterator[tuple[int, int]]:
+    """Encode blocks, in several processes if so asked; documents and characters as it goes on."""
+    encode = partial(_encode_blocks_of, directory, plan.corpus, plan.tokenizer)
+    n_shares = min(len(missing), max(plan.processes, len(missing) // _SHARE_BLOCKS))
+    if plan.processes == 1 or n_shares == 1:
+        yield from encode(missing)
+        return
+    shares = [missing[i::n_shares] for i in range(n_shares)]
+    for done in map_in_processes(partial(_listed, encode), shares, plan.processes):
+        yield from done
+
+
+def _listed(
+    encode: Callable[[list[int]], Iterator[tuple[int, int]]], numbers: list[int]
+) -> list[tuple[int, int]]:
+    return list(encode(numbers))
+
+
+def _encode_blocks_of(
+    directory: Path, corpus: Corpus, tokenizer: Tokenizer, numbers: list[int]
+) -> Iterator[tuple[int, int]]:
+    """Choose an encoder, by the same rule in every process, and encode the blocks."""
+    encode = without_reserved(choose_encoder(tokenizer, _sample(corpus)), tokenizer)
+    for_store = partial(encode_for_store, encode, vocab_size=tokenizer.vocab_size)
+    yield from _encode_missing(_block_files(directory, corpus), numbers, corpus, for_store)
 
 
 # Texts, and the number of the first one's document -> tokens of the store's type, and lengths.
@@ -131,13 +165,17 @@ _StoreEncoder = Callable[[list[str], int], Encoded]
 
 
 def _encode_missing(
-    files: list[Path], missing: list[int], corpus: Corpus, encode: _StoreEncoder, bar: ProgressBar
-) -> None:
-    """Encode blocks; meanwhile the next one is read and the previous one written."""
+    files: list[Path], missing: list[int], corpus: Corpus, encode: _StoreEncoder
+) -> Iterator[tuple[int, int]]:
+    """Encode blocks; meanwhile the next one is read and the previous one written.
+
+    Yields
+    ------
+    Documents and characters of every block.
+    """
     blocks = corpus.blocks()
     rows = [corpus.block_rows(*block) for block in blocks]
     first = np.cumsum(rows) - rows
-    start, n_bytes = time.monotonic(), 0
 
     def read(number: int) -> list[str]:
         texts: list[str | None] = corpus.read_block(*blocks[number])["text"].to_pylist()
@@ -153,9 +191,7 @@ def _encode_missing(
             block = _encode_block(texts, encode, int(first[number]))
             written.result()  # raises an error of the writer, such as a full disk
             written = writer.submit(write_atomic, files[number], block)
-            n_bytes += sum(map(len, texts))
-            rate = n_bytes / 1e6 / (time.monotonic() - start)
-            bar.update(len(texts), **{"MB/s": f"{rate:.0f}"})
+            yield len(texts), sum(map(len, texts))
         written.result()
 
 

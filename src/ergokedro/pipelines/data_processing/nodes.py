@@ -50,5 +50,10 @@ def tokenize_corpus(
 ) -> TokenizationPlan:
     """Put together what the token store is made from."""
     return TokenizationPlan(
-        corpus, documents, tokenizer, params.document_order_seed, params.max_tokens_per_category
+        corpus,
+        documents,
+        tokenizer,
+        params.document_order_seed,
+        params.max_tokens_per_category,
+        params.processes,
     )
