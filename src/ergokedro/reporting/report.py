@@ -143,4 +143,4 @@ def format_table(table: pd.DataFrame, results: pd.DataFrame, design: Design) -> 
         total_tokens=design.total_tokens,
     )
     title = "Cross entropy on test text, nats per token (low, high: interval over documents)"
-    return f"\n{answer}\n{title}\n{shown.to_string(index=False)}\n"
+    return f"\n{answer}{title}\n{shown.to_string(index=False)}\n"
