@@ -46,8 +46,6 @@ def make_inputs(ks: list[int]) -> dict[str, Any]:
         "token_store": TEXT,
         "tokenizer": SimpleNamespace(revision=None),
         "exact_nll": exact,
-        "token_store": SimpleNamespace(meta={"corpus": {}}),
-        "tokenizer": SimpleNamespace(revision=None),
         "params:analysis": PARAMS,
         "params:k": "1+3",
         "params:controls": read_settings({}),
