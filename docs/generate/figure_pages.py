@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ergokedro.analysis.controls import CONTROLS
+from ergokedro.analysis.series import RESULT_COLUMNS
 from ergokedro.reporting.figures import FIGURES, FigureSpec
 
 # The examples are drawn from these kept results: the first that has the figure's runs.
@@ -93,6 +94,8 @@ def _draw_example(file: Path, figure: FigureSpec, results: Path) -> str | None:
     experiment = EXPERIMENTS[0] if kept.exists() else EXPERIMENTS[1]
     if figure.inputs == ("results",):
         table = pd.read_parquet(results / experiment / "results.parquet")
+        # A kept table may be older than a column.
+        table = table.reindex(columns=RESULT_COLUMNS).fillna({"note": "", "draws": 1})
         figure.static(table).savefig(file, dpi=110)
     elif kept.exists():
         file.write_bytes(kept.read_bytes())

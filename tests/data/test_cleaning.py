@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ergokedro.data.cleaning import clean_documents
+from ergokedro.data.cleaning import clean_documents, near_equal
 from ergokedro.errors import ErgokedroError
 from marked_text import Row, jsonl, marked, read, statuses, write_jsonl
 
@@ -117,3 +117,19 @@ def test_a_split_that_cleaning_empties(tmp_path: Path, split: str) -> None:
     root = write_splits(tmp_path / "in", **splits)
     with pytest.raises(ErgokedroError, match=rf"left no document of {split} \(27 empty\)"):
         clean_documents(read(tmp_path, root))
+
+
+def test_labels_that_are_nearly_equal_are_pointed_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    groups = near_equal(
+        ["en", "de", "EN", "en ", "e\u0301t", "\u00e9t", "Straße", "STRASSE", "e n"]
+    )
+    assert groups == [["EN", "e n", "en", "en "], ["e\u0301t", "\u00e9t"], ["STRASSE", "Straße"]]
+    assert near_equal(["a", "b", "a_", "a-"]) == []
+    rows = [(f"{label} {n} text", label) for label in ("en", "EN", "de") for n in range(3)]
+    for split in ("train", "validation", "test"):
+        write_jsonl(tmp_path / "in" / f"{split}.jsonl", [(f"{t} of {split}", c) for t, c in rows])
+    clean_documents(read(tmp_path, tmp_path / "in"))
+    (warning,) = [m for m in caplog.messages if "alone" in m]
+    assert "the categories 'EN' and 'en' differ in letter case, spaces or Unicode form" in warning

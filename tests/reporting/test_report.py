@@ -100,14 +100,18 @@ def results() -> pd.DataFrame:
 
 
 def test_terminal_table(results: pd.DataFrame) -> None:
-    text = format_table(xe_table(results, make_design()))
-    title, header, *lines = text.strip().splitlines()
+    design = make_design()
+    meaning, title, header, *lines = (
+        format_table(xe_table(results, design), results, design).strip().splitlines()
+    )
+    assert meaning == answer(results)
     assert "nats" in title
     assert header.split() == [
         "k", "xe", "low", "high", "smallest", "optimum", "excess", "components",
     ]  # fmt: skip
     assert [line.split()[0] for line in lines] == list("12345")
-    assert "optimum" not in format_table(xe_table(make_results(known=False), make_design()))
+    unknown = make_results(known=False)
+    assert "optimum" not in format_table(xe_table(unknown, design), unknown, design)
 
 
 def test_components_are_shown_in_nats_per_token_and_in_bits_per_byte(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,7 @@ def clean_documents(corpus: Corpus) -> pd.DataFrame:
     _log_counts(documents)
     _warn_of_overlap(documents)
     _warn_of_two_labels(documents)
+    _warn_of_near_equal_labels(documents)
     _check_not_empty(documents)
     return documents
 
@@ -102,6 +104,25 @@ def _warn_of_two_labels(documents: pd.DataFrame) -> None:
             "twice, the first one stays",
             ambiguous,
         )
+
+
+def _warn_of_near_equal_labels(documents: pd.DataFrame) -> None:
+    """Categories that are probably one, such as 'en', 'EN' and 'en '."""
+    for labels in near_equal(documents.label[documents.status == KEPT].unique()):
+        log.warning(
+            "Cleaning: the categories %s differ in letter case, spaces or Unicode form alone, and "
+            "are components of their own; if they are one, write them alike in the corpus",
+            " and ".join(map(repr, labels)),
+        )
+
+
+def near_equal(labels: Iterable[str]) -> list[list[str]]:
+    """Groups of labels that are equal but for letter case, white space and Unicode form."""
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
+        groups.setdefault("".join(folded.split()), []).append(label)
+    return [sorted(group) for group in groups.values() if len(group) > 1]
 
 
 def _check_not_empty(documents: pd.DataFrame) -> None:

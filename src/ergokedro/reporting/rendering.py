@@ -30,6 +30,11 @@ def render_markdown(template: str, **content: Any) -> str:
     return re.sub(r"\n{3,}", "\n\n", _render(_markdown(), template, content))
 
 
+def render_plain(template: str, **content: Any) -> str:
+    """Render a template to text for a terminal, where nothing is markup."""
+    return _render(_plain(), template, content)
+
+
 def render_html(template: str, **content: Any) -> str:
     """Render a template in which text is escaped as HTML."""
     return _render(_html(), template, content)
@@ -43,6 +48,11 @@ def _render(environment: Environment, template: str, content: dict[str, Any]) ->
 def _markdown() -> Environment:
     # Numbers hold nothing that Markdown reads as markup: brackets would need a link behind them.
     return _environment(lambda text: Markup(escape_markdown(text)), Markup, "`{}`")
+
+
+@cache
+def _plain() -> Environment:
+    return _environment(lambda text: Markup(visible(text)), Markup, "{}")
 
 
 @cache

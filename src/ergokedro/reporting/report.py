@@ -131,10 +131,16 @@ def render_html(report: Report, pictures: Mapping[str, Picture]) -> str:
     return rendering.render_html("report.html.j2", report=report, pictures=pictures)
 
 
-def format_table(table: pd.DataFrame) -> str:
-    """The table of XE per K as aligned text, nats per token."""
+def format_table(table: pd.DataFrame, results: pd.DataFrame, design: Design) -> str:
+    """For a terminal: the report's first sentence, and the table of XE per K, nats per token."""
     shown = table[["k", *table.columns.intersection(_NUMBERS), "components"]].copy()
     for column in shown.columns.intersection(_NUMBERS):
         shown[column] = shown[column].map("{:.4f}".format)
+    answer = rendering.render_plain(
+        "answer.txt.j2",
+        headline=find_headline(results),
+        smallest=design.components[0],
+        total_tokens=design.total_tokens,
+    )
     title = "Cross entropy on test text, nats per token (low, high: interval over documents)"
-    return f"\n{title}\n{shown.to_string(index=False)}\n"
+    return f"\n{answer}{title}\n{shown.to_string(index=False)}\n"

@@ -10,6 +10,8 @@ import pandas as pd
 
 from ergokedro.reporting.results import Estimate, pick_rows
 
+# A token of another component that is worth less is shown as worth 0.00.
+WORTHLESS = 0.005
 _LAW = "transfer"
 _HELD_OUT = {"set": "one set of components", "k": "one K", "budget": "one budget of tokens"}
 
@@ -136,6 +138,12 @@ class Transfer:
         """The pair in which a token is worth most; None where none is determined."""
         worths = [(pair.best.estimate.value, pair) for pair in self.exchange if pair.best]
         return max(worths, key=lambda item: item[0])[1] if worths else None
+
+    @property
+    def worthless(self) -> bool:
+        """No token of another component is worth anything."""
+        best = self.best_exchange
+        return bool(best and best.best and best.best.estimate.value < WORTHLESS)
 
     @property
     def any(self) -> bool:

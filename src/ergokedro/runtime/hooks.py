@@ -185,7 +185,8 @@ class ProjectHooks:
         if "xe_table" in pipeline.all_outputs():
             from ergokedro.reporting.report import format_table
 
-            print(format_table(catalog.load("xe_table")))
+            shown = (catalog.load(name) for name in ("xe_table", "results", "design"))
+            print(format_table(*shown))
         for url, path in files.items():
             if path.suffix in {".html", ".md", ".png"}:
                 print(f"  {url}")

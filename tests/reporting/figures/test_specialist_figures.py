@@ -101,5 +101,5 @@ def test_own_text_has_bounds_as_triangles(results: pd.DataFrame) -> None:
         assert isinstance(part, Curve)
         assert part.marker == markers.get(one.share.note, part.marker)
         assert one.share.note == "" or np.isnan(part.low).all()
-    assert "as if it had less than 0.20 of D" in chart.title
+    assert chart.title.endswith("predicted no better than by its own 0.20 of D alone")
     assert [level.value for level in chart.levels] == [0.2]

@@ -206,7 +206,8 @@ class Chart:
 
     def describe(self) -> str:
         """What the figure shows, for those who do not see it."""
-        return f"{self.title}. {self.note}. {'; '.join(self._values())}."
+        parts = [self.title, self.note, "; ".join(self._values())]
+        return " ".join(part.rstrip(".") + "." for part in parts if part)
 
     def _values(self) -> Iterator[str]:
         if self.matrix is not None:
@@ -220,7 +221,7 @@ class Chart:
             points = list(self._points(part))
             shown = points if len(points) <= _FEW else [points[0], points[-1]]
             values = ", ".join(f"{value:.4g} at {x}" for _, x, value, _, _ in shown)
-            yield f"{shorten(part.label) or self.x.label}: {values}" if values else part.label
+            yield ": ".join(filter(None, [shorten(part.label, _LONGEST), values]))
 
 
 def spread(positions: Sequence[float], gap: float, span: tuple[float, float]) -> list[float]:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ergokedro.reporting.figures.chart import Axis, Chart, Matrix
 from ergokedro.reporting.results import component_names
-from ergokedro.reporting.transfer import exchange_matrix, find_transfer
+from ergokedro.reporting.transfer import WORTHLESS, exchange_matrix, find_transfer
 
 
 def plot_exchange(results: pd.DataFrame, split: str = "test") -> Chart:
@@ -17,10 +17,12 @@ def plot_exchange(results: pd.DataFrame, split: str = "test") -> Chart:
     best = find_transfer(results, split).best_exchange
     title = "These runs do not determine what a token of another component is worth"
     if best and best.best:
-        worth = best.best.estimate.value
+        worth = max(0.0, best.best.estimate.value)
         title = (
             f"Most useful: to {best.component} a token of {best.source} is worth {worth:.2f} of "
             "its own"
+            if worth >= WORTHLESS
+            else "A token of another component is worth nothing to any of them"
         )
     return Chart(
         title,

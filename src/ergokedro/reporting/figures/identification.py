@@ -18,8 +18,9 @@ def plot_identification(results: pd.DataFrame, split: str = "test") -> Chart:
     k = int(curves.k.max())
     total = float(curves[curves.k == k].value.iloc[-1])
     name = "Not knowing the component" if knows_sources(results) else "Mixing specialists"
+    verb = "costs" if total >= 0 else "gains"
     return Chart(
-        f"{name} costs {total:.2f} nats in a window at K = {k}; it can cost at most "
+        f"{name} {verb} {abs(total):.2f} nats in a window at K = {k}; it can cost at most "
         f"{np.log(k):.2f}",
         "Mixture of the K specialists less the right one, summed up to position t, "
         f"{split} text, nats. Dashed: log K, the most that is possible. Band: interval of the "

@@ -22,7 +22,7 @@ _SYMBOLS = {
 _DASHES = {"solid": "solid", "dashed": "dash", "dotted": "dot", "none": "solid"}
 _DASH, _MARK = 26, 10  # pixels
 _GAP = 0.06  # between labels, of the height
-_WRAP = 18  # characters in a line of a label
+_WRAP = 16  # characters in a line of a label
 _HEX = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
 
 
@@ -72,7 +72,7 @@ def _add_parts(figure: go.Figure, chart: Chart) -> None:
         figure.add_annotation(
             x=1, xref="paper", xanchor="left", xshift=6, align="left", showarrow=False,
             y=end, yref="y", text=_wrapped(text),
-            font={"color": as_text(colour or SOFT), "size": 13},
+            font={"color": as_text(colour or SOFT), "size": 12},
         )  # fmt: skip
     longest = max((len(line) for t in chart.label_texts for line in _lines(t)), default=0)
     figure.update_layout(margin_r=12 + 7 * longest)

@@ -41,6 +41,11 @@ def _point(one: Equivalent, index: int) -> Curve:
 def _title(known: list[Equivalent]) -> str:
     if not known:
         return "These runs do not determine what the others' text is worth"
+    if all(one.share.note == "<" for one in known):
+        return (
+            f"With {known[0].k - 1} others in training each component is predicted no better than "
+            f"by its own {known[0].own:.2f} of D alone"
+        )
     most = max(known, key=lambda one: one.gain)
     bound = {">": "more than ", "<": "less than "}.get(most.share.note, "")
     return (
