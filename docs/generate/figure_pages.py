@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
 
 from ergokedro.analysis.controls import CONTROLS
-from ergokedro.analysis.series import RESULT_COLUMNS
+from ergokedro.analysis.series import ResultRow
 from ergokedro.reporting.figures import FIGURES, FigureSpec
 
-# The examples are drawn from these kept results: the first that has the figure's runs.
-EXPERIMENTS = ("synthetic", "quick")
+# The examples are drawn from kept results; None where no kept result has the runs.
+EXAMPLE = "synthetic"
+OTHER_EXAMPLES = {"in_document_xe": "quick", "own_text": "quick", "exchange": None}
 
 
 def write(folder: Path, results: Path) -> None:
@@ -90,15 +92,26 @@ def _draw_example(file: Path, figure: FigureSpec, results: Path) -> str | None:
     Drawn anew where the kept table of results is all that the figure needs, so that it looks as
     today; else the picture that was kept.
     """
-    kept = results / EXPERIMENTS[0] / file.name
-    experiment = EXPERIMENTS[0] if kept.exists() else EXPERIMENTS[1]
+    experiment = OTHER_EXAMPLES.get(file.stem, EXAMPLE)
+    if experiment is None:
+        return None
+    kept = results / experiment / file.name
     if figure.inputs == ("results",):
         table = pd.read_parquet(results / experiment / "results.parquet")
-        # A kept table may be older than a column.
-        table = table.reindex(columns=RESULT_COLUMNS).fillna({"note": "", "draws": 1})
-        figure.static(table).savefig(file, dpi=110)
+        figure.static(_complete(table)).savefig(file, dpi=110)
     elif kept.exists():
         file.write_bytes(kept.read_bytes())
     else:
         return None
     return experiment
+
+
+def _complete(table: pd.DataFrame) -> pd.DataFrame:
+    """Results that an earlier version wrote, with the columns of today."""
+    missing = {f.name: f.default for f in fields(ResultRow) if f.name not in table}
+    table = table.assign(**missing)
+    if "note" in missing:
+        effects = table.quantity == "difference_to_k1"
+        table.loc[effects & (table.low > 0), "note"] = "higher"
+        table.loc[effects & (table.high < 0), "note"] = "lower"
+    return table

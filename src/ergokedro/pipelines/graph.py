@@ -1,7 +1,8 @@
 """What Kedro-Viz draws: the same nodes in a box per pipeline, with few datasets between the boxes.
 
 Every run has datasets that pass from one pipeline to the next. Drawn one by one they would hide
-the pipelines, so one dataset of each kind, such as runs.nll, stands for those of all runs. This
+the pipelines, so one dataset of each kind, such as runs.nll, stands for those of all runs.
+Kedro-Viz draws what no other box reads outside of the box, too, so a node inside takes it. This
 graph is never run.
 """
 
@@ -17,6 +18,9 @@ from kedro.pipeline.node import Node
 from kedro.pipeline.preview_contract import TextPreview
 
 from ergokedro.reporting.figures import FigureSpec
+
+# Drawn outside of its box, although no pipeline reads it.
+_RESULT = "report_html"
 
 
 class DrawnNode(Node):
@@ -71,7 +75,7 @@ def _read_by(nodes: dict[str, list[Node]], others: str) -> set[str]:
 
 
 def _box(name: str, nodes: list[Node], runs: set[str], read_elsewhere: set[str]) -> list[Node]:
-    """The nodes of a pipeline in a box, and one that gathers what its runs give to others."""
+    """The nodes of a pipeline in a box, with those that gather what the runs and the box give."""
     made = [output for node in nodes if node.namespace for output in node.outputs]
     read_here = {dataset for node in nodes for dataset in node.inputs}
     drawn = [_draw(node, name, runs, set(made) if node.namespace else set()) for node in nodes]
@@ -79,13 +83,26 @@ def _box(name: str, nodes: list[Node], runs: set[str], read_elsewhere: set[str])
     given = [output for output in made if output in read_elsewhere or output not in read_here]
     if given:
         of_all = list(dict.fromkeys(_of_all(output, runs) for output in given))
-        gather = Node(gather_runs, given, of_all, name=gather_runs.__name__, namespace=name)
-        drawn.append(_drawn_node(gather))
-    return drawn
+        drawn.append(_stand_in(gather_runs, given, of_all, name))
+    outside = {_RESULT, *(_of_all(dataset, runs) for dataset in read_elsewhere)}
+    read = {dataset for node in drawn for dataset in node.inputs}
+    kept = sorted({dataset for node in drawn for dataset in node.outputs} - read - outside)
+    return [*drawn, _stand_in(keep_for_readers, kept, None, name)] if kept else drawn
+
+
+def _stand_in(
+    function: Callable[..., None], inputs: list[str], outputs: list[str] | None, box: str
+) -> DrawnNode:
+    name = f"{function.__name__}_{box}"
+    return _drawn_node(Node(function, inputs, outputs, name=name, namespace=box))  # type: ignore[arg-type]
 
 
 def gather_runs(*datasets: Any) -> None:
     """Stands for all runs in this graph; the analysis reads the datasets of each run itself."""
+
+
+def keep_for_readers(*datasets: Any) -> None:
+    """Stands for people in this graph: no other pipeline reads these files."""
 
 
 def _draw(node: Node, box: str, runs: set[str], own: set[str]) -> Node:
