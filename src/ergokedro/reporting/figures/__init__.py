@@ -103,7 +103,7 @@ for _name, _spec in {
         how_to_read="The diamond is the whole cost of K over specialists that have all D tokens. "
         "The stacked terms sum to it exactly; a term below zero saves. Starvation is what a "
         "component loses because it has D/K tokens alone. Identification can be no more than "
-        "$\\log K / (W - 1)$ nats per token, the dash above starvation, whatever the text. "
+        "the dash above starvation, whatever the models; on average at most $\\log K / (W - 1)$. "
         "The rest is what one model for all costs, less what text of the others teaches it: "
         "only their difference can be measured.",
     ),

@@ -23,7 +23,7 @@ def plot_identification(results: pd.DataFrame, split: str = "test") -> Chart:
         f"{name} {verb} {abs(total):.2f} nats in a window at K = {k}; it can cost at most "
         f"{np.log(k):.2f}",
         "Mixture of the K specialists less the right one, summed up to position t, "
-        f"{split} text, nats. Dashed: log K, the most that is possible. Band: interval of the "
+        f"{split} text, nats. Dashed: log K, the most on average. Band: interval of the "
         "largest K.",
         Axis(POSITION_LABEL, "log"),
         by_k(curves, n_components(results)),
