@@ -143,7 +143,10 @@ class _Tasks:
         from ergokedro.training.identity import versions
 
         self._context = context
-        self._task = ray.remote(**options, max_retries=-1)(ray_worker.run_namespace)
+        # By default a process ends after one task on a GPU, and the next one must import and
+        # compile everything again.
+        remote = ray.remote(**options, max_retries=-1, max_calls=0)
+        self._task = remote(ray_worker.run_namespace)
         # On the driver's node, so that the end of no other one ends it.
         node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         mailbox = ray.remote(num_cpus=0, scheduling_strategy=node)(ray_worker.Mailbox)

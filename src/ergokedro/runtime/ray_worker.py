@@ -6,8 +6,10 @@ them. The answer to every report says whether the run shall end.
 
 from __future__ import annotations
 
+import gc
 import logging
 import pickle
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -145,7 +147,17 @@ def run_namespace(name: str, work: bytes, driver: Driver) -> Failure | None:
             if plain is None:
                 raise
             return Failure(plain.message, node if isinstance(plain, MachineError) else None)
+        finally:
+            _free_gpu_memory()
     return None
+
+
+def _free_gpu_memory() -> None:
+    """Leave to other processes on the GPU what this one, which stays, has cached."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 @contextmanager
