@@ -1,4 +1,4 @@
-"""The report as it is read: light or dark, on a phone, without JavaScript, printed, by keyboard."""
+"""The report as it is read: on a phone, in the dark, without JavaScript, printed, by keyboard."""
 
 from __future__ import annotations
 

@@ -87,6 +87,8 @@ def find_headline(results: pd.DataFrame, split: str = "test") -> Headline:
     return Headline(
         series,
         rows,
-        *(int(last[name]) for name in _NEEDED),
+        draws=int(last.draws),
+        seeds=int(last.seeds),
+        documents=int(last.documents),
         needed={u: int(n) for u, n in numbers.items() if n is not None and math.isfinite(n)},
     )
