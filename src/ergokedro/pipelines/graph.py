@@ -94,7 +94,7 @@ def _stand_in(
     function: Callable[..., None], inputs: list[str], outputs: list[str] | None, box: str
 ) -> DrawnNode:
     name = f"{function.__name__}_{box}"
-    return _drawn_node(Node(function, inputs, outputs, name=name, namespace=box))  # type: ignore[arg-type]
+    return _drawn_node(Node(function, inputs, outputs, name=name, namespace=box))
 
 
 def gather_runs(*datasets: Any) -> None:
