@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
+from ergokedro.analysis.transfer.fitting import LawFit
 from ergokedro.analysis.transfer.runs import MixtureRuns
 
 COMPONENTS = ("a", "b", "c", "d")
@@ -56,3 +57,18 @@ def known_runs(
     tokens = equal_shares(sets or all_sets(m), budgets, m)
     errors = np.random.default_rng(seed).normal(size=tokens.shape)
     return MixtureRuns(COMPONENTS[:m], tokens, law_xe(tokens, tau, alpha) + noise * errors)
+
+
+def exchange_matrix(fit: LawFit) -> np.ndarray:
+    """τ of a law: float64 (m, m), row c of component c, 1 on the diagonal.
+
+    NaN where the runs do not determine it, and in the rows of components that were not observed.
+    """
+    m = len(fit.components)
+    matrix = np.full((m, m), np.nan)
+    np.fill_diagonal(matrix, 1.0)
+    columns = {int(column) for part in fit.parts for column in part.problem.sample.columns}
+    for c, j in ((c, j) for c in columns for j in range(m) if c != j):
+        estimate = fit.estimate("tau", fit.components[c], fit.components[j])
+        matrix[c, j] = estimate.interval.value
+    return matrix

@@ -90,7 +90,8 @@ def test_the_chance_of_draws_and_seeds_is_in_the_interval() -> None:
         run = repeat_run(chain(k), draw, 3, seed)
         nll = run_of(k, shift if k == 2 else 0.0).nll
         runs[run] = NLLArrays({s: a + 0.001 * seed for s, a in nll.items()}, make_meta(run))
-    table = results_table(contrasts(make_experiment(runs, WINDOWS, draws=3, seeds=2)))
+    experiment = make_experiment(runs, WINDOWS, draws=3, seeds=2)
+    table = results_table(contrasts(replace(experiment, common_text={1: 0.3, 2: 0.1})))
     rows = table[table.split == "test"].set_index("quantity")
     difference = rows.loc["difference_to_k1"]
     assert (difference.draws, difference.seeds) == (3, 2)
@@ -101,6 +102,8 @@ def test_the_chance_of_draws_and_seeds_is_in_the_interval() -> None:
     expected = np.var(list(shifts.values()), ddof=1) / 3
     assert rows.value.variance_draws == pytest.approx(expected, rel=0.05)
     assert abs(rows.value.variance_documents) < expected / 100
+    assert rows.note.variance_draws == "two draws have 30% of their text in common"
+    assert rows.note.variance_documents == rows.note.variance_seeds == ""
     assert rows.value.needed_draws > 3
 
 

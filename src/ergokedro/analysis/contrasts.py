@@ -80,7 +80,7 @@ def series_contrasts(
     - difference_to_k1, paired by window, draw and seed;
     - p_value: two-sided, Student's t; p_value_holm: corrected for the family of all K (Holm 1979);
     - variance_NAME: what draws, seeds, documents and their interactions contribute to the variance
-      of the difference, nats^2;
+      of the difference, nats^2; for draws, `note` says how much text they have in common;
     - needed_UNIT, where the sign is not determined: how many draws, seeds or documents per
       component would determine an effect of `analysis.detect` nats.
     """
@@ -92,7 +92,10 @@ def series_contrasts(
         yield selection.row("difference_to_k1", estimate, note=decision.word, **tags[k])
         yield from _decision_rows(selection, decision, tags[k])
         for name, contribution in _contributions(estimate).items():
-            yield selection.row(f"variance_{name}", contribution, unit="nats^2", **tags[k])
+            note = _common_text(experiment, k) if "draws" in name else ""
+            yield selection.row(
+                f"variance_{name}", contribution, unit="nats^2", note=note, **tags[k]
+            )
 
 
 def differences(
@@ -119,6 +122,12 @@ def _decision_rows(
     for unit, number in decision.needed.items():
         value = float("inf") if number is None else float(number)
         yield selection.row(f"needed_{unit}", value, unit="count", **tags)
+
+
+def _common_text(experiment: Experiment, k: int) -> str:
+    """What makes the variance between draws too small, if anything does."""
+    share = max(experiment.common_text.get(n, 0.0) for n in (1, k))
+    return f"two draws have {share:.0%} of their text in common" if share else ""
 
 
 def _contributions(estimate: Estimate) -> dict[str, float]:

@@ -32,6 +32,8 @@ class Experiment:
     settings : of the controls, by name.
     references : NLL of published models, by the name of their files.
     text : what the training text alone says; None if it is not known.
+    common_text : K -> share of its text that two draws have in common; those without any may be
+        left out.
     """
 
     design: Design
@@ -42,6 +44,7 @@ class Experiment:
     settings: Mapping[str, Any]
     references: Mapping[str, ReferenceNLL] = field(default_factory=dict)
     text: TrainingText | None = None
+    common_text: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def runs(self) -> list[Run]:

@@ -72,8 +72,8 @@ def by_document_position(
 ) -> Iterator[tuple[int, Estimate]]:
     """Mean NLL by position in the document, in bins that double.
 
-    Bins end where a component of the selection has no window that reaches so far, since the mean
-    over the components would then be over other components.
+    Bins end where a component of the selection has fewer than two documents that reach so far: the
+    mean over the components would then be over other components, or have no interval.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def by_document_position(
         low, high = (np.clip(edge - offsets - 2, 0, nll.shape[1]) for edge in (first, stop))
         inside = (sums[rows, high] - sums[rows, low])[None]
         estimate = selection.ratio(inside, (high - low).astype(np.float64), params)
-        if estimate is not None:
+        if estimate is not None and np.isfinite(estimate.standard_error):
             yield round(math.sqrt(first * (stop - 1))), estimate
 
 

@@ -63,17 +63,22 @@ def describe_texts(manifests: list[Manifest]) -> list[str]:
             "mixture.within_documents = true leaves tokens out of every epoch, at random places "
             f"in documents, and always documents shorter than a window: {'; '.join(left_out)}"
         )
-    overlaps: dict[int, float] = {}
-    for manifest in manifests:
-        shares = [c.overlap * c.windows / manifest.total_windows for c in manifest.components]
-        overlaps[manifest.k] = max(overlaps.get(manifest.k, 0.0), sum(shares))
-    common = [f"{share:.0%} at K = {k}" for k, share in overlaps.items() if share]
+    common = [f"{share:.0%} at K = {k}" for k, share in common_text(manifests).items() if share]
     if common:
         lines.append(
             "Components are too short for as many draws without common text. Two draws of a run "
             f"share up to {', '.join(common)}; a lower mixture.total_tokens makes them disjoint"
         )
     return lines
+
+
+def common_text(manifests: list[Manifest]) -> dict[int, float]:
+    """K -> the largest share of a run's text that another draw has, too."""
+    shares: dict[int, float] = {}
+    for manifest in manifests:
+        own = sum(c.overlap * c.windows for c in manifest.components) / manifest.total_windows
+        shares[manifest.k] = max(shares.get(manifest.k, 0.0), own)
+    return shares
 
 
 def _left_out(manifest: Manifest) -> str:

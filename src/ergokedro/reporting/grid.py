@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ergokedro.analysis.transfer.over_grid import GridLaw, laws_over_grid
 from ergokedro.design.mixture import Design
 from ergokedro.design.records import RunSummary
 from ergokedro.reporting import rendering
@@ -169,5 +170,23 @@ def _content(table: pd.DataFrame, png: bytes) -> dict[str, object]:
         "series": grid_series(table),
         "windows_differ": windows_differ(table),
         "experiments": sorted(table.experiment.unique()),
+        "laws": [
+            {
+                "preset": law.preset,
+                "parameters": [
+                    (name, *(_law_estimate(law, quantity, name) for quantity in ("E", "alpha")))
+                    for name in law.fit.components
+                ],
+                "errors": list(law.errors.itertuples()),
+            }
+            for law in laws_over_grid(table)
+        ],
         "picture": Picture.read(_PICTURE, "Cross entropy against K, D and N", png),
     }
+
+
+def _law_estimate(law: GridLaw, quantity: str, component: str) -> Estimate | None:
+    """A parameter of the law, or None where the runs do not determine it."""
+    estimate = law.fit.estimate(quantity, component)
+    value, low, high, _ = estimate.interval
+    return Estimate(value, low, high) if estimate.determined else None

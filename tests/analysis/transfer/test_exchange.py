@@ -7,16 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ergokedro.analysis.transfer.exchange import (
-    check_exchange,
-    direct_exchange,
-    effective_tokens,
-    exchange_matrix,
-)
+from ergokedro.analysis.transfer.exchange import direct_exchange
 from ergokedro.analysis.transfer.fitting import fit_law
 from ergokedro.analysis.transfer.own_text import SpecialistCurve, own_text_equivalents
 from ergokedro.errors import ErgokedroError
-from transfer_runs import COMPONENTS, TAU, known_runs, law_xe
+from transfer_runs import COMPONENTS, TAU, exchange_matrix, known_runs, law_xe
 
 SIZES = np.geomspace(2e4, 2.4e6, 15)
 
@@ -40,24 +35,6 @@ def test_direct_rates_are_those_of_the_law() -> None:
             assert one.tau.value == pytest.approx(expected, abs=0.01)
 
 
-def test_both_estimates_agree_where_the_law_holds_and_not_where_it_fails() -> None:
-    runs = known_runs(noise=0.002)
-    replicates = runs.xe + 0.002 * np.random.default_rng(1).normal(size=(200, *runs.xe.shape))
-    runs = replace(runs, replicates=replicates)
-    direct = direct_exchange(runs, own_text_equivalents(runs, specialist_curve(0, noise=0.002)))
-    checks = check_exchange(fit_law(runs), direct)
-    assert [check.agree for check in checks].count(True) >= len(checks) - 1
-    worse = replace(runs, xe=runs.xe + 0.1, replicates=replicates + 0.1)
-    direct = direct_exchange(worse, own_text_equivalents(worse, specialist_curve(0, noise=0.002)))
-    assert not any(check.agree for check in check_exchange(fit_law(runs), direct))
-
-
-def test_without_intervals_agreement_is_not_known() -> None:
-    runs = known_runs()
-    direct = direct_exchange(runs, own_text_equivalents(runs, specialist_curve(0)))
-    assert {check.agree for check in check_exchange(fit_law(runs), direct)} == {None}
-
-
 def test_bounds_of_equivalents_are_bounds_of_rates() -> None:
     runs = known_runs(budgets=(6e5,))
     curve = specialist_curve(0)
@@ -66,13 +43,6 @@ def test_bounds_of_equivalents_are_bounds_of_rates() -> None:
     # With b, 4.5e5 tokens are more than the largest specialist has; with c, 3e5 are not.
     assert {one.source: one.bound for one in direct} == {"b": ">", "c": ""}
     assert direct[0].tau.value == pytest.approx((curve.tokens[9] - 3e5) / 3e5)
-
-
-def test_effective_tokens_are_own_ones_and_others_at_their_rate() -> None:
-    matrix = np.array([[1.0, 0.5, np.nan], [0.0, 1.0, 0.2], [1.0, 1.0, 1.0]])
-    tokens = np.array([[100.0, 60.0, 0.0], [100.0, 0.0, 50.0]])
-    expected = [[130.0, 60.0, 160.0], [np.nan, 10.0, 150.0]]
-    np.testing.assert_allclose(effective_tokens(matrix, tokens), expected)
 
 
 def test_a_component_without_runs_has_no_rates() -> None:

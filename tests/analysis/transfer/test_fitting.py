@@ -9,12 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ergokedro.analysis.transfer.exchange import exchange_matrix
 from ergokedro.analysis.transfer.fitting import LawFit, fit_law
 from ergokedro.analysis.transfer.laws import LAWS
 from ergokedro.analysis.transfer.runs import MixtureRuns
 from ergokedro.errors import ErgokedroError
-from transfer_runs import ALPHA, COMPONENTS, REFERENCE, TAU, A, E, all_sets, known_runs, law_xe
+from transfer_runs import (
+    ALPHA,
+    COMPONENTS,
+    REFERENCE,
+    TAU,
+    A,
+    E,
+    all_sets,
+    exchange_matrix,
+    known_runs,
+    law_xe,
+)
 
 
 def truth(fit: LawFit) -> list[float]:

@@ -176,41 +176,6 @@ def prediction_errors(
     return pd.DataFrame(rows)
 
 
-def compare_errors(
-    predictions: pd.DataFrame, law: str = "transfer", confidence: float = 0.95
-) -> pd.DataFrame:
-    """By how much the errors of other laws exceed those of one, on the same observations.
-
-    Returns
-    -------
-    One row per other law and kind of fold: `law`, `against` (the one), `held_out`; `difference`,
-    mean of |error of `law`| - |error of the one|, nats per token, and `low`, `high` by Student's t
-    over sets; `predictions` and `sets` behind it. Observations that either could not predict are
-    left out.
-
-    Raises
-    ------
-    ErgokedroError
-        If `law` is not among the predictions.
-    """
-    keys = ["held_out", "value", "run", "component", "set"]
-    table = predictions.assign(size=(predictions.predicted - predictions.xe).abs())
-    errors = table.pivot(index=keys, columns="law", values="size")
-    if law not in errors:
-        raise ErgokedroError(
-            f"law = {law!r} is not among the predictions; they are of {', '.join(errors)}."
-        )
-    rows = []
-    for kind, group in errors.groupby("held_out", sort=False):
-        for other in group.columns.drop(law):
-            difference = (group[other] - group[law]).dropna().reset_index("set", name="size")
-            mean, low, high = _interval(difference["size"], difference.set, confidence)
-            counts = len(difference), difference.set.nunique()
-            rows.append((other, law, kind, mean, low, high, *counts))
-    columns = ["law", "against", "held_out", "difference", "low", "high", "predictions", "sets"]
-    return pd.DataFrame(rows, columns=columns)
-
-
 def _interval(values: pd.Series, sets: pd.Series, confidence: float) -> tuple[float, float, float]:
     """The mean, and its t interval with sets as units (their sums about the mean)."""
     from scipy.stats import t
@@ -223,26 +188,3 @@ def _interval(values: pd.Series, sets: pd.Series, confidence: float) -> tuple[fl
     error = np.sqrt((units**2).sum() * count / (count - 1)) / len(values)
     margin = t.ppf((1 + confidence) / 2, count - 1) * error
     return mean, mean - margin, mean + margin
-
-
-def best_law(predictions: pd.DataFrame, held_out: str = "set") -> str:
-    """The law of the least mean error on what was held out.
-
-    Laws are compared on the observations that all of them predict. Those that predict fewer than
-    half of all observations are not considered: the runs are too few for them.
-
-    Raises
-    ------
-    ErgokedroError
-        If nothing of that kind was held out, or there is no observation that all laws predict.
-    """
-    chosen = predictions[predictions.held_out == held_out]
-    table = chosen.assign(size=(chosen.predicted - chosen.xe).abs())
-    errors = table.pivot(index=["value", "run", "component"], columns="law", values="size")
-    errors = errors.loc[:, errors.notna().mean() >= 0.5].dropna()
-    if errors.empty:
-        raise ErgokedroError(
-            f"No law can be chosen by errors on a held-out {held_out}: no law predicts enough of "
-            "them. Train more sets of components, numbers of components or budgets."
-        )
-    return str(errors.mean().idxmin())

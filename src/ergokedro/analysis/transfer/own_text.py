@@ -12,7 +12,6 @@ and within 4 % at alpha = 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -194,19 +193,3 @@ def _falling(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     groups = np.repeat(np.arange(len(fitted.blocks) - 1), np.diff(fitted.blocks))
     counts = np.bincount(groups)
     return np.bincount(groups, x) / counts, fitted.x[fitted.blocks[:-1]]
-
-
-def normal_replicates(
-    values: Sequence[float] | np.ndarray,
-    standard_errors: Sequence[float] | np.ndarray,
-    count: int = 1000,
-    seed: int = 0,
-) -> np.ndarray:
-    """Replicates of values with independent normal errors: float64 (count, n).
-
-    For errors that are known as numbers alone. Where held-out documents are shared, their bootstrap
-    replicates give narrower intervals, since what documents have in common cancels.
-    """
-    rng = np.random.default_rng(seed)
-    errors = np.asarray(standard_errors, dtype=np.float64)
-    return np.asarray(values) + errors * rng.standard_normal((count, len(errors)))

@@ -20,6 +20,7 @@ from ergokedro.analysis.references import check_references
 from ergokedro.analysis.results import all_results
 from ergokedro.data.token_store import TokenStore
 from ergokedro.data.tokenizer import Tokenizer
+from ergokedro.design.descriptions import common_text
 from ergokedro.design.mixture import Design
 from ergokedro.design.nll import ExactNLL
 from ergokedro.design.records import RunSummary
@@ -78,7 +79,15 @@ def measure(
     check_references(references, evaluation_windows, design.store)
     text = training_text(token_store, evaluation_windows, design)
     experiment = Experiment(
-        design, evaluation_windows, by_run, exact_nll, params, controls, references, text
+        design,
+        evaluation_windows,
+        by_run,
+        exact_nll,
+        params,
+        controls,
+        references,
+        text,
+        common_text(manifests),
     )
     trained = {run: s for run, s in zip(plan, summaries, strict=True) if run.in_chain}
     histories = dict(zip(trained, _each(runs, "history"), strict=True))

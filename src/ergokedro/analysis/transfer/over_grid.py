@@ -1,0 +1,66 @@
+"""The law of XE over a grid of totals D: fitted to the chains of all of them, and its errors.
+
+An experiment of one D says how XE depends on K; several say how it depends on D, too. The law is
+fitted again without each D, and tells what it predicts of that D.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ergokedro.analysis.transfer.fitting import LawFit, fit_law
+from ergokedro.analysis.transfer.held_out import held_out_predictions, prediction_errors
+from ergokedro.analysis.transfer.runs import MixtureRuns
+
+LAW = "transfer"
+_LAWS = (LAW, "own_tokens", "exponential_budget", "constant")
+
+
+@dataclass(frozen=True)
+class GridLaw:
+    """The law of one model size.
+
+    Attributes
+    ----------
+    preset : name of the size.
+    fit : to all D.
+    errors : of :func:`prediction_errors`, one row per law, on D that the fit has not seen.
+    """
+
+    preset: str
+    fit: LawFit
+    errors: pd.DataFrame
+
+
+def laws_over_grid(table: pd.DataFrame, split: str = "test") -> list[GridLaw]:
+    """The law of every model size that was run at three D or more.
+
+    Parameters
+    ----------
+    table : rows of the grid, with the columns preset, experiment and total_tokens.
+    """
+    laws = []
+    for preset, rows in table.groupby("preset", sort=False):
+        if rows.total_tokens.nunique() > 2:
+            runs = runs_of_grid(rows, split)
+            predictions = held_out_predictions(runs, _LAWS, ["budget"])
+            laws.append(GridLaw(str(preset), fit_law(runs, LAW), prediction_errors(predictions)))
+    return laws
+
+
+def runs_of_grid(table: pd.DataFrame, split: str = "test") -> MixtureRuns:
+    """The chains of all experiments: XE of the components that each run was trained on."""
+    rows = table[
+        (table.split == split)
+        & (table.quantity == "xe")
+        & (table.series == "component")
+        & table.trained.astype(bool)
+    ]
+    components = tuple(rows.component.unique())
+    keys = ["experiment", "run"]
+    tokens = rows.pivot(index=keys, columns="component", values="tokens")[list(components)]
+    xe = rows.pivot(index=keys, columns="component", values="value")[list(components)]
+    return MixtureRuns(components, tokens.fillna(0).to_numpy(), xe.to_numpy(dtype=np.float64))
