@@ -196,6 +196,7 @@ def test_all_figures_draw_labels_literally(everything: pd.DataFrame) -> None:
     (figure,) = FIGURES["specialists"].draw(**inputs)
     assert shown <= set(map(squeeze, texts(figure)))
     row = {"split": "train", "documents": 1, "documents_before": 1, "tokens_before": 9}
+    row["unknown_label"] = 0
     lengths = {"tokens": 9, "p05": 9, "median": 9, "p95": 9, "rank_by_tokens": 1}
     accounting = pd.DataFrame({"label": NASTY, **row, **lengths, "rank_by_documents": 1})
     (figure,) = FIGURES["token_accounting"].draw(token_accounting=accounting, **inputs)

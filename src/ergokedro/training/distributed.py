@@ -35,6 +35,10 @@ class Workers(Protocol):
         """As :func:`ergokedro.progress.progress_bar`."""
 
 
+class LostContactError(RuntimeError):
+    """A collective operation failed, as it does when another process has ended."""
+
+
 class SingleProcess:
     """One process, which computes the whole batch."""
 
@@ -84,7 +88,7 @@ class ProcessGroup:
         weights = list(model.parameters())
         parts = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
         flat = torch.cat([loss.reshape(1), *(part.reshape(-1) for part in parts)])
-        dist.all_reduce(flat)
+        _all_reduce(flat)
         gradients = flat[1:].split([weight.numel() for weight in weights])
         for weight, gradient in zip(weights, gradients, strict=True):
             weight.grad = gradient.view_as(weight)
@@ -113,9 +117,16 @@ class ProcessGroup:
             In every process, if the run was cancelled.
         """
         stop = torch.tensor(float(self.leads and self._is_cancelled()))
-        dist.all_reduce(stop, group=self._control)
+        _all_reduce(stop, self._control)
         if stop:
             raise Stopped
+
+
+def _all_reduce(values: torch.Tensor, group: dist.ProcessGroup | None = None) -> None:
+    try:
+        dist.all_reduce(values, group=group)
+    except RuntimeError as error:
+        raise LostContactError(str(error)) from error
 
 
 class _SharedProgress:

@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -38,11 +39,13 @@ from ergokedro.registry import load_plugins
 from ergokedro.training.checkpoint import Checkpoints
 from ergokedro.training.curves import Measurement, OnMetrics, ignore
 from ergokedro.training.device import choose_device
-from ergokedro.training.distributed import ProcessGroup
+from ergokedro.training.distributed import LostContactError, ProcessGroup
 from ergokedro.training.job import TrainingJob
 from ergokedro.training.trainer import TrainingResult, train
 
 _POLL_SECONDS = 0.2
+# Longer than the launcher takes to see which process ended first.
+_SECONDS_TO_BE_ENDED = 30.0
 _START_METHOD = "spawn"
 _LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 # What these log is told better by this module: failures at length, and that threads get no signals.
@@ -221,6 +224,8 @@ def _work(
     except Stopped:
         return
     except Exception as error:
+        if isinstance(error, LostContactError):  # another one failed first, and the launcher ends all
+            time.sleep(_SECONDS_TO_BE_ENDED)
         known = isinstance(error, ErgokedroError)
         reason = str(error) if known else f"Process {rank} of the training failed: {error!r}"
         messages.put(Failed(reason))
