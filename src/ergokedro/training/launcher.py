@@ -224,7 +224,7 @@ def _work(
     except Stopped:
         return
     except Exception as error:
-        if isinstance(error, LostContactError):  # another one failed first, and the launcher ends all
+        if isinstance(error, LostContactError):  # another one failed first; the launcher ends all
             time.sleep(_SECONDS_TO_BE_ENDED)
         known = isinstance(error, ErgokedroError)
         reason = str(error) if known else f"Process {rank} of the training failed: {error!r}"
