@@ -51,6 +51,7 @@ from ergokedro.runtime import tracking
 from ergokedro.runtime.mlflow_store import sqlite_uri
 from ergokedro.runtime.ray_runner import RayRunner
 from ergokedro.runtime.sweep import RunContext
+from ergokedro.training.curves import Measurement
 from harness import describe_machine
 from intervals import NAMES, WINDOW, K, make_design, make_windows
 
@@ -60,9 +61,12 @@ _DRAWS = 10
 
 
 def train_nothing(tokens: int, name: str) -> dict[str, Any]:
-    """What stands for training: some progress, no computing."""
+    """What stands for training: progress and 200 points of curves, no computing."""
     with progress_bar(name, tokens, "tokens") as bar:
-        for _ in range(10):
+        for step in range(10):
+            tracking.log_measurements(
+                [Measurement(20 * step + i, 0, "train_loss", "", 2.0) for i in range(20)]
+            )
             bar.update(tokens / 10)
     return {"run": name, "tokens": tokens}
 
@@ -79,19 +83,19 @@ def make_parts(runs: int, folder: Path) -> tuple[list[Pipeline], DataCatalog]:
     for number in range(runs):
         name = f"k{number}"
         datasets[f"{name}.name"] = MemoryDataset(name)
-        for kind in ("summary", "nll"):
+        for kind in ("trained", "measured"):
             datasets[f"{name}.{kind}"] = JSONDataset(filepath=str(folder / name / f"{kind}.json"))
         train = ["params:tokens", f"{name}.name"]
         parts.append(
             Pipeline(
                 [
                     node(
-                        train_nothing, train, f"{name}.summary", name="train_model", namespace=name
+                        train_nothing, train, f"{name}.trained", name="train_model", namespace=name
                     ),
                     node(
                         evaluate_nothing,
-                        f"{name}.summary",
-                        f"{name}.nll",
+                        f"{name}.trained",
+                        f"{name}.measured",
                         name="evaluate_model",
                         namespace=name,
                     ),

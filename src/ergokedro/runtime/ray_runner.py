@@ -7,7 +7,6 @@ or a node has died; it then resumes from its last checkpoint.
 from __future__ import annotations
 
 import logging
-import pickle
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -202,8 +201,13 @@ class _Tasks:
             raise progress.Stopped
 
     def _submit(self, part: Pipeline) -> None:
+        from ray import cloudpickle
+
         catalog = self._context.catalog
-        work = pickle.dumps((part.nodes, {name: catalog.get(name) for name in part.datasets()}))
+        # Datasets in an object store hold functions that plain pickle refuses.
+        work = cloudpickle.dumps(
+            (part.nodes, {name: catalog.get(name) for name in part.datasets()})
+        )
         task = self._task
         if self._unfit:
             others = f"!in({','.join(sorted(self._unfit))})"
