@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -131,37 +131,42 @@ def _encode_blocks(directory: Path, plan: TokenizationPlan) -> np.ndarray:
     return np.concatenate([_lengths(file) for file in files])
 
 
+# Texts, and the number of the first one's document -> tokens of the store's type, and lengths.
+_StoreEncoder = Callable[[list[str], int], Encoded]
+
+
 def _encode_all(
     directory: Path, missing: list[int], plan: TokenizationPlan
 ) -> Iterator[tuple[int, int]]:
     """Encode blocks, in several processes if so asked; documents and characters as it goes on."""
-    encode = partial(_encode_blocks_of, directory, plan.corpus, plan.tokenizer)
+    corpus, tokenizer = plan.corpus, plan.tokenizer
     n_shares = min(len(missing), max(plan.processes, len(missing) // _SHARE_BLOCKS))
     if plan.processes == 1 or n_shares == 1:
-        yield from encode(missing)
+        encode = _choose(corpus, tokenizer)
+        yield from _encode_missing(_block_files(directory, corpus), missing, corpus, encode)
         return
     shares = [missing[i::n_shares] for i in range(n_shares)]
-    for done in map_in_processes(partial(_listed, encode), shares, plan.processes):
+    share = partial(_encode_share, directory, corpus, tokenizer)
+    for done in map_in_processes(share, shares, plan.processes):
         yield from done
 
 
-def _listed(
-    encode: Callable[[list[int]], Iterator[tuple[int, int]]], numbers: list[int]
-) -> list[tuple[int, int]]:
-    return list(encode(numbers))
-
-
-def _encode_blocks_of(
-    directory: Path, corpus: Corpus, tokenizer: Tokenizer, numbers: list[int]
-) -> Iterator[tuple[int, int]]:
-    """Choose an encoder, by the same rule in every process, and encode the blocks."""
+def _choose(corpus: Corpus, tokenizer: Tokenizer) -> _StoreEncoder:
     encode = without_reserved(choose_encoder(tokenizer, _sample(corpus)), tokenizer)
-    for_store = partial(encode_for_store, encode, vocab_size=tokenizer.vocab_size)
-    yield from _encode_missing(_block_files(directory, corpus), numbers, corpus, for_store)
+    return partial(encode_for_store, encode, vocab_size=tokenizer.vocab_size)
 
 
-# Texts, and the number of the first one's document -> tokens of the store's type, and lengths.
-_StoreEncoder = Callable[[list[str], int], Encoded]
+def _encode_share(
+    directory: Path, corpus: Corpus, tokenizer: Tokenizer, numbers: list[int]
+) -> list[tuple[int, int]]:
+    """Encode blocks in a process of its own, which chooses its encoder once."""
+    encode = _encoder_of_process(corpus.path, tokenizer.path)
+    return list(_encode_missing(_block_files(directory, corpus), numbers, corpus, encode))
+
+
+@cache
+def _encoder_of_process(corpus: Path, tokenizer: Path) -> _StoreEncoder:
+    return _choose(Corpus(corpus), Tokenizer(tokenizer))
 
 
 def _encode_missing(
