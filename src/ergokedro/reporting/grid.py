@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _QUANTITIES = ("xe", "bits_per_byte", "difference_to_k1", "p_value_holm")
 _SHOWN = ("smallest", "all", "balanced")
+# Factor between the places of neighbouring K on the axis of D, so that their intervals are apart.
+_BESIDE = 1.02
 _PICTURE = "xe_grid"
 
 
@@ -137,6 +139,10 @@ def plot_grid(table: pd.DataFrame, split: str = "test") -> Figure:
         _draw(lower, size[size.quantity == "difference_to_k1"], components)
         lower.axhline(0, color=MIDDLE, lw=0.8, linestyle=":")
         lower.set_title("K less K = 1, paired by window", fontsize=10)
+    for row in (axes[: len(sizes)], axes[len(sizes) :]):
+        ends = [axis.get_ylim() for axis in row]
+        for axis in row:
+            axis.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
     axes[0].set_ylabel(XE_LABEL)
     axes[len(sizes)].set_ylabel(DIFFERENCE_LABEL)
     share_legend(figure, axes)
@@ -146,11 +152,17 @@ def plot_grid(table: pd.DataFrame, split: str = "test") -> Figure:
 
 
 def _draw(axis: Axes, rows: pd.DataFrame, components: int) -> None:
-    """One curve per K against D."""
+    """One curve per K against D; each K a little to the right of the one before."""
+    from matplotlib.ticker import EngFormatter
+
     for k, curve in rows.sort_values("total_tokens").groupby("k"):
         style = {"color": colour_of(k, components), "marker": category_marker(int(k) - 1)}
-        error_bars(axis, curve, f"K = {k}", x="total_tokens", **style)
+        beside = curve.assign(total_tokens=curve.total_tokens * _BESIDE ** (int(k) - 1))
+        error_bars(axis, beside, f"K = {k}", x="total_tokens", **style)
     axis.set_xscale("log")
+    axis.set_xticks(rows.total_tokens.unique())
+    axis.minorticks_off()
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     axis.set_xlabel("D, training tokens per epoch (log scale)")
 
 
