@@ -133,8 +133,8 @@ def test_a_slow_server_is_waited_for_no_longer_in_all(
 ) -> None:
     """By a clock on which each of its answers takes 3 seconds."""
     clock = itertools.count(0, 3)
-    monkeypatch.setattr(tracking, "time", SimpleNamespace(time=time.time, sleep=lambda _: None))
-    monkeypatch.setattr(tracking.time, "monotonic", lambda: next(clock), raising=False)
+    times = {"time": time.time, "monotonic": lambda: next(clock), "sleep": lambda _: None}
+    monkeypatch.setattr(tracking, "time", SimpleNamespace(**times))
     tracker = Tracker("http://localhost:1", "test")
     tracker.start("parent", {}, {})
     tracker.finish("FINISHED")
