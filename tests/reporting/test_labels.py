@@ -163,7 +163,8 @@ def texts(figure: Any) -> list[str]:
 
 def drawn_texts(chart: Chart, size: Size = SLIDE) -> set[str]:
     """The texts of the picture, those of several lines without their line ends."""
-    drawn = [t._preprocess_math(t.get_text()) for t in draw_chart(chart, size).findobj(Text)]
+    found: list[Any] = draw_chart(chart, size).findobj(Text)
+    drawn = [text._preprocess_math(text.get_text()) for text in found]
     assert not any(mathematics for _, mathematics in drawn)
     return {squeeze(text).removeprefix("\u200b") for text, _ in drawn}
 

@@ -40,6 +40,7 @@ def drawn(figure: Any) -> bytes:
 
 
 def test_both_forms_show_the_numbers() -> None:
+    axis: Any
     (axis,) = draw_chart(CHART).axes
     np.testing.assert_array_equal(axis.lines[0].get_xydata(), np.stack([X, X / 10], axis=1))
     (intervals, *_) = axis.collections
@@ -57,6 +58,7 @@ def test_both_forms_show_the_numbers() -> None:
 
 
 def test_both_forms_show_a_matrix() -> None:
+    axis: Any
     (axis,) = draw_chart(make_matrix()).axes
     assert [text.get_text() for text in axis.texts] == ["1.0", "?", "0.5", "2.0"]
     assert [text.get_weight() for text in axis.texts] == ["bold", "normal", "normal", "bold"]

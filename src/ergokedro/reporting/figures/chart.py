@@ -50,8 +50,10 @@ class Curve:
         cls, rows: pd.DataFrame, label: str, colour: str, x: str = "k", **style: str | bool
     ) -> Curve:
         """Rows of the results against their column `x`."""
-        columns = [rows[name].to_numpy(dtype=np.float64) for name in (x, "value", "low", "high")]
-        return cls(label, *columns, colour, **style)  # type: ignore[arg-type]
+        at, value, low, high = (
+            rows[name].to_numpy(dtype=np.float64) for name in (x, "value", "low", "high")
+        )
+        return cls(label, at, value, low, high, colour, **style)  # type: ignore[arg-type]
 
     @property
     def end(self) -> float:
@@ -174,6 +176,7 @@ class Chart:
         ----------
         gap : least distance of two labels, as a share of the vertical range.
         """
+        named: list[tuple[str, float, str | None]]
         named = [(p.label, p.end, p.colour) for p in self.parts if p.label and len(p.x)]
         named += [(level.label, level.value, None) for level in self.levels if level.label]
         low, high = self.span

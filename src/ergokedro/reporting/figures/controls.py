@@ -46,7 +46,9 @@ def _curves(results: pd.DataFrame, quantity: str, split: str) -> list[Curve]:
     """One curve per control; points alone where it has several runs of a K, or leaves one out."""
     curves = []
     for index, control in enumerate(CONTROLS.values()):
-        rows = pick_rows(results, quantity, control.series, split) if control.series else []
+        if not control.series:
+            continue
+        rows = pick_rows(results, quantity, control.series, split)
         if len(rows):
             line = "solid" if (rows.k.diff().dropna() == 1).all() else "none"
             style = {"marker": category_marker(index), "line": line}
