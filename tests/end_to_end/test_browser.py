@@ -123,6 +123,7 @@ def node(page: Any, name: str) -> Any:
 
 def open_box(page: Any, name: str) -> None:
     """Open a box of the graph."""
+    press(page, "Reset zoom")  # so that it is in view
     node(page, name).dblclick()
     page.wait_for_timeout(1500)
 
@@ -152,12 +153,12 @@ def look_at_graph(page: Any, address: str) -> None:
     open_box(page, "training")
     assert {"training.k1", "training.k2", "training.k3"} < set(drawn(page))
     open_box(page, "training.k3")
-    node(page, "train_model").click()
+    node(page, "train_model").dispatch_event("click")
     page.get_by_text("Train a model on what the manifest says").first.wait_for()
     open_box(page, "analysis")
-    node(page, "xe_by_k.plotly").click()
+    node(page, "xe_by_k.plotly").dispatch_event("click")
     page.locator(".js-plotly-plot").first.wait_for()
-    node(page, "xe_table").click()
+    node(page, "xe_table").dispatch_event("click")
     page.get_by_text("excess", exact=True).first.wait_for()  # a column of the table's preview
     page.set_viewport_size({"width": 1600, "height": 1100})
 
