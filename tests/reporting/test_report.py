@@ -170,7 +170,7 @@ def test_the_answer_follows_the_numbers(
 
 
 def test_the_answer_says_which_chance_its_interval_holds(results: pd.DataFrame) -> None:
-    changed = results.assign(draws=3, seeds=2)
+    changed = results.assign(draws=3, seeds=1)  # every draw has a seed of its own
     assert "chance of held-out documents and of training documents and of seeds explains." in (
         answer(changed)
     )

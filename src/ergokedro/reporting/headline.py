@@ -88,7 +88,7 @@ def find_headline(results: pd.DataFrame, split: str = "test") -> Headline:
         series,
         rows,
         draws=int(last.draws),
-        seeds=int(last.seeds),
+        seeds=int(last.draws * last.seeds),  # every draw has its own
         documents=int(last.documents),
         needed={u: int(n) for u, n in numbers.items() if n is not None and math.isfinite(n)},
     )
