@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,12 @@ import pytest
 from ergokedro.data.corpus import Corpus, write_corpus
 from ergokedro.data.sources import corpus_stream
 from ergokedro.data.token_store import TokenStore
-from ergokedro.datasets.handles import CorpusDataset, FigureDataset, TokenStoreDataset
+from ergokedro.datasets.handles import (
+    CorpusDataset,
+    FigureDataset,
+    FolderDataset,
+    TokenStoreDataset,
+)
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters, SyntheticParameters
 from ergokedro.remote import RemoteCopy, RemoteFolder, is_remote, open_filesystem
@@ -116,6 +122,14 @@ def test_data_travel_only_when_they_have_changed(
     monkeypatch.setenv("ERGOKEDRO_CACHE", str(tmp_path / "cache"))
     assert CorpusDataset(url).load().fingerprint == second
     assert moved[12:] == ["get_file"] * 4
+
+
+def test_on_another_machine_a_dataset_has_the_copy_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = pickle.dumps(FolderDataset(f"{BUCKET}/k1.checkpoints"))
+    use_another_machine(tmp_path, monkeypatch)
+    assert pickle.loads(dataset).load().is_relative_to(tmp_path / "elsewhere")
 
 
 def test_processes_of_a_machine_share_one_download(

@@ -75,6 +75,9 @@ class RemoteCopy:
         self._data, self._note = folder / "data", folder / "note.json"
         self.local = self._data / PurePosixPath(url.rstrip("/")).name
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RemoteCopy, (self.url, self._options)  # another machine has its own cache folder
+
     @cached_property
     def _opened(self) -> tuple[Any, str]:
         return open_filesystem(self.url, self._options)

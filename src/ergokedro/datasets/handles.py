@@ -48,6 +48,11 @@ class HandleDataset(AbstractDataset[Any, Any]):
         self._filepath = self._remote.local if self._remote else Path(filepath)
         self.metadata = metadata
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._remote:  # perhaps on another machine
+            self._filepath = self._remote.local
+
     @abstractmethod
     def write(self, path: Path, data: Any) -> None:
         """Write `data` to `path`, atomically."""

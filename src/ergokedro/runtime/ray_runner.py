@@ -283,6 +283,7 @@ class _Tasks:
         elif not self._ending:
             self._avoid(failure)
             if not self._ending:
+                self._attempts[_name(part)] = 0  # the warning has said why it starts again
                 self._submit(part)
 
     def _record(self, part: Pipeline) -> None:
