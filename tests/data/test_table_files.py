@@ -222,6 +222,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1469
         ("a.csv", b"text,label\nr\xe9sum\xe9,A\n", "not valid UTF-8.*iconv -f latin1"),
         ("a.jsonl", b'{"text": "r\xe9sum\xe9", "label": "A"}\n', "line 1 is not valid UTF-8"),
         ("a.jsonl", b'{"text": "x", "label": "A"}\n{"text": "x\n', "line 2 is not JSON"),
+        ("a.jsonl", b'{"text": "x"}\n{"text": "x\n\n{}\nx\n\xff\n', "Unterminated .* 2 .5, 6.;"),
         ("a.jsonl", b'{"text": "x", "label": "A"}\n"x"\n', 'line 2: "x" is not an object'),
         ("a.jsonl", b'{"text": "a \\ud83d b", "label": "A"}\n', "document 1: not valid Unicode"),
         ("a.jsonl", b'{"body": "x", "label": "A"}\n', r"no column 'text'; it has \['body', "),

@@ -74,7 +74,12 @@ def _status(documents: pd.DataFrame, labels: set[str]) -> pd.Series:
 def _log_counts(documents: pd.DataFrame) -> None:
     dropped = documents[documents.status != KEPT]
     counts = [f"{n} {reason}" for reason, n in dropped.status.value_counts().items()]
-    log.info("Cleaning: %s", ", ".join(counts) or "all kept")
+    log.info(
+        "Cleaning: %s of %s documents kept%s",
+        f"{len(documents) - len(dropped):,}",
+        f"{len(documents):,}",
+        f"; left out: {', '.join(counts)}" if counts else "",
+    )
     heldout = dropped[(dropped.split != "train") & (dropped.status == "duplicate")]
     if len(heldout):
         log.warning("Cleaning: %d held-out documents are copies; a text counts once", len(heldout))

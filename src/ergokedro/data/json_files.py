@@ -17,6 +17,7 @@ _BOM = b"\xef\xbb\xbf"
 # A column may be absent from some documents, but not from all of the first so many.
 _HEAD = 1000
 _SHOWN = 60  # characters of a value in a message
+_LISTED = 10  # numbers of lines in a message
 _KINDS = {str: "names", int: "whole numbers", bool: "truth values"}
 
 Item = tuple[int, Any]  # number of the line, or of the document in an array, and the JSON value
@@ -54,22 +55,48 @@ def _objects(
     following = next(others, None)
     if following is None:
         return _documents(value, columns), "document"
-    rest = chain([following], others)
-    parsed = ((n, _parse(line, f"{origin}, line {n}")) for n, line in rest)
-    return chain([(number, value)], parsed), "line"
+    return chain([(number, value)], _parse_lines(chain([following], others), origin)), "line"
+
+
+def _parse_lines(lines: Iterator[tuple[int, bytes]], origin: str) -> Iterator[Item]:
+    """The value of each line; the error for the first that is not JSON names the later ones."""
+    for number, line in lines:
+        try:
+            value = _parse(line, f"{origin}, line {number}")
+        except ErgokedroError as error:
+            raise ErgokedroError(f"{error}{_name_broken(lines)}") from error
+        yield number, value
+
+
+def _name_broken(lines: Iterable[tuple[int, bytes]]) -> str:
+    """A sentence about lines that cannot be read; empty if all can be."""
+    numbers = [number for number, line in lines if not _is_json(line)]
+    if not numbers:
+        return ""
+    listed = ", ".join(map(str, numbers[:_LISTED])) + (", …" if len(numbers) > _LISTED else "")
+    return f" Later lines that cannot be read: {len(numbers):,} ({listed}); correct or delete them."
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        _parse(line, "")
+    except ErgokedroError:
+        return False
+    return True
 
 
 def _parse(data: bytes, where: str) -> Any:
     try:
-        return json.loads(data.decode())
+        return json.loads(data.decode().rstrip("\r\n"))
     except UnicodeDecodeError as error:
         raise ErgokedroError(
             f"corpus.source: {where} is not valid UTF-8 ({error.reason} at byte {error.start}). "
             "`iconv -f latin1 -t utf8` converts a file."
         ) from error
     except (ValueError, RecursionError) as error:
+        reason = str(error).replace("line 1 column", "column")  # the line is in `where`
         raise ErgokedroError(
-            f"corpus.source: {where} is not JSON ({error}). Give one object per line, or one "
+            f"corpus.source: {where} is not JSON ({reason}). Give one object per line, or one "
             "array of objects."
         ) from error
 

@@ -115,7 +115,7 @@ def _need(prospect: Prospect, unit: str, plan: Plan, params: Parameters) -> str:
     number = prospect.needed(unit)
     now = getattr(prospect.size, unit)
     if number is None:
-        return f"{unit}: no number suffices ({now:,} now)"
+        return f"{unit}: more of these alone do not suffice ({now:,} now)"
     if unit == "documents":
         return f"{unit}: {number:,} per component ({now:,} now); no further run"
     size = prospect.size._replace(**{unit: number})
