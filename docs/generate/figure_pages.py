@@ -12,9 +12,9 @@ from ergokedro.analysis.controls import CONTROLS
 from ergokedro.analysis.series import ResultRow
 from ergokedro.reporting.figures import FIGURES, FigureSpec
 
-# The examples are drawn from kept results; None where no kept result has the runs.
+# The examples are drawn from kept results.
 EXAMPLE = "synthetic"
-OTHER_EXAMPLES = {"in_document_xe": "quick", "own_text": "quick", "exchange": None}
+OTHER_EXAMPLES = dict.fromkeys(("in_document_xe", "own_text", "exchange"), "quick")
 
 
 def write(folder: Path, results: Path) -> None:
@@ -93,8 +93,6 @@ def _draw_example(file: Path, figure: FigureSpec, results: Path) -> str | None:
     today; else the picture that was kept.
     """
     experiment = OTHER_EXAMPLES.get(file.stem, EXAMPLE)
-    if experiment is None:
-        return None
     kept = results / experiment / file.name
     if figure.inputs == ("results",):
         table = pd.read_parquet(results / experiment / "results.parquet")
