@@ -160,12 +160,12 @@ def test_the_answer_follows_the_numbers(
 ) -> None:
     changed = changed_headline(results, value, 0.002, decision)
     text = answer(changed)
-    assert text.startswith("When the same 300,000 training tokens come from 5 components instead")
+    assert text.startswith("When 300,000 training tokens come from 5 components instead of all from one")
     assert words in text
     assert "while other training documents and seeds were not tried" in text
     rows = table(make_report(changed), QUESTION)
-    assert rows[4][2:4] == [f"{value:+.4f}", f"{value - 0.002:+.4f} to {value + 0.002:+.4f}"]
-    assert rows[4][5] == {"higher": "yes, higher", "lower": "yes, lower"}.get(decision, decision)
+    assert rows[4][1:3] == [f"{value:+.4f}", f"{value - 0.002:+.4f} to {value + 0.002:+.4f}"]
+    assert rows[4][3] == {"higher": "yes, higher", "lower": "yes, lower"}.get(decision, decision)
     assert len(rows[0]) == 6
 
 
