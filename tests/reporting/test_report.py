@@ -160,12 +160,12 @@ def test_the_answer_follows_the_numbers(
 ) -> None:
     changed = changed_headline(results, value, 0.002, decision)
     text = answer(changed)
-    assert text.startswith("When the same 300,000 training tokens come from 5 components instead")
+    assert text.startswith("When 300,000 training tokens come from 5 components instead of all")
     assert words in text
     assert "while other training documents and seeds were not tried" in text
     rows = table(make_report(changed), QUESTION)
-    assert rows[4][2:4] == [f"{value:+.4f}", f"{value - 0.002:+.4f} to {value + 0.002:+.4f}"]
-    assert rows[4][5] == {"higher": "yes, higher", "lower": "yes, lower"}.get(decision, decision)
+    assert rows[4][1:3] == [f"{value:+.4f}", f"{value - 0.002:+.4f} to {value + 0.002:+.4f}"]
+    assert rows[4][3] == {"higher": "yes, higher", "lower": "yes, lower"}.get(decision, decision)
     assert len(rows[0]) == 6
 
 
@@ -434,6 +434,12 @@ def test_a_curve_that_still_falls_is_told() -> None:
     values = points.set_index("tokens").value
     expected = values[values.index <= 0.75 * values.index[-1]].iloc[-1] - values.iloc[-1]
     assert late_fall(start, NAMES[0]) == expected
+
+
+def test_a_late_fall_is_compared_with_the_effect(results: pd.DataFrame) -> None:
+    small = changed_headline(results, 1e-6, 1e-7, "higher")
+    assert state_of(small, "while K changes it by 0.000") == "warning"
+    assert state_of(changed_headline(results, 1e-6, 1, "not determined"), "Trained") == "passed"
 
 
 def test_few_documents_and_text_learnt_by_heart_are_told(everything: pd.DataFrame) -> None:

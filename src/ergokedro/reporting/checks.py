@@ -59,7 +59,7 @@ def run_checks(
         _pseudo(findings),
         _documents(headline, findings),
         _by_heart(findings),
-        _trained(findings, histories),
+        _trained(headline, findings, histories),
     ]
 
 
@@ -98,12 +98,17 @@ def _by_heart(findings: Findings) -> Check:
     return Check("by_heart", state, {"gap": worst})
 
 
-def _trained(findings: Findings, histories: Mapping[int, pd.DataFrame]) -> Check:
+def _trained(
+    headline: Headline, findings: Findings, histories: Mapping[int, pd.DataFrame]
+) -> Check:
     """Is there an excess so large, or a curve that falls so late, that K hardly matters yet?"""
     excess = findings.hardly_trained
     fall = max(late_fall(history, findings.smallest) for history in histories.values())
-    state: State = "warning" if excess is not None or fall > STILL_FALLING else "passed"
-    return Check("trained", state, {"excess": excess, "fall": fall})
+    largest = headline.largest
+    effect = largest.size.value if largest.decision in ("higher", "lower") else None
+    late = fall > STILL_FALLING or (effect is not None and fall > effect / 2)
+    state: State = "warning" if excess is not None or late else "passed"
+    return Check("trained", state, {"excess": excess, "fall": fall, "effect": effect})
 
 
 def late_fall(history: pd.DataFrame, component: str) -> float:

@@ -190,8 +190,10 @@ class ProjectHooks:
         for url, path in files.items():
             if path.suffix in {".html", ".md", ".png"}:
                 print(f"  {url}")
-        if self._tracker is not None and self._tracker.page:
-            print(f"  {self._tracker.page}")
+        page = None if self._tracker is None else self._tracker.page
+        if page:
+            local = page.startswith(mlflow_store.UI_ADDRESS)
+            print(f"  {page}{' after `mlflow ui --app-name ergokedro`' if local else ''}")
 
 
 def run_filters(params: dict[str, Any]) -> list[str]:

@@ -33,7 +33,7 @@ _COLUMNS = (
     *("params.`k`", "params.`components`", "params.`D`", "params.`seed`", "params.`model`"),
     *("metrics.`test_xe/all`", "metrics.`final_train_loss`", "tags.`reused`"),
 )
-_UI_ADDRESS = "http://127.0.0.1:5000"  # of `mlflow ui` without options
+UI_ADDRESS = "http://127.0.0.1:5000"  # of `mlflow ui` without options
 
 
 def tracking_uri(configured: str | None, project: Path) -> str:
@@ -123,7 +123,7 @@ def runs_page(uri: str, experiment: str) -> str:
     uri : tracking URI; `mlflow ui` shows one that is no server's.
     experiment : id.
     """
-    server = uri.rstrip("/") if uri.startswith(("http://", "https://")) else _UI_ADDRESS
+    server = uri.rstrip("/") if uri.startswith(("http://", "https://")) else UI_ADDRESS
     query = f"workflowType=machine_learning&viewStateShareKey={_VIEW}"
     return f"{server}/#/experiments/{experiment}/runs?{query}"
 
