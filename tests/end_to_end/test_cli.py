@@ -208,7 +208,8 @@ def test_controls_are_runs_of_the_same_template(project: Project, only: tuple[st
     for figure in ("xe_by_k", "in_context_xe", "component_heatmap", "decomposition"):
         assert "data" in json.loads(project.file("08_reporting", f"{figure}.json").read_text())
     report = project.file("08_reporting", "report.html").read_text()
-    assert "Where the cost of K comes from" in report
+    assert "<h2>Where it comes from</h2>" in report
+    assert "The cost of K, term by term" in report
     assert "pseudo-components" in report
 
 
