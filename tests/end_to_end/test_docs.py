@@ -144,7 +144,7 @@ def test_the_examples_run_without_kedro(
     project.run("--pipelines", "mixture_design,training", *settings)
     monkeypatch.chdir(project.root)
     examples = [code for page, _, code in blocks("python") if page == "api.md"]
-    assert len(examples) == 6
+    assert len(examples) == 7
     names: dict[str, Any] = {}
     for code in examples:
         exec(compile(code, "api.md", "exec"), names)

@@ -10,6 +10,8 @@ from ergokedro.design.mixture import Design, Manifest, share_budget
 from ergokedro.design.runs import chain
 from ergokedro.errors import ErgokedroError
 
+_LISTED = 10  # categories in a line
+
 
 def tabulate_budgets(design: Design) -> pd.DataFrame:
     """What every K of the design would train on, whether it is run or not.
@@ -37,7 +39,7 @@ def tabulate_budgets(design: Design) -> pd.DataFrame:
 
 
 def describe(design: Design) -> str:
-    """One line: the components with their training tokens, and what decides D."""
+    """One line: the components with their training tokens, what decides D, and what is not used."""
     tokens = design.tokens
     listed = ", ".join(f"{label} {tokens[label]:,}" for label in design.components)
     line = f"Components by training tokens: {listed}. D = {design.total_tokens:,} for every K"
@@ -50,6 +52,10 @@ def describe(design: Design) -> str:
             f"; all that {design.components[0]} has: without it (mixture.components or "
             "mixture.top_n) D would be several times as large"
         )
+    others = [label for label in design.rankings["tokens"] if label not in tokens]
+    if others:
+        listed = ", ".join(others[:_LISTED]) + (", …" if len(others) > _LISTED else "")
+        line += f". Categories that are not used: {len(others):,} ({listed})"
     return line
 
 

@@ -13,10 +13,12 @@ from ergokedro.reporting.results import component_names, n_components, pick_rows
 def plot_in_document_xe(results: pd.DataFrame, split: str = "test") -> Chart:
     """XE in bins of positions in the document, on the smallest component."""
     curves = pick_rows(results, "in_document_xe", "smallest", split)
+    # Of a few windows an interval can be so wide that all curves would look flat beside it.
+    curves[["low", "high"]] = curves[["low", "high"]].where(curves.low > 0)
     return Chart(
         _title(curves),
         f"Cross entropy on {split} text of {component_names(results)[0]}, nats per token, means "
-        "over bins that double. Band: interval of the largest K.",
+        "over bins that double. Band: interval of the largest K, where it is above 0.",
         Axis(DOCUMENT_LABEL, "log"),
         by_k(curves, n_components(results)),
     )

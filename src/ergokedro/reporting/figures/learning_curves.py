@@ -41,8 +41,9 @@ def plot_train_gap(design: Design, histories: Mapping[int, pd.DataFrame]) -> Cha
     """Validation XE on the components trained on less the training loss, against tokens."""
     gaps = {k: train_gap(h, design.components[:k]) for k, h in histories.items()}
     k, gap = max(((k, float(gap.iloc[-1])) for k, gap in gaps.items()), key=lambda item: item[1])
+    worse = f"worse than training text by {gap:.3f} nats at most (K = {k})"
     return Chart(
-        f"Held-out text is predicted worse than training text by {gap:+.3f} nats at most (K = {k})",
+        f"Held-out text is predicted {worse if gap > 0 else 'no worse than training text'}",
         "Cross entropy on validation text of the components trained on, less the training loss "
         "(mean over 5 % of the run), nats per token. The first eighth of training is left out.",
         _TOKENS,
