@@ -83,6 +83,9 @@ def _bars(tokens: np.ndarray, removed: np.ndarray, chosen: int) -> list[Bars]:
 
 def _length(row: dict[str, float], index: int, chosen: bool) -> Curve:
     """The median, and the ends of the bar, of the category at `index`."""
-    ends = (np.array([row[name]], dtype=np.float64) for name in ("median", "p05", "p95"))
+    x, median, low, high = (
+        np.array([number], dtype=np.float64)
+        for number in (index, row["median"], row["p05"], row["p95"])
+    )
     colour, marker = (category_colour(index), category_marker(index)) if chosen else (LIGHT, "o")
-    return Curve("", np.array([index], dtype=np.float64), *ends, colour, marker, line="none")
+    return Curve("", x, median, low, high, colour, marker, line="none")
