@@ -89,7 +89,8 @@ def test_resumed_work_is_judged_by_what_is_new(
 
 def test_the_time_left_for_all_runs(piped: pytest.LogCaptureFixture, clock: list[float]) -> None:
     """A run and a resumed one side by side, and a third to come."""
-    with progress.whole(3000, "tokens"), progress_bar("k1", 1000, "tokens") as first:
+    all_runs = progress.whole(3000, "tokens", done=500)
+    with all_runs, progress_bar("k1", 1000, "tokens") as first:
         with progress_bar("k2", 1000, "tokens", done=500) as second:
             for _ in range(2):
                 clock[0] += 10
@@ -105,6 +106,48 @@ def test_the_time_left_for_all_runs(piped: pytest.LogCaptureFixture, clock: list
         "k2: 700/1k tokens, 0:00:30 left, all runs 0:00:40",  # 10 s * 1800 / 450
         "store: 10/10 documents, 0:00:00 left",
     ]
+
+
+def test_finished_and_resumed_runs_leave_the_measured_speed_as_it_is(
+    piped: pytest.LogCaptureFixture, clock: list[float]
+) -> None:
+    """Of four runs one is finished, and one has 100 tokens left; what they did is not left."""
+    with progress.whole(4000, "tokens", done=1900):
+        for name, done in (("k1", 0), ("finished", 1000), ("resumed", 900)):
+            with progress_bar(name, 1000, "tokens", done=done) as bar:
+                for _ in range((1000 - done) // 100):
+                    clock[0] += 10
+                    bar.update(100)
+    assert piped.messages[4] == "k1: 500/1k tokens, 0:00:50 left, all runs 0:02:40"  # 1600 tokens
+    assert piped.messages[-1] == "resumed: 1k/1k tokens, 0:00:00 left, all runs 0:01:40"
+
+
+def test_the_time_left_is_that_of_a_busy_machine(
+    piped: pytest.LogCaptureFixture, clock: list[float]
+) -> None:
+    """The speed of what was done while the machine was busy, for runs not yet started, too."""
+    with progress.whole(3000, "tokens"), progress_bar("k1", 1000, "tokens") as bar:
+        for seconds in (5, 5, 50, 50, 50):
+            clock[0] += seconds
+            bar.update(100)
+    assert piped.messages[1] == "k1: 200/1k tokens, 0:00:40 left, all runs 0:02:20"
+    # 400 tokens in 155 s
+    assert piped.messages[4] == "k1: 500/1k tokens, 0:03:14 left, all runs 0:16:09"
+
+
+def test_all_runs_take_as_long_as_the_longest_of_them(
+    piped: pytest.LogCaptureFixture, clock: list[float]
+) -> None:
+    """The speed of two runs side by side is not that of the last one."""
+    with progress.whole(2000, "tokens"), progress_bar("k1", 1000, "tokens") as last:
+        with progress_bar("k2", 1000, "tokens") as first:
+            for _ in range(2):
+                clock[0] += 10
+                last.update(100)
+                first.update(500)
+        clock[0] += 10
+        last.update(100)
+    assert piped.messages[-1] == "k1: 300/1k tokens, 0:01:10 left, all runs 0:01:10"
 
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ from ergokedro.reporting.figures import FIGURES, FigureSpec
 
 # The examples are drawn from kept results.
 EXAMPLE = "synthetic"
-OTHER_EXAMPLES = dict.fromkeys(("in_document_xe", "own_text", "exchange"), "quick")
+_OF_QUICK = ("token_accounting", "document_lengths", "in_document_xe", "own_text", "exchange")
+OTHER_EXAMPLES = dict.fromkeys(_OF_QUICK, "quick")
 
 
 def write(folder: Path, results: Path) -> None:
@@ -59,7 +60,7 @@ def page(name: str, figure: FigureSpec, experiment: str | None) -> str:
         f"![{figure.title}: {shows(figure)}]({name}.png)\n\nExample: the kept results "
         f"`docs/results/{experiment}`; [Results](../results.md) has their command and commit."
         if experiment
-        else "No kept result has the runs of this figure."
+        else "The kept results do not have what this figure shows."
     )
     parts = [
         f"# {figure.title}",

@@ -18,7 +18,8 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.filesize import pick_unit_and_suffix
-from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
 
 log = logging.getLogger(__name__)
 
@@ -117,11 +118,17 @@ def _end_if_stopped() -> None:
 
 
 @contextmanager
-def whole(total: float, unit: str) -> Iterator[None]:
-    """In the block, bars that count `unit` also show the time left for `total` of them."""
+def whole(total: float, unit: str, done: float = 0) -> Iterator[None]:
+    """In the block, bars that count `unit` also show the time left for `total` of them.
+
+    Parameters
+    ----------
+    done : units of all bars that were done before the block.
+    """
     global _whole
     with _display() as display:
-        _whole = unit, display.add_task("all runs", total=total, text="")
+        task = display.add_task("all runs", total=total, completed=int(done), text="", unit=unit)
+        _whole = unit, task
         try:
             yield
         finally:
@@ -146,9 +153,9 @@ def progress_bar(
             yield bar
         return
     with _display() as display:
-        task = display.add_task(description, total=total, completed=int(done), text="")
+        task = display.add_task(description, total=total, completed=int(done), text="", unit=unit)
         try:
-            yield _Bar(display, task, unit, done)
+            yield _Bar(display, task, unit)
         finally:
             if len(display.task_ids) > 1:  # the last one remains visible
                 display.remove_task(task)
@@ -201,7 +208,7 @@ class Reports:
                 if description in self._bars and isinstance(
                     bar := self._bars[description][1], _Bar
                 ):
-                    bar.discard()
+                    bar.discard(done)
                 self.end(description)
                 stack = ExitStack()
                 bar = stack.enter_context(progress_bar(description, total, unit, done))
@@ -225,12 +232,10 @@ class Reports:
 class _Bar:
     """A task of the display; without a terminal, lines in the log."""
 
-    def __init__(self, display: Progress, task: TaskID, unit: str, done: float):
+    def __init__(self, display: Progress, task: TaskID, unit: str):
         self._display, self._unit, self._fields = display, unit, ""
         self._task = _find(display, task)
         self._whole = _find(display, _whole[1]) if _whole and _whole[0] == unit else None
-        if self._whole and done:  # work of an earlier process says nothing about the speed
-            display.reset(self._whole.id, completed=int(self._whole.completed + done))
         self._logged, self._last = self._tenths(), time.monotonic()
 
     def update(self, amount: float, **fields: str) -> None:
@@ -246,11 +251,11 @@ class _Bar:
         if self._display.disable:
             self._log()
 
-    def discard(self) -> None:
-        """Take back what was counted for all runs: the work begins again."""
+    def discard(self, kept: float) -> None:
+        """Take back what was counted for all runs: the work begins again with `kept` units."""
         if self._whole:
-            left = self._whole.completed - self._task.completed
-            self._display.update(self._whole.id, completed=left)
+            completed = self._whole.completed - self._task.completed + kept
+            self._display.update(self._whole.id, completed=completed)
 
     def _log(self) -> None:
         tenths, now = self._tenths(), time.monotonic()
@@ -286,12 +291,21 @@ def _display() -> Iterator[Progress]:
                     display.stop()
 
 
+class _TimeLeft(ProgressColumn):
+    """The time left, as in the log."""
+
+    max_refresh = 0.5  # seconds between changes
+
+    def render(self, task: Task) -> Text:
+        return Text(_left(task), style="progress.remaining")
+
+
 def _make_display() -> Progress:
     return Progress(
         TextColumn("[bold]{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[text]}", markup=False),
-        TimeRemainingColumn(),
+        _TimeLeft(),
         console=Console(stderr=True),
         disable=not sys.stderr.isatty() or logging.getLogger("ergokedro").level > logging.INFO,
         # Log lines on the same terminal go above the bars; a file gets them as they are.
@@ -306,9 +320,17 @@ def _find(display: Progress, task: TaskID) -> Task:
 
 
 def _left(task: Task) -> str:
-    """Time left, such as '0:02:10'; '?' before two updates."""
+    """Time left by the speed of this process's updates, such as '0:02:10'; '?' before two of them.
+
+    All runs take at least as long as the longest of those under way, which no other can help.
+    """
     seconds = task.time_remaining
-    return "?" if seconds is None else str(timedelta(seconds=round(seconds)))
+    if seconds is None:
+        return "?"
+    if _whole and _shared and task.id == _whole[1]:
+        same = (known for known in _shared.tasks if known.fields["unit"] == _whole[0])
+        seconds = max(known.time_remaining or 0 for known in same)
+    return str(timedelta(seconds=round(seconds)))
 
 
 def _count(value: float) -> str:

@@ -9,7 +9,7 @@ import sys
 import pytest
 from rich.logging import RichHandler
 
-from ergokedro.runtime.console import plain_lines_without_terminal
+from ergokedro.runtime.console import plain_lines_without_terminal, where_results_are
 
 LONG = "a message of more than eighty characters, which rich would fold " * 3
 
@@ -40,3 +40,10 @@ def test_one_plain_line_a_message_unless_on_a_terminal(
     printed = capsys.readouterr().out
     plain = re.fullmatch(r"\d\d:\d\d:\d\d WARNING (.*)\n", printed)
     assert (plain is not None and plain[1] == LONG) == (not terminal)
+
+
+def test_the_report_and_its_folder_are_named_and_no_other_file() -> None:
+    files = ["/d/a/budgets.csv", "/d/a/k.png", "/d/a/k.svg", "/d/a/report.html", "/d/a/report.md"]
+    assert where_results_are(files) == ["/d/a/report.html", "/d/a (figures and tables)"]
+    assert where_results_are(["s3://b/a/k.png"]) == ["s3://b/a (figures and tables)"]
+    assert where_results_are(["/d/a/near_duplicates.csv"]) == []

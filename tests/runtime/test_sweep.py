@@ -40,6 +40,7 @@ def runs(count: int, function: Any) -> Pipeline:
 def run(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, at_once: int) -> int:
     plan = SimpleNamespace(
         tokens=100,
+        tokens_left=60,
         machine=SimpleNamespace(parallel_runs=at_once),
         manifests=[SimpleNamespace(run=f"k{i}", tokens=tokens) for i, tokens in LENGTHS.items()],
         seen=lambda manifest: manifest.tokens,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from collections.abc import Iterable
 from typing import TextIO
 
 from rich.logging import RichHandler
@@ -36,3 +37,16 @@ def plain_lines_without_terminal() -> None:
     for handler in [h for h in root.handlers if isinstance(h, RichHandler)]:
         root.removeHandler(handler)
         root.addHandler(_PlainHandler())
+
+
+def where_results_are(files: Iterable[str]) -> list[str]:
+    """A line for the report and one for the folder of all figures and tables.
+
+    Parameters
+    ----------
+    files : paths or URLs of what was written; without figure or report among them, no line.
+    """
+    shown = [file for file in files if file.endswith((".html", ".png"))]
+    folders = sorted({file.rpartition("/")[0] for file in shown})
+    reports = [file for file in shown if file.endswith(".html")]
+    return [*reports, *(f"{folder} (figures and tables)" for folder in folders)]

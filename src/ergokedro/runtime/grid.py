@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from ergokedro.design.runs import run_name
 from ergokedro.parameters import Parameters
 from ergokedro.runtime.config_loader import current_parameters
+from ergokedro.runtime.console import where_results_are
 from ergokedro.runtime.sweep import SweepSession
 
 log = logging.getLogger(__name__)
@@ -132,5 +133,6 @@ def _write_report(
     picture = catalog.load("xe_grid.figure")
     catalog.save("grid_markdown", grid.render_grid_markdown(table, picture))
     catalog.save("grid_html", grid.render_grid_html(table, picture))
-    for name in ("grid_markdown", "grid_html", "xe_grid.figure"):
-        print(f"  {catalog.config_resolver.resolve_pattern(name)['filepath']}")
+    entries = map(catalog.config_resolver.resolve_pattern, ("grid_html", "xe_grid.figure"))
+    for line in where_results_are(entry["filepath"] for entry in entries):
+        print(f"  {line}")

@@ -21,6 +21,7 @@ from ergokedro.models.factory import has_transformers_form
 from ergokedro.remote import RemoteCopy, cache_folder, is_remote
 from ergokedro.runtime import mlflow_store, tracking
 from ergokedro.runtime.config_loader import current_parameters
+from ergokedro.runtime.console import where_results_are
 from ergokedro.runtime.locks import Command, OutputLock
 from ergokedro.runtime.provenance import Provenance, outside
 
@@ -187,9 +188,8 @@ class ProjectHooks:
 
             shown = (catalog.load(name) for name in ("xe_table", "results", "design"))
             print(format_table(*shown))
-        for url, path in files.items():
-            if path.suffix in {".html", ".md", ".png"}:
-                print(f"  {url}")
+        for line in where_results_are(files):
+            print(f"  {line}")
         page = None if self._tracker is None else self._tracker.page
         if page:
             local = page.startswith(mlflow_store.UI_ADDRESS)

@@ -157,7 +157,7 @@ class SweepRunner(SequentialRunner):
         # The longest first, so that no core waits for a long one at the end.
         tokens = {manifest.run: plan.seen(manifest) for manifest in plan.manifests}
         longest_first = sorted(parts, key=lambda name: -tokens.get(name, 0))
-        with progress.whole(plan.tokens, "tokens"):
+        with progress.whole(plan.tokens, "tokens", done=plan.tokens - plan.tokens_left):
             self.train([parts[name] for name in longest_first], plan, context)
         return True
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,9 +10,9 @@ import pytest
 
 from conftest import StoreMaker
 from ergokedro.design.accounting import token_accounting
-from ergokedro.design.mixture import design_mixtures
+from ergokedro.design.mixture import Design, design_mixtures
 from ergokedro.parameters import MixtureParameters
-from ergokedro.reporting.figures.chart import Chart, Curve
+from ergokedro.reporting.figures.chart import Bars, Chart, Curve
 from ergokedro.reporting.figures.component_heatmap import plot_component_heatmap
 from ergokedro.reporting.figures.effect_of_k import plot_effect_of_k
 from ergokedro.reporting.figures.in_context_xe import plot_in_context_xe
@@ -24,8 +23,11 @@ from ergokedro.reporting.figures.learning_curves import (
     plot_train_gap,
     train_gap,
 )
-from ergokedro.reporting.figures.style import colour_of
-from ergokedro.reporting.figures.token_accounting import plot_token_accounting
+from ergokedro.reporting.figures.style import category_colour, colour_of
+from ergokedro.reporting.figures.token_accounting import (
+    plot_document_lengths,
+    plot_token_accounting,
+)
 from ergokedro.reporting.figures.xe_by_k import plot_xe_by_k
 from ergokedro.reporting.results import pick_rows
 from synthetic_results import NAMES, make_design, make_history, make_results
@@ -136,7 +138,9 @@ def test_without_an_optimum_no_figure_speaks_of_it() -> None:
         assert "possible" not in str(chart_to_plotly(plot(results)).to_dict())
 
 
-def test_the_corpus_is_shown_by_tokens_and_by_documents(make_store: StoreMaker) -> None:
+@pytest.fixture
+def corpus(make_store: StoreMaker) -> tuple[pd.DataFrame, Design]:
+    """Four categories, one of them named like documents without one; two are chosen."""
     sizes = {"a": [900, 800], "b": [5000], "c": [2500, 400], "(unknown)": [700]}
     heldout = {(split, label): [200] for split in ("validation", "test") for label in sizes}
     store = make_store({**{("train", label): n for label, n in sizes.items()}, **heldout})
@@ -144,20 +148,54 @@ def test_the_corpus_is_shown_by_tokens_and_by_documents(make_store: StoreMaker) 
         {"split": "train", "label": None, "status": "unknown_label", "documents": 2, "tokens": 9}
     ]
     accounting = token_accounting(store)
-    accounting.loc[accounting.label == "a", "documents_before"] = 4
-    design = design_mixtures(store, accounting, MixtureParameters(top_n=2))
-    figure: Any = plot_token_accounting(accounting, design)
-    tokens, documents, _ = figure.axes
-    assert [label.get_text() for label in tokens.get_yticklabels()] == ["(unknown)", "a", "c", "b"]
-    widths = [[bar.get_width() for bar in bars] for axis in (tokens, documents)
-              for bars in axis.containers]  # fmt: skip
-    np.testing.assert_allclose(widths[1], [0.7, 1.7, 2.9, 5.0])
-    assert tokens.get_xlabel() == "training tokens, thousands"
-    assert tokens.texts[0].get_text() == "4.  0.7"
-    assert widths[2:] == [[1, 4, 2, 1], [1, 2, 2, 1]]
-    assert [text.get_text().split()[0] for text in documents.texts] == ["4.", "1.", "2.", "3."]
-    colours = [bar.get_facecolor() for bar in documents.containers[1]]
-    assert colours[2] == colours[3] != colours[1] != colours[0]
-    title = figure.get_suptitle()
-    assert "2 largest by training tokens; by documents it would be a instead of b" in title
-    assert "Orange" in title
+    return accounting, design_mixtures(store, accounting, MixtureParameters(top_n=2))
+
+
+def test_the_corpus_is_shown_with_what_is_chosen(corpus: tuple[pd.DataFrame, Design]) -> None:
+    accounting, design = corpus
+    accounting.loc[accounting.label == "a", "tokens_before"] = 2000
+    chart = plot_token_accounting(accounting, design)
+    assert chart.x.names == ["c", "b", "a", "(unknown)"]
+    first, second, others, removed = (p for p in chart.parts if isinstance(p, Bars))
+    np.testing.assert_allclose([*first.value, *second.value, *others.value], [2.9, 5, 1.7, 0.7])
+    np.testing.assert_allclose(removed.value, [0, 0, 0.3, 0], atol=1e-12)
+    np.testing.assert_allclose(removed.base, [2.9, 5, 1.7, 0.7])
+    assert [first.colour, second.colour] == [category_colour(0), category_colour(1)]
+    assert others.label == "not chosen"
+    (level,) = chart.levels
+    assert level.value == design.total_tokens / 1000
+    assert f"D = {design.total_tokens:,} tokens; c, the smallest of 2 components" in chart.title
+    assert chart.title.endswith("has 2,900")
+    assert "thousands" in chart.note
+    assert "2 largest by training tokens; by documents it would be a instead of b" in chart.note
+
+
+def test_the_length_of_documents_is_shown_beside_the_window(
+    corpus: tuple[pd.DataFrame, Design],
+) -> None:
+    chart = plot_document_lengths(*corpus)
+    assert chart.x.names == ["c", "b", "a", "(unknown)"]
+    parts = [part for part in chart.parts if isinstance(part, Curve)]
+    np.testing.assert_allclose([part.end for part in parts], [1450, 5000, 850, 700])
+    np.testing.assert_allclose([parts[0].low, parts[0].high], [[505], [2395]])  # of 400 and 2500
+    window = corpus[1].window_length
+    assert [level.value for level in chart.levels] == [window]
+    assert chart.title == (
+        f"The median document of a component has 1,450 to 5,000 tokens, a window {window}"
+    )
+
+
+def test_few_of_many_categories_are_shown(corpus: tuple[pd.DataFrame, Design]) -> None:
+    accounting, design = corpus
+    few = accounting[accounting.label == "(unknown)"]
+    more = [few.assign(label=f"more-{i}", tokens=i) for i in range(20)]
+    for plot in (plot_token_accounting, plot_document_lengths):
+        chart = plot(pd.concat([accounting, *more]), design)
+        assert chart.x.names == [
+            "c",
+            "b",
+            "a",
+            "(unknown)",
+            *(f"more-{i}" for i in range(19, 13, -1)),
+        ]
+        assert chart.note.endswith("Smaller categories not shown: 14.")

@@ -31,7 +31,7 @@ def test_figures_are_planned_by_the_controls_that_are_planned() -> None:
         "decomposition", "others_worth", "identification", "naming", "specialists",
         "distinguishability", "own_text", "exchange",
     ]  # fmt: skip
-    assert list(FIGURES.planned("mixture_design")) == ["token_accounting"]
+    assert list(FIGURES.planned("mixture_design")) == ["token_accounting", "document_lengths"]
     assert list(FIGURES.planned("analysis")) == chain
     assert list(FIGURES.planned("analysis", ["specialists"])) == chain + of_specialists
     assert list(FIGURES.planned("analysis", ["subsets"])) == [*chain, "exchange", "controls"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +15,7 @@ from ergokedro.reporting.figures.specialists import plot_specialists
 from ergokedro.reporting.figures.style import term_styles
 from ergokedro.reporting.results import distinguishability_matrix, pick_rows
 from ergokedro.reporting.transfer import find_transfer
-from synthetic_results import NAMES, make_all_results, make_design
+from synthetic_results import NAMES, make_all_results
 
 
 @pytest.fixture(scope="module")
@@ -25,20 +23,27 @@ def results() -> pd.DataFrame:
     return make_all_results()
 
 
-def test_specialists_by_tokens(results: pd.DataFrame) -> None:
-    figure: Any = plot_specialists(results, make_design())
-    assert [axis.get_title() for axis in figure.axes] == [*NAMES, ""]
-    axis = figure.axes[2]
-    own, *models = axis.containers
-    np.testing.assert_allclose(
-        own.lines[0].get_xdata(orig=False), [60_000, 75_000, 100_000, 150_000, 300_000]
-    )
-    assert [bars.get_label() for bars in models] == [f"model of K = {k}" for k in (5, 4, 3)][::-1]
-    chosen = (results.quantity == "xe") & (results.component == NAMES[2]) & (results.k == 4)
-    value = results[chosen & (results.split == "test")].value.item()
-    np.testing.assert_allclose(models[1].lines[0].get_xydata(), [[1.03 * 75_000, value]])
-    assert "nats" in axis.get_ylabel()
-    assert "tokens" in axis.get_xlabel()
+def test_less_text_of_its_own(results: pd.DataFrame) -> None:
+    rows = pick_rows(results, "starvation", "component", "test")
+    chart = plot_specialists(results)
+    assert [curve.label for curve in chart.parts] == NAMES
+    curve = chart.parts[2]
+    own = rows[rows.component == NAMES[2]]
+    np.testing.assert_array_equal(curve.x, [3, 4, 5])
+    np.testing.assert_array_equal(curve.value, own.value)
+    assert isinstance(curve, Curve)
+    np.testing.assert_array_equal([curve.low, curve.high], [own.low, own.high])
+    last = rows[rows.k == 5].value
+    assert chart.title.startswith("D / 5 instead of D tokens")
+    assert f"{last.min():.4f} to {last.max():.4f} nats per token" in chart.title
+    assert "steps" not in chart.note
+
+
+def test_what_else_less_text_means_is_said(results: pd.DataFrame) -> None:
+    confounded = results.assign(note="less text goes with fewer steps")
+    assert "Note that less text goes with fewer steps." in plot_specialists(confounded).note
+    none = results[results.quantity != "starvation"]
+    assert plot_specialists(none).title.startswith("No specialists")
 
 
 def test_distinguishability(results: pd.DataFrame) -> None:

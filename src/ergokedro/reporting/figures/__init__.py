@@ -16,7 +16,10 @@ from ergokedro.reporting.figures.learning_curves import plot_learning_curves, pl
 from ergokedro.reporting.figures.own_text import plot_own_text
 from ergokedro.reporting.figures.registry import FIGURES, FigureSpec
 from ergokedro.reporting.figures.specialists import plot_specialists
-from ergokedro.reporting.figures.token_accounting import plot_token_accounting
+from ergokedro.reporting.figures.token_accounting import (
+    plot_document_lengths,
+    plot_token_accounting,
+)
 from ergokedro.reporting.figures.xe_by_k import plot_xe_by_k
 
 __all__ = ["FIGURES", "FigureSpec"]
@@ -30,12 +33,22 @@ for _name, _spec in {
         plot_token_accounting,
         inputs=("token_accounting", "design"),
         pipeline="mixture_design",
-        interactive=False,
-        how_to_read="Look at it before any training. The chosen components are in ascending order "
-        "of their text, so the first of them sets D, the total that every K gets. A chosen "
-        "component with little held-out text has wide intervals later. Read the ranks by tokens "
-        "and by documents together: where they differ, the choice of components depends on "
-        "`mixture.rank_by`.",
+        how_to_read="Look at it before any training. The coloured bars are the chosen components "
+        "in ascending order of their text, so the first of them sets D, the total that every K "
+        "gets: what lies above the line is not used where K = 1. Grey bars are the largest other "
+        "categories. The note says what chose the components, and where a ranking by tokens and "
+        "one by documents differ: there the choice depends on `mixture.rank_by`. All counts and "
+        "ranks are in `token_accounting.csv` of the folder `04_feature`.",
+    ),
+    "document_lengths": FigureSpec(
+        "How long documents are",
+        plot_document_lengths,
+        inputs=("token_accounting", "design"),
+        pipeline="mixture_design",
+        how_to_read="Compare the bars with the line of the window. Where documents are shorter, a "
+        "window holds several of them, or, with `mixture.within_documents`, they give no window. "
+        "Where one component has much longer documents than another, the two differ in form as "
+        "well as in topic.",
     ),
     "effect_of_k": FigureSpec(
         "The effect of K",
@@ -132,15 +145,14 @@ for _name, _spec in {
         "these models, or the window is too short.",
     ),
     "specialists": FigureSpec(
-        "Specialists and mixtures",
+        "What less text of its own costs",
         plot_specialists,
-        inputs=("results", "design"),
         requires=_SPECIALISTS,
-        interactive=False,
-        how_to_read="Each panel is one component: models trained on it alone, with more and more "
-        "of its text. A mixture's mark above the curve at its own number of tokens says that the "
-        "other components hurt; below, that they help. Go left or right from the mark to the "
-        "curve: that many tokens of the component's own text are worth the same as the mixture.",
+        how_to_read="Each curve is one component, and models trained on it alone: how much worse "
+        "they predict it when they have 1/K of the text. A component whose curve rises steeply "
+        "lacks text when it shares D with others. Below zero less text was better, so the "
+        "specialist with all D tokens is not trained well. What the others' text gives in return "
+        "is in *What the others' text is worth*.",
     ),
     "distinguishability": FigureSpec(
         "How far components can be told apart",

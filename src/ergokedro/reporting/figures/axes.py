@@ -9,13 +9,10 @@ import numpy as np
 import pandas as pd
 
 from ergokedro.reporting.figures.style import K_LABEL
-from ergokedro.reporting.text import plain_text, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_LONG_LABEL = 14  # characters that still fit below a column of a heatmap
 
 
 def make_figure(
@@ -50,12 +47,3 @@ def k_axis(axis: Axes, ks: Iterable[int]) -> None:
     """The horizontal axis is K."""
     axis.set_xticks(sorted(ks))
     axis.set_xlabel(K_LABEL)
-
-
-def label_components(axis: Any, names: list[str]) -> None:
-    """The ticks of an axis (`axes.xaxis` or `axes.yaxis`) are components."""
-    labels = [shorten(name) for name in names]
-    axis.set_ticks(range(len(labels)), [plain_text(label) for label in labels])
-    if axis.axis_name == "x" and max(map(len, labels)) > _LONG_LABEL:
-        for text in axis.get_ticklabels():
-            text.set(rotation=30, ha="right", rotation_mode="anchor")
