@@ -78,6 +78,14 @@ def test_the_law_is_recovered(table: pd.DataFrame) -> None:
         )  # documents shift all of a component
 
 
+def test_the_floor_holds_what_documents_share(table: pd.DataFrame) -> None:
+    """Runs follow the law but for a shift that all share, so that only floors have any chance."""
+    floors, rates = pick(table, "law_E"), pick(table, "tau")
+    assert (floors.standard_error > 0.01).all()
+    assert (floors.high - floors.low > 0.05).all()
+    assert (rates.high - rates.low < 1e-2).all()
+
+
 def test_equivalents_are_those_of_the_law(table: pd.DataFrame) -> None:
     """In a mixture of both names of one source, a component reads as if all text were its own."""
     share = pick(table, "own_text_share", run="k2", component=COMPONENTS[0]).iloc[0]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ergokedro.analysis.bootstrap import Interval, intervals
+from ergokedro.analysis.bootstrap import Interval
+from ergokedro.analysis.transfer.document_variance import add_documents, document_variance
 from ergokedro.analysis.transfer.laws import LAWS, Law, Parameter, Problem
 from ergokedro.analysis.transfer.least_squares import (
     best_of_starts,
     jacobian_rank,
     profile_limits,
-    solve,
     undetermined,
 )
 from ergokedro.analysis.transfer.runs import MixtureRuns, references, sample
@@ -140,41 +140,33 @@ class LawFit:
         )
 
 
-def fit_law(
-    runs: MixtureRuns, law: str = "transfer", confidence: float = 0.95, replicates: bool = False
-) -> LawFit:
+def fit_law(runs: MixtureRuns, law: str = "transfer", confidence: float = 0.95) -> LawFit:
     """Fit a law by weighted least squares, from several starts.
+
+    Intervals are profile intervals, with the scatter of the runs about the law as the noise: they
+    hold draws, seeds and the law's own misfit. Where `runs.replicates` are given, the held-out
+    documents that all runs share are added; those move E far more than τ. See
+    :mod:`ergokedro.analysis.transfer.document_variance`.
 
     Parameters
     ----------
     law : a name in `LAWS`.
     confidence : of the intervals.
-    replicates : intervals are percentiles of refits to `runs.replicates`: what other draws and
-        documents would have given, as far as they were resampled. Else they are profile intervals,
-        with the scatter of the runs about the law as the noise: this holds draws, seeds and the
-        law's own misfit, but not what all runs share, the held-out documents above all. Those move
-        E far more than τ.
 
     Raises
     ------
     ErgokedroError
-        If the law is unknown, there is no observation, or replicates are asked for and not given.
+        If the law is unknown, or there is no observation.
     """
-    if replicates and runs.replicates is None:
-        raise ErgokedroError(
-            "Intervals from replicates need MixtureRuns.replicates; give them, or take profile "
-            "intervals with replicates=False."
-        )
     entry, scale = LAWS[law], references(runs)
     parts: list[FittedProblem] = []
     estimates: list[Estimate] = []
     for columns in column_groups(runs, entry):
         part = _fit_part(runs, entry, columns, scale)
+        fitted = _profile_intervals(part, confidence)
+        if runs.replicates is not None:
+            fitted = _with_documents(runs, part, fitted, confidence)
         parts.append(part)
-        if replicates:
-            fitted = _replicate_intervals(runs, part, confidence)
-        else:
-            fitted = _profile_intervals(part, confidence)
         estimates += _estimates(part, fitted)
     return LawFit(law, runs.components, tuple(parts), tuple(estimates), scale)
 
@@ -239,19 +231,23 @@ def _profile_intervals(part: FittedProblem, confidence: float) -> list[Interval]
     return [Interval(*map(float, row)) for row in zip(*columns, strict=True)]
 
 
-def _replicate_intervals(
-    runs: MixtureRuns, part: FittedProblem, confidence: float
+def _with_documents(
+    runs: MixtureRuns, part: FittedProblem, fitted: list[Interval], confidence: float
 ) -> list[Interval]:
-    """Percentiles of refits to the replicates; NaN where a replicate is."""
+    """Profile intervals that hold the held-out documents, too; NaN where a replicate is."""
     assert runs.replicates is not None
-    index = part.problem.sample.rows, part.problem.sample.column
-    targets = runs.replicates[:, *index]
-    if not np.isfinite(targets).all():
+    observations = part.problem.sample
+    replicates = runs.replicates[:, observations.rows, observations.column]
+    freedom = part.degrees_of_freedom
+    if freedom < 1 or not np.isfinite(replicates).all():
         return [_UNKNOWN._replace(value=float(value)) for value in part.parameters]
-    refits = solve(
-        part.problem.evaluate, part.parameters, targets, part.weight, *part.problem.bounds
+    documents = document_variance(
+        part.jacobian,
+        part.weight * replicates,
+        observations.component_of,
+        runs.document_df[observations.columns],
     )
-    return intervals(np.vstack([part.parameters, refits.parameters]), confidence)
+    return add_documents(fitted, freedom, documents, part.problem.bounds, confidence)
 
 
 def _estimates(part: FittedProblem, fitted: list[Interval]) -> Iterator[Estimate]:

@@ -234,6 +234,17 @@ def jacobian_rank(jacobian: np.ndarray) -> int:
     return _directions(jacobian)[2]
 
 
+def pseudoinverse(jacobian: np.ndarray) -> tuple[np.ndarray, int]:
+    """How estimates move with weighted observations: float64 (p, N), and the rank of (N, p).
+
+    Of parameters that are determined only together, all move as little as they can, in the scale
+    of their columns.
+    """
+    scale, _, rank = _directions(jacobian)
+    inverse = np.linalg.pinv(jacobian / scale, rcond=_RANK_TOLERANCE) / scale[:, None]
+    return np.asarray(inverse), rank
+
+
 def undetermined(jacobian: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """Which linear functions of the parameters the observations leave open.
 

@@ -31,7 +31,8 @@ class Measured:
 def measured_runs(experiment: Experiment, split: str) -> Measured:
     """Every run on the components themselves: the chain, sets, specialists, growing totals.
 
-    Each draw and each seed is a row. Specialists are those of the best number of epochs. Runs on
+    Each draw and each seed is a row. A replicate draws documents within their component, the same
+    for all runs. Specialists are those of the best number of epochs. Runs on
     pseudo-components and runs of a control that changes the epochs are left out.
     """
     best = best_specialists(experiment)
@@ -43,12 +44,12 @@ def measured_runs(experiment: Experiment, split: str) -> Measured:
             runs.append(run)
     tokens = np.array([_tokens(experiment, run) for run in runs])
     values = _window_means(experiment, split, runs)
-    xe = np.full(tokens.shape, np.nan)
-    for column, name in enumerate(experiment.design.components):
-        rows = experiment.selection(split, runs[0], "component", name).rows
-        xe[:, column] = values[rows].mean(axis=0)
-    xe[tokens == 0] = np.nan
-    return Measured(runs, MixtureRuns(tuple(experiment.design.components), tokens, xe))
+    names = tuple(experiment.design.components)
+    chosen = [experiment.selection(split, runs[0], "component", name) for name in names]
+    means = [selection.replicates(values, experiment.params) for selection in chosen]
+    xe = np.where(tokens > 0, np.stack(means, axis=2), np.nan)
+    documents = np.array([len(np.unique(selection.documents)) for selection in chosen])
+    return Measured(runs, MixtureRuns(names, tokens, xe[0], None, xe[1:], documents))
 
 
 def averaged_runs(experiment: Experiment, split: str, measured: Measured) -> Measured:

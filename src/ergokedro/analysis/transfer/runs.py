@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +11,8 @@ from ergokedro.errors import ErgokedroError
 
 # Budgets that differ by less than this ratio are one: whole windows do not divide evenly.
 _SAME_BUDGET = 1.02
+# Degrees of freedom above which Student's distribution is the normal one.
+_MANY = 1e6
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class MixtureRuns:
         ratios count: the scatter about a fit says how large they are.
     replicates : float64 (B, R, m), bootstrap replicates of `xe`, or None. One replicate holds the
         same resampled draws and documents for all runs, so that what they share cancels.
+    documents : int (m,), held-out documents of every component behind the replicates, or None where
+        they are so many that their number does not matter.
 
     Raises
     ------
@@ -42,6 +46,7 @@ class MixtureRuns:
     xe: np.ndarray
     standard_error: np.ndarray | None = None
     replicates: np.ndarray | None = None
+    documents: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in ("tokens", "xe", "standard_error", "replicates"):
@@ -65,6 +70,8 @@ class MixtureRuns:
     def _check_shapes(self) -> None:
         shape = (len(self.tokens), len(self.components))
         shapes = {"tokens": self.tokens.shape, "xe": self.xe.shape}
+        if self.documents is not None:
+            shapes["documents"] = (len(self.tokens), *np.shape(self.documents))
         if self.standard_error is not None:
             shapes["standard_error"] = self.standard_error.shape
         if self.replicates is not None:
@@ -84,6 +91,13 @@ class MixtureRuns:
         and no observation of the law.
         """
         return np.isfinite(self.xe) & (self.tokens > 0)
+
+    @cached_property
+    def document_df(self) -> np.ndarray:
+        """Degrees of freedom of a variance over documents, float64 (m,)."""
+        if self.documents is None:
+            return np.full(len(self.components), _MANY)
+        return np.maximum(1.0, self.documents - 1.0)
 
     @cached_property
     def totals(self) -> np.ndarray:
@@ -139,7 +153,13 @@ class MixtureRuns:
         """
         errors = None if self.standard_error is None else self.standard_error[rows]
         replicates = None if self.replicates is None else self.replicates[:, rows]
-        return MixtureRuns(self.components, self.tokens[rows], self.xe[rows], errors, replicates)
+        return replace(
+            self,
+            tokens=self.tokens[rows],
+            xe=self.xe[rows],
+            standard_error=errors,
+            replicates=replicates,
+        )
 
 
 @dataclass(frozen=True)
