@@ -346,7 +346,8 @@ def test_the_graph_in_kedro_viz(finished: tuple[Project, str]) -> None:
     project.kedro("viz", "build", env="small")
     graph = json.loads((project.root / "build" / "api" / "main").read_text())
     names = {node["full_name"] for node in graph["nodes"] if "full_name" in node}
-    assert {"k1", "k2", "k3"} <= {node["id"] for node in graph["nodes"]}
+    boxes = {f"training.k{k}" for k in (1, 2, 3)}
+    assert boxes <= {node["id"] for node in graph["nodes"]}
     assert graph["layers"] == [
         "raw", "intermediate", "primary", "feature", "model_input", "models", "model_output",
         "reporting",
