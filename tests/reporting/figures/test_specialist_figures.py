@@ -33,10 +33,14 @@ def test_less_text_of_its_own(results: pd.DataFrame) -> None:
     np.testing.assert_array_equal(curve.value, own.value)
     assert isinstance(curve, Curve)
     np.testing.assert_array_equal([curve.low, curve.high], [own.low, own.high])
-    last = rows[rows.k == 5].value
-    assert chart.title.startswith("D / 5 instead of D tokens")
-    assert f"{last.min():.4f} to {last.max():.4f} nats per token" in chart.title
+    assert chart.title == (
+        f"D / 5 instead of D tokens of its own cost a specialist {own.value.iloc[-1]:.4f} nats per "
+        "token"  # the same for every component
+    )
     assert "steps" not in chart.note
+    one = (results.component == NAMES[1]) & (results.k == 5) & (results.quantity == "starvation")
+    other = results.assign(value=results.value.mask(one, 0.0123))
+    assert "cost a specialist 0.0050 to 0.0123 nats" in plot_specialists(other).title
 
 
 def test_what_else_less_text_means_is_said(results: pd.DataFrame) -> None:
