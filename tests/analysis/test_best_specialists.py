@@ -14,6 +14,7 @@ from ergokedro.analysis.controls import plan_experiment
 from ergokedro.analysis.decomposition import TERMS, decomposition
 from ergokedro.analysis.series import results_table
 from ergokedro.analysis.specialists import specialists
+from ergokedro.analysis.transfer.measured import measured_runs
 from ergokedro.design.nll import NLLArrays
 from ergokedro.design.runs import Run
 from synthetic_results import NAMES, make_experiment, make_meta
@@ -23,6 +24,13 @@ VALIDATION = {1: {0.5: 0.30, 1: 0.10, 2: 0.20, 4: 0.40}, 2: {0.5: 0.9, 1: 0.7, 2
 # On test text another one is the lowest: a choice on test text would find it.
 TEST = {1: {0.5: 0.30, 1: 0.15, 2: 0.12, 4: 0.40}, 2: {0.5: 0.9, 1: 0.7, 2: 0.4, 4: 0.55}}
 MIXTURE = 0.8
+# Nats that a multiple of the learning rate adds at D / divisor; test text would choose others.
+RATES = {
+    "validation": {(1, 0.5): 0.02, (1, 1): 0.0, (1, 2): 0.05,
+                   (2, 0.5): -0.15, (2, 1): 0.0, (2, 2): 0.05},
+    "test": {(1, 0.5): -0.05, (1, 1): 0.0, (1, 2): 0.05,
+             (2, 0.5): 0.04, (2, 1): 0.0, (2, 2): -0.05},
+}  # fmt: skip
 
 
 def make_arrays(
@@ -36,7 +44,7 @@ def make_arrays(
             here = windows[windows.split == split]
             own = [NAMES[position - 1] for position in run.components]
             level = levels[run.divisor][run.repeats] if run.k == 1 else MIXTURE
-            level = level + spread * run.draw
+            level = level + spread * run.draw + RATES[split][run.divisor, run.rate]
             rows = np.where(here.component.isin(own), 2.0 + level, 5.0)
             nll[split] = np.repeat(rows[:, None], 99, axis=1).astype(np.float32)
         arrays[run] = NLLArrays(nll, make_meta(run))
@@ -46,7 +54,7 @@ def make_arrays(
 def test_the_lowest_on_validation_text_is_chosen(windows: pd.DataFrame) -> None:
     experiment = make_experiment(make_arrays(windows), windows, specialists=True)
     best = best_specialists(experiment)
-    assert {key: one.repeats for key, one in best.items()} == {
+    assert {key: one.protocol[0] for key, one in best.items()} == {
         (1, 1): 1, (1, 2): 4, (2, 1): 1, (2, 2): 4,
     }  # fmt: skip
     assert best[1, 1].note == ""
@@ -59,6 +67,35 @@ def test_the_lowest_on_validation_text_is_chosen(windows: pd.DataFrame) -> None:
     assert xe.note[150_000] == "the most epochs that were tried"
     epochs = test[test.quantity == "specialist_epochs"].set_index("tokens").value
     assert epochs.to_dict() == {300_000: 1, 150_000: 4}
+
+
+def test_epochs_and_rate_are_chosen_together(windows: pd.DataFrame) -> None:
+    settings: dict[str, Any] = {"specialist_epochs": "1+2", "specialist_rates": "0.5+1+2"}
+    experiment = make_experiment(make_arrays(windows, **settings), windows, **settings)
+    best = best_specialists(experiment)
+    assert (best[2, 1].protocol, best[2, 2].protocol) == ((1, 1), (2, 0.5))
+    table = results_table(specialists(experiment))
+    test = table[(table.split == "test") & (table.component == NAMES[1])]
+    rates = test[test.quantity == "specialist_rate"].set_index("tokens")
+    assert rates.value.to_dict() == {300_000: 1, 150_000: 0.5}
+    smallest = "the smallest learning rate that was tried"
+    assert rates.note.to_dict() == {300_000: "", 150_000: smallest}
+    assert rates.run[150_000] == "specialists.c2_of2_x2_r0p5"
+    xe = test[test.quantity == "specialist_xe"].set_index("tokens")
+    assert xe.value[150_000] == pytest.approx(2 + TEST[2][2] + RATES["test"][2, 0.5])
+    assert xe.note[150_000] == f"the most epochs that were tried; {smallest}"
+    kept = [run for run in measured_runs(experiment, "test").runs if run.k == 1]
+    assert {(r.components[0], r.divisor): (r.repeats, r.rate) for r in kept} == {
+        key: one.protocol for key, one in best.items()
+    }
+    assert len(kept) == len(best)
+
+
+@pytest.mark.parametrize("form", ["epochs", "steps"])
+def test_other_forms_have_the_rate_of_the_chain(windows: pd.DataFrame, form: str) -> None:
+    settings: dict[str, Any] = {"specialist_form": form, "specialist_rates": "0.5"}
+    arrays = make_arrays(windows, **settings)
+    assert {run.rate for run in arrays} == {1}
 
 
 @pytest.mark.parametrize(
@@ -100,6 +137,6 @@ def test_epochs_that_lack_a_draw_are_not_chosen(windows: pd.DataFrame) -> None:
     arrays = make_arrays(windows, draws=2)
     lacking = {run: a for run, a in arrays.items() if not (run.repeats == 4 and run.draw == 1)}
     best = best_specialists(make_experiment(lacking, windows, specialists=True))
-    assert best[1, 2].repeats == 2
+    assert best[1, 2].protocol == (2, 1)
     other_seed = {replace(run, seed_offset=1): a for run, a in arrays.items()}
     assert not best_specialists(make_experiment(other_seed, windows))

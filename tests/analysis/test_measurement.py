@@ -303,3 +303,9 @@ def test_every_draw_has_seeds_of_its_own() -> None:
     check_comparable([PLAN[0], repeat_run(PLAN[0], 1, 2, 0)], [first, other])
     with pytest.raises(ErgokedroError, match="differ in seed"):
         check_comparable([PLAN[0], PLAN[0]], [first, other])
+
+
+def test_another_rate_has_another_schedule() -> None:
+    first = make_summary(make_manifests()[0])
+    slower = first.model_copy(update={"schedule": "other"})
+    check_comparable([PLAN[0], replace(PLAN[0], rate=0.5)], [first, slower])

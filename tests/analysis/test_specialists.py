@@ -59,5 +59,5 @@ def test_numbers_are_those_put_in(windows: pd.DataFrame, form: str) -> None:
 def test_without_specialists_components_cannot_be_told_apart(windows: pd.DataFrame) -> None:
     chain = {run: a for run, a in make_specialists(windows).items() if run.in_chain}
     table = results_table(specialists(make_experiment(chain, windows)))
-    assert set(table.quantity) == {"specialist_xe", "specialist_epochs"}
+    assert set(table.quantity) == {"specialist_xe", "specialist_epochs", "specialist_rate"}
     assert set(table.run) == {"k1"}

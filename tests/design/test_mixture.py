@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from dataclasses import replace
 from itertools import combinations, pairwise, product
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from ergokedro.design.mixture import (
 )
 from ergokedro.design.runs import Run, chain, repeat_run
 from ergokedro.errors import ErgokedroError
+from ergokedro.files import fingerprint
 from ergokedro.parameters import MixtureParameters
 
 SPLITS = ("train", "validation", "test")
@@ -165,6 +167,21 @@ def test_repeats_differ_from_each_other_and_not_from_what_they_repeat(
         assert seeds == [(0, 0), (0, 1), (1, 100), (1, 101)]
         assert len({tuple(c.spans for c in m.components) for m in repeats}) == 2
         assert len({(m.k, m.total_tokens) for m in repeats}) == 1
+
+
+def test_the_rate_of_the_chain_leaves_fingerprint_and_order_as_they_were(
+    make_store: StoreMaker,
+) -> None:
+    store = make_store(lengths_of({c: [100] * 60 for c in "abc"}))
+    plan = design(store, 3, total_tokens=1800)
+    manifest = make_manifest(store, plan, chain(2))
+    without = {name: v for name, v in manifest.model_dump(mode="json").items() if name != "rate"}
+    assert manifest.fingerprint == fingerprint(without)
+    assert type(manifest).model_validate(without) == manifest
+    slower = make_manifest(store, plan, replace(chain(2), rate=0.5))
+    assert slower.rate == 0.5
+    assert slower.fingerprint != manifest.fingerprint
+    assert slower.order_key == manifest.order_key
 
 
 @pytest.mark.parametrize("within", [False, True])

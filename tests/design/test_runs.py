@@ -92,6 +92,20 @@ def test_specialists_try_several_numbers_of_epochs() -> None:
     assert [type(n) for n in specialist_repeats()[1]] == [float, int, int, int]
 
 
+def test_specialists_try_each_rate_with_each_number_of_epochs() -> None:
+    settings = {"specialists": True, "specialist_epochs": "1+2", "specialist_rates": "0.5+1"}
+    runs = plan_experiment([1, 3], 1, settings)
+    assert [(r.name, r.repeats, r.rate) for r in runs if r.divisor == 3 and r.k == 1][:4] == [
+        ("specialists.c1_of3_r0p5", 1, 0.5),
+        ("specialists.c1_of3", 1, 1),
+        ("specialists.c1_of3_x2_r0p5", 2, 0.5),
+        ("specialists.c1_of3_x2", 2, 1),
+    ]
+    at_d = [r.name for r in runs if r.divisor == 1 and r.components == (1,)]
+    assert at_d[0] == "k1"  # the chain's K = 1 is the specialist of its epochs and its rate
+    assert len(at_d) == 4
+
+
 def test_names_of_specialists_have_no_dot_of_their_own() -> None:
     runs = plan_experiment([1], 1, {"specialists": True, "specialist_sizes": 8})
     assert [run.name for run in runs] == [
@@ -104,6 +118,7 @@ def test_names_of_specialists_have_no_dot_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("specialist_epochs", v) for v in ("", "1,2", "0+1", "-1", "nan", "inf")]
+    + [("specialist_rates", v) for v in ("", "0", "half")]
     + [("specialist_sizes", v) for v in ("0", "1.5", "x", "2+", -3)],
 )
 def test_specialists_that_cannot_be_planned(setting: str, value: object) -> None:

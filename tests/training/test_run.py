@@ -96,6 +96,22 @@ def test_the_manifest_changes_epochs_and_seed(small: SmallRun) -> None:
     assert not np.array_equal(job.windows.epoch(0), before.windows.epoch(0))
 
 
+def test_a_run_of_half_the_rate_trains_at_half_the_rate(small: SmallRun) -> None:
+    manifest = small.manifest.model_copy(update={"rate": 0.5})
+    job, before = (
+        training_job(one, small.store, SETTINGS, small.windows)
+        for one in (manifest, small.manifest)
+    )
+    assert job.params.learning_rate == before.params.learning_rate / 2
+    np.testing.assert_array_equal(job.windows.epoch(0), before.windows.epoch(0))
+    full, half = (
+        trained.history.query("metric == 'learning_rate'").value
+        for trained in (train_small(small), train_small(replace(small, manifest=manifest)))
+    )
+    assert len(full) > 1
+    np.testing.assert_allclose(half, full / 2)
+
+
 def test_a_finished_run_is_found_again(
     small: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

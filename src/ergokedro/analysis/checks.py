@@ -87,7 +87,8 @@ def check_comparable(plan: list[Run], summaries: list[RunSummary]) -> None:
     first = summaries[0]
     for run, other in zip(plan, summaries, strict=True):
         same_seed = _SAME_SEED if run.added_seed == 0 else ()
-        same_total = _SAME_TOTAL if run.divisor == run.k and run.repeats == 1 else ()
+        of_protocol = run.divisor == run.k and run.repeats == run.rate == 1
+        same_total = _SAME_TOTAL if of_protocol else ()
         for key in (*same_seed, *same_total, *_SAME):
             if getattr(other, key) != getattr(first, key):
                 raise ErgokedroError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
 from ergokedro.analysis.best_specialists import Specialist, best_specialists
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow
+
+_CHOSEN = ("specialist_epochs", "specialist_rate")
 
 
 def specialists(experiment: Experiment) -> Iterator[ResultRow]:
@@ -20,8 +21,9 @@ def specialists(experiment: Experiment) -> Iterator[ResultRow]:
     Rows of series 'component', whose `run` is the specialist's in its first draw:
 
     - specialist_xe, nats per token, of the specialist of a component with `tokens` tokens on that
-      component; `note` says where its number of epochs is at an end of those that were tried;
-    - specialist_epochs, how many times the chain's epochs it makes (unit '1');
+      component; `note` says where its epochs or rate are at an end of those that were tried;
+    - specialist_epochs and specialist_rate, how many times the chain's epochs it makes and the
+      chain's learning rate it has (unit '1'), each with its part of the note;
     - distinguishability, how far two components can be told apart: on the text of `component`, the
       specialist of another component (at D) less that of the component itself, paired by window
       and draw, nats per token. Zero where `trained`, so on itself; small where the other reads the
@@ -44,9 +46,11 @@ def _by_tokens(
     selection = experiment.selection(split, first, "component", name)
     values = np.stack([experiment.nll[run].nll[split] for run in specialist.runs.values()])
     xe = selection.estimate(values, experiment.params, list(specialist.runs))
-    tags: dict[str, Any] = {**experiment.tags(first), "note": specialist.note}
-    yield selection.row("specialist_xe", xe, **tags)
-    yield selection.row("specialist_epochs", float(specialist.repeats), unit="1", **tags)
+    tags = experiment.tags(first)
+    notes = specialist.note, specialist.rate_note
+    yield selection.row("specialist_xe", xe, note="; ".join(filter(None, notes)), **tags)
+    for quantity, value, note in zip(_CHOSEN, specialist.protocol, notes, strict=True):
+        yield selection.row(quantity, float(value), unit="1", note=note, **tags)
 
 
 def _distinguish(

@@ -74,6 +74,8 @@ class Manifest(_Frozen):
         A whole number stays an int, which the fingerprint tells from a float.
     draw : number of the sample of every component's text.
     uneven : K does not divide the windows of an epoch, so that equal shares differ by one window.
+    rate : multiplies the learning rate. The fingerprint leaves 1 out, so that it is that of
+        manifests from before this field.
     """
 
     run: str
@@ -88,6 +90,7 @@ class Manifest(_Frozen):
     seed_offset: int = 0
     draw: int = 0
     uneven: bool = False
+    rate: int | float = 1
 
     @property
     def total_windows(self) -> int:
@@ -107,13 +110,14 @@ class Manifest(_Frozen):
     @property
     def fingerprint(self) -> str:
         """Hash of the content."""
-        return fingerprint(self.model_dump(mode="json"))
+        exclude = {"rate"} if self.rate == 1 else None
+        return fingerprint(self.model_dump(mode="json", exclude=exclude))
 
     @property
     def order_key(self) -> int:
         """Seed material of the window order: the token ranges alone, so that a store written by
         another version of a library gives the same order."""
-        not_ranges = {"store", "tokenizer", "repeats", "seed_offset", "draw", "uneven"}
+        not_ranges = {"store", "tokenizer", "repeats", "seed_offset", "draw", "uneven", "rate"}
         notes = {"components": {"__all__": {"left_out", "too_short", "overlap"}}}
         exclude = dict.fromkeys(not_ranges, True) | notes
         content = self.model_dump(mode="json", exclude=exclude, exclude_defaults=True)
@@ -251,6 +255,7 @@ def make_manifest(store: TokenStore, design: Design, run: Run) -> Manifest:
         seed_offset=run.added_seed,
         draw=run.draw,
         uneven=total % run.k != 0,
+        rate=run.rate,
     )
 
 

@@ -25,6 +25,7 @@ class Run:
     control : name of the control that asks for it; empty for the chain K = 1, 2, ...
     draw : number of the sample of every component's training documents.
     draws : how many such samples are made; 1 in draw 0, whose text does not depend on it.
+    rate : the run has this many times the learning rate.
     """
 
     label: str
@@ -36,6 +37,7 @@ class Run:
     control: str = ""
     draw: int = 0
     draws: int = 1
+    rate: float = 1
 
     @property
     def name(self) -> str:

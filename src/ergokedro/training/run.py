@@ -121,10 +121,12 @@ def steps_done(
 def training_job(
     manifest: Manifest, store: TokenStore, settings: RunSettings, evaluation_windows: pd.DataFrame
 ) -> TrainingJob:
-    """What :func:`train_run` trains: the settings with the epochs and the seed of the manifest."""
+    """What :func:`train_run` trains: the settings with the epochs, the learning rate and the seed
+    of the manifest."""
     epochs = manifest.epochs(settings.training.epochs)
     training = with_learning_rate(settings.training, settings.model)
-    training = training.model_copy(update={"epochs": epochs})
+    rate = training.learning_rate * manifest.rate
+    training = training.model_copy(update={"epochs": epochs, "learning_rate": rate})
     seed = settings.seed + manifest.seed_offset
     block_shuffle = training.shuffle == "block"
     return TrainingJob(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any, Literal
 
 from ergokedro.analysis import specialists
@@ -38,10 +39,10 @@ class Specialists(Control):
             "specialist_form",
             Literal["best", "epochs", "steps"],
             "best",
-            "best: of the numbers of epochs in `specialist_epochs` the one with the lowest "
-            "validation XE, for every component and size. epochs: those of the chain, so that less "
-            "text goes with fewer steps. steps: as many steps as at D, so that less text goes with "
-            "more repetitions.",
+            "best: of the numbers of epochs in `specialist_epochs` and the learning rates in "
+            "`specialist_rates` those with the lowest validation XE, for every component and size. "
+            "epochs: those of the chain, so that less text goes with fewer steps. steps: as many "
+            "steps as at D, so that less text goes with more repetitions.",
         ),
         Setting(
             "specialist_epochs",
@@ -49,6 +50,13 @@ class Specialists(Control):
             "0.5+1+2+4",
             "Numbers of epochs that are tried with `specialist_form=best`, as multiples of "
             "training.epochs, joined by '+'.",
+        ),
+        Setting(
+            "specialist_rates",
+            str | float,
+            "1",
+            "Learning rates that are tried with `specialist_form=best`, each with each number of "
+            "epochs, as multiples of training.learning_rate, joined by '+', such as 0.5+1+2.",
         ),
         Setting(
             "specialist_sizes",
@@ -60,12 +68,12 @@ class Specialists(Control):
     )
 
     def runs(self, ks: list[int], n_components: int, settings: Mapping[str, Any]) -> list[Run]:
-        """Each component alone, at D and at D / K, with all its numbers of epochs."""
+        """Each component alone, at D and at D / K, with all its numbers of epochs and rates."""
         return [
-            Run(_label(i, k, repeats), (i,), k, repeats=repeats, control=self.name)
+            Run(_label(i, k, repeats, rate), (i,), k, repeats=repeats, rate=rate, control=self.name)
             for k in sorted({1, *ks, *_sizes(settings["specialist_sizes"])})
             for i in range(1, max(ks) + 1)
-            for repeats in _repeats(settings, k)
+            for repeats, rate in _protocols(settings, k)
         ]
 
     def rows(self, experiment: Experiment) -> Iterator[ResultRow]:
@@ -76,21 +84,27 @@ class Specialists(Control):
         yield from specialists.specialists(experiment)
 
 
-def _label(position: int, divisor: int, repeats: float) -> str:
-    """'c2_of3', or 'c2_of3_x0p5' for half the epochs: a dot would divide a name in the graph."""
-    times = "" if repeats == 1 else f"_x{repeats:g}".replace(".", "p")
-    return f"c{position}_of{divisor}{times}"
+def _label(position: int, divisor: int, repeats: float, rate: float) -> str:
+    """'c2_of3', or 'c2_of3_x2_r0p5' for twice the epochs at half the learning rate: a dot would
+    divide a name in the graph."""
+    changes = [f"_{name}{value:g}" for name, value in (("x", repeats), ("r", rate)) if value != 1]
+    return f"c{position}_of{divisor}" + "".join(changes).replace(".", "p")
 
 
-def _repeats(settings: Mapping[str, Any], divisor: int) -> list[float]:
-    """Numbers of epochs of the specialists at D / `divisor`, as multiples of the chain's."""
+def _protocols(settings: Mapping[str, Any], divisor: int) -> list[tuple[float, float]]:
+    """Multiples of the chain's epochs and learning rate of the specialists at D / `divisor`."""
     form = settings["specialist_form"]
     if form == "best":
-        return parse_multiples(settings["specialist_epochs"])
-    return [divisor if form == "steps" else 1]
+        return list(
+            product(
+                _multiples(settings, "specialist_epochs", "training.epochs"),
+                _multiples(settings, "specialist_rates", "training.learning_rate"),
+            )
+        )
+    return [(divisor if form == "steps" else 1, 1)]
 
 
-def parse_multiples(value: str | float) -> list[float]:
+def _multiples(settings: Mapping[str, Any], name: str, of: str) -> list[float]:
     """Ascending positive numbers of a text such as '0.5+1+2'; whole ones are ints.
 
     Raises
@@ -98,14 +112,15 @@ def parse_multiples(value: str | float) -> list[float]:
     ErgokedroError
         If the text has another form.
     """
+    value = settings[name]
     try:
         numbers = sorted({float(part) for part in str(value).split("+")})
     except ValueError:
         numbers = []
     if not numbers or not all(0 < number < math.inf for number in numbers):
         raise ErgokedroError(
-            f"controls.specialist_epochs = {value!r} is not understood; give positive multiples of "
-            "training.epochs joined by '+', such as 0.5+1+2+4."
+            f"controls.{name} = {value!r} is not understood; give positive multiples of {of} "
+            "joined by '+', such as 0.5+1+2."
         )
     return [int(number) if number.is_integer() else number for number in numbers]
 

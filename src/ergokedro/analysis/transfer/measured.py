@@ -32,15 +32,15 @@ def measured_runs(experiment: Experiment, split: str) -> Measured:
     """Every run on the components themselves: the chain, sets, specialists, growing totals.
 
     Each draw and each seed is a row. A replicate draws documents within their component, the same
-    for all runs. Specialists are those of the best number of epochs. Runs on
-    pseudo-components and runs of a control that changes the epochs are left out.
+    for all runs. Specialists are those of the best number of epochs and rate.
+    Runs on pseudo-components and runs of a control that changes epochs or rate are left out.
     """
     best = best_specialists(experiment)
     runs = []
     for run in experiment.runs:
         key = run.components[0], run.divisor
-        repeats = best[key].repeats if is_specialist(run) and key in best else 1
-        if not run.pseudo and run.repeats == repeats:
+        protocol = best[key].protocol if is_specialist(run) and key in best else (1, 1)
+        if not run.pseudo and (run.repeats, run.rate) == protocol:
             runs.append(run)
     tokens = np.array([_tokens(experiment, run) for run in runs])
     values = _window_means(experiment, split, runs)
