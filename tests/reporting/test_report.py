@@ -26,7 +26,7 @@ def results() -> pd.DataFrame:
 
 def test_terminal_table(results: pd.DataFrame) -> None:
     design = make_design()
-    meaning, title, header, *lines = (
+    meaning, title, _, header, *lines = (
         format_table(xe_table(results, design), results, design).strip().splitlines()
     )
     assert meaning == answer(results)

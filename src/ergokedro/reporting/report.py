@@ -142,5 +142,8 @@ def format_table(table: pd.DataFrame, results: pd.DataFrame, design: Design) -> 
         smallest=design.components[0],
         total_tokens=design.total_tokens,
     )
-    title = "Cross entropy on test text, nats per token (low, high: interval over documents)"
+    title = (
+        "Cross entropy on test text, nats per token. smallest: on the same text for every K; xe, "
+        "with its interval: on\ntext of the components trained on, which is other text for every K."
+    )
     return f"\n{answer}{title}\n{shown.to_string(index=False)}\n"
