@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PORT   ?= 5000
 STAMP  := $(VENV)/.installed
 
-.PHONY: run test test-all check lint docs viz ui screenshots clean help
+.PHONY: quick run test test-all check lint docs viz ui screenshots clean help
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -17,6 +17,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+quick: $(STAMP) ## a first result in about a minute, on a small part of the embedded corpus
+	$(BIN)/kedro run --env quick
 
 run: $(STAMP) ## the whole experiment on the embedded corpus
 	$(BIN)/kedro run
