@@ -73,6 +73,7 @@ def _run_command() -> click.Command:
     for option in command.params:
         if option.name == "params":
             option.callback = split_params
+            option.help = "Settings, as in k=3,mixture.components=[a,b]; text may be in quotes."
     return command
 
 

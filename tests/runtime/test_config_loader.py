@@ -78,6 +78,15 @@ def test_plugins_in_src_are_imported_before_names_are_checked(project: Path) -> 
     assert parameters["training"]["optimizer"] == "copied"
 
 
+def test_plugins_may_be_a_list() -> None:
+    assert check_parameters({"plugins": ["json", "string"]}).plugins == "json+string"
+
+
+def test_a_configuration_that_is_not_there_is_one_message(tmp_path: Path) -> None:
+    with pytest.raises(ErgokedroError, match=r"There are no settings.*--conf-source"):
+        load(tmp_path)
+
+
 def test_a_plugin_that_is_not_there_is_one_message(project: Path) -> None:
     with pytest.raises(ErgokedroError, match="module 'no_plugin' cannot be imported"):
         load(project, plugins="no_plugin")

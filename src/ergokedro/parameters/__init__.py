@@ -118,8 +118,9 @@ class Parameters(ParameterGroup):
     plugins: str = Field(
         "",
         description=(
-            "Python modules to import first, joined by '+': they register controls, figures, "
-            "models, optimizers, learning-rate schedules or corpus sources of your own."
+            "Python modules to import first, joined by '+' or as a list: they register "
+            "controls, figures, models, optimizers, learning-rate schedules or corpus sources of your "
+            "own."
         ),
     )
     references: Annotated[list[str], BeforeValidator(_split_names)] = Field(

@@ -99,6 +99,12 @@ class ConfigLoader(OmegaConfigLoader):
 
     def _check_environment(self) -> None:
         """Refuse a mistyped name of a folder or file, which would silently leave the default."""
+        source = str(self.conf_source)
+        if ":/" not in source and not Path(source).exists():  # not a URL
+            raise ErgokedroError(
+                f"There are no settings: {source} does not exist. Give the command in the "
+                "project's folder, or name the configuration with --conf-source."
+            )
         folder = self._own_folder()
         if folder is None:
             return
@@ -174,6 +180,8 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
     ErgokedroError
         One message that names every offending key, its value and what is allowed.
     """
+    if isinstance(raw.get("plugins"), list):  # a list in YAML means the same as names joined by '+'
+        raw = {**raw, "plugins": "+".join(map(str, raw["plugins"]))}
     load_plugins(str(raw.get("plugins") or ""))
     parameters = validate_parameters(raw)
     check_names(parameters.model, parameters.training)

@@ -219,6 +219,12 @@ def check_inputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
     if not missing:
         return
     _check_k(catalog)
+    made = {name for pipeline in project_pipelines.values() for name in pipeline.all_outputs()}
+    if unknown := [name for name in missing if name not in made]:
+        raise ErgokedroError(
+            f"Missing: {', '.join(unknown)}. No pipeline makes this. If it is an input of a figure "
+            "in a plugin, correct `inputs` of its FigureSpec."
+        )
     # What makes the missing inputs may need inputs that are missing, too.
     needed = set(missing)
     makers: list[str] = []
