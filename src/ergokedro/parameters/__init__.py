@@ -119,8 +119,8 @@ class Parameters(ParameterGroup):
         "",
         description=(
             "Python modules to import first, joined by '+' or as a list: they register "
-            "controls, figures, models, optimizers, learning-rate schedules or corpus sources of your "
-            "own."
+            "controls, figures, models, optimizers, learning-rate schedules or corpus sources of "
+            "your own."
         ),
     )
     references: Annotated[list[str], BeforeValidator(_split_names)] = Field(
