@@ -213,32 +213,6 @@ def test_controls_are_runs_of_the_same_template(project: Project, only: tuple[st
     assert "pseudo-components" in report
 
 
-def xe_table(project: Project) -> pd.DataFrame:
-    return pd.read_csv(project.file("08_reporting", "xe_table.csv"))
-
-
-def test_only_missing_outputs_measures_again_with_other_settings(project: Project) -> None:
-    wide = xe_table(project)
-    settings = "--only-missing-outputs", "--params", "analysis.confidence=0.6"
-    output = project.run(*settings, "--to-outputs", "xe_table")
-    assert "k1" not in output.split("Cross entropy")[0]  # nothing was trained or evaluated
-    narrow = xe_table(project)
-    assert (narrow.xe == wide.xe).all()
-    assert (narrow.high - narrow.low < wide.high - wide.low).all()
-
-
-@pytest.mark.slow
-def test_only_missing_outputs_keeps_no_result_of_other_settings(project: Project) -> None:
-    before = project.files()
-    output = project.run("--only-missing-outputs")
-    assert "k1: " not in output
-    assert project.files() == before
-    project.run("--only-missing-outputs", "--params", "k=1,training.epochs=2")
-    assert xe_table(project).k.to_list() == [1]
-    summary = json.loads(project.file("07_model_output", "k1/summary.json").read_text("utf-8"))
-    assert summary["epochs"] == 2
-
-
 @pytest.mark.slow  # that every file names its encoding is a rule of ruff
 def test_a_machine_whose_encoding_is_ascii(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("LC_ALL", "C"), ("PYTHONUTF8", "0"), ("PYTHONCOERCECLOCALE", "0")):
@@ -267,68 +241,6 @@ def test_one_k_alone(project: Project) -> None:
     assert not project.file("07_model_output", "k1/nll.npz").exists()
     output = project.run("--pipeline", "analysis", status=1)
     assert "Missing: k1.nll, k2.nll" in output
-    assert "kedro run --pipelines training" in output
-
-
-def test_training_without_manifests_names_the_command(tmp_path: Path) -> None:
-    project = Project.create(tmp_path / "project")
-    output = project.run("--pipeline", "training", status=1)
-    assert "First run `kedro run --pipelines data_processing,mixture_design`" in output
-    assert output.count("Missing: ") == 1
-    assert "Traceback" not in output
-    assert project.files() == {}
-
-
-def test_a_mistake_found_in_the_middle_is_one_message_too(tmp_path: Path) -> None:
-    project = Project.create(tmp_path / "project")
-    (tmp_path / "own.jsonl").write_text('{"text": "words", "label": "only"}\n' * 30)
-    output = project.run(
-        "--params", f"experiment=own,corpus.source={tmp_path / 'own.jsonl'}", status=1
-    )
-    assert "Error: The corpus has the labels ['only']" in output
-    assert "Traceback" not in output
-    assert project.files() == {}
-
-
-def test_wrong_parameters_are_refused_before_any_work(tmp_path: Path) -> None:
-    project = Project.create(tmp_path / "project")
-    output = project.run("--params", "training.epochs=0,training.epoch=3", status=1)
-    assert "training.epochs = 0" in output
-    assert "training.epoch: unknown key" in output
-    assert "Traceback" not in output
-    assert project.files() == {}
-    assert not (project.root / "mlflow.db").exists()
-
-
-def test_more_components_than_the_default(tmp_path: Path) -> None:
-    """k = 7 works where the corpus has seven categories."""
-    project = Project.create(tmp_path / "project")
-    settings = "k=7,corpus.synthetic.components=7,corpus.synthetic.train_documents=60"
-    project.run("--to-outputs", "k7.manifest", "--params", settings)
-    manifest = json.loads(project.file("05_model_input", "manifests/k7.json").read_text())
-    assert len(manifest["components"]) == 7
-    assert len({component["windows"] for component in manifest["components"]}) == 1
-
-
-@pytest.mark.slow  # what refuses them is tested where it is
-def test_stale_and_damaged_inputs_are_refused(project: Project) -> None:
-    tokens = project.file("03_primary", "token_store/tokens.bin")
-    original = tokens.read_bytes()
-    tokens.write_bytes(original[:-1] + b"\xff")
-    output = project.run("--pipeline", "training", "--params", "k=1", status=1)
-    assert "damaged: tokens.bin" in output
-    assert "Traceback" not in output
-    assert "kedro run --pipelines data_processing" in output
-    tokens.write_bytes(original)
-
-    project.run("--pipeline", "data_processing", "--params", "corpus.document_order_seed=1")
-    output = project.run("--pipeline", "training", "--params", "k=1", status=1)
-    assert "The manifest of k1 was made for another token store" in output
-    assert "kedro run --pipelines mixture_design" in output
-
-    project.run("--pipeline", "mixture_design")
-    output = project.run("--pipeline", "analysis", status=1)
-    assert "The results of k1 are stale" in output
     assert "kedro run --pipelines training" in output
 
 
