@@ -23,14 +23,14 @@ def test_a_plugin_draws_a_figure(project: Project) -> None:
     only = "--nodes", "plot_gain_by_k"
     project.run("--pipelines", "analysis", "--params", "plugins=gain_by_k", *only)
     for ending in ("png", "svg", "json"):
-        assert project.file("08_reporting", f"gain_by_k.{ending}").stat().st_size > 1000
+        assert project.file("08_reporting", f"gain_by_k.{ending}").stat().st_size > 300
 
 
 @pytest.mark.slow
 def test_a_plugin_adds_a_figure_to_the_report(project: Project) -> None:
     project.run("--pipelines", "analysis", "--params", "plugins=gain_by_k")
     for ending in ("png", "svg", "csv", "json"):
-        assert project.file("08_reporting", f"gain_by_k.{ending}").stat().st_size > 1000
+        assert project.file("08_reporting", f"gain_by_k.{ending}").stat().st_size > 300
     report = project.file("08_reporting", "report.md").read_text(encoding="utf-8")
     assert "## In-context gain against K\n\n![The in-context gain is " in report
     assert "](gain_by_k.png)" in report
