@@ -17,7 +17,7 @@ from ergokedro.data.cleaning import clean_documents, leaked_heldout
 from ergokedro.data.corpus import write_corpus
 from ergokedro.data.sources import corpus_stream
 from ergokedro.parameters import CorpusParameters
-from project import Project
+from project import SMALL_ARXIV, Project
 
 ARXIV = os.environ.get("ERGOKEDRO_ARXIV", "")
 TOKENIZER = os.environ.get("ERGOKEDRO_TOKENIZER", "")
@@ -49,16 +49,7 @@ def test_the_real_experiment_in_small(tmp_path: Path, config: str) -> None:
         "corpus.config": config,
         "tokenizer.source": Path(TOKENIZER).resolve(),
         "mixture.total_tokens": 12_000,
-        "model.preset": "pythia-14m",
-        "model.num_layers": 1,
-        "model.hidden_size": 32,
-        "training.epochs": 1,
-        "training.batch_size": 16,
-        "training.validation_windows": 2,
-        "training.validation_points": 1,
-        "evaluation.windows_per_document": 1,
-        "evaluation.max_documents": 3,
-        "analysis.bootstrap": 100,
+        **SMALL_ARXIV,
     }
     params = ",".join(f"{key}={value}" for key, value in settings.items())
     output = project.kedro("run", "--env", "arxiv", "--params", params)

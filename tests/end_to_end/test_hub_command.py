@@ -10,22 +10,10 @@ import pytest
 
 from hub_content import ARXIV, PYTHIA, arxiv_files, pythia_files
 from hub_server import HubServer, Repository
-from project import Project
+from project import SMALL_ARXIV, Project
 
 # What makes it small. All else is conf/arxiv.
-SETTINGS = {
-    "mixture.total_tokens": 6_000,
-    "model.preset": "pythia-14m",
-    "model.num_layers": 1,
-    "model.hidden_size": 32,
-    "training.epochs": 1,
-    "training.batch_size": 16,
-    "training.validation_windows": 2,
-    "training.validation_points": 1,
-    "evaluation.windows_per_document": 1,
-    "evaluation.max_documents": 3,
-    "analysis.bootstrap": 100,
-}
+SETTINGS = {"mixture.total_tokens": 6_000, **SMALL_ARXIV}
 COMMAND = ("run", "--env", "arxiv", "--params", ",".join(f"{k}={v}" for k, v in SETTINGS.items()))
 
 

@@ -62,7 +62,7 @@ def describe(design: Design) -> str:
 def describe_texts(manifests: list[Manifest]) -> list[str]:
     """A line if windows leave out text, and one if draws have text in common."""
     lines = []
-    chain = [m for m in manifests if "." not in m.run]
+    chain = [m for m in manifests if m.in_chain]
     left_out = [_left_out(manifest) for manifest in chain if manifest.within_documents]
     if left_out:
         lines.append(

@@ -20,7 +20,7 @@ from ergokedro.design.component_text import (
     count_tokens,
     document_pieces,
 )
-from ergokedro.design.runs import Run
+from ergokedro.design.runs import Run, run_name
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import fingerprint
 from ergokedro.parameters import MixtureParameters
@@ -91,6 +91,11 @@ class Manifest(_Frozen):
     draw: int = 0
     uneven: bool = False
     rate: int | float = 1
+
+    @property
+    def in_chain(self) -> bool:
+        """As of the run: whether it is one of K = 1, 2, ..., which no control asked for."""
+        return self.run == run_name(self.k)
 
     @property
     def total_windows(self) -> int:

@@ -48,18 +48,14 @@ class ModelCard:
     def command(self) -> str:
         """The command that trains the model again, wherever the corpus is the same."""
         given = {name: v for name, v in self.settings.items() if self._decides(name)}
-        if self._in_chain:
+        if self.manifest.in_chain:
             given = {"k": self.summary.k, **given}
         values = (f"{name}={json.dumps(v, ensure_ascii=False)}" for name, v in given.items())
         return shlex.join(["kedro", "run", "--params", ",".join(values)])
 
-    @property
-    def _in_chain(self) -> bool:
-        return "." not in self.summary.run
-
     def _decides(self, setting: str) -> bool:
         """Whether the model depends on a setting; the chain's does not on K of other runs."""
-        if self._in_chain and (setting == "k" or setting.startswith("controls.")):
+        if self.manifest.in_chain and (setting == "k" or setting.startswith("controls.")):
             return False
         machine = setting.removeprefix("training.").split(".")[0] in MACHINE_SETTINGS
         return not machine and not setting.startswith(_OTHER_SETTINGS)

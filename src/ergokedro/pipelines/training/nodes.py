@@ -77,9 +77,6 @@ def evaluate_model(
     from ergokedro.training.run import evaluate_run
 
     check_current(manifest, token_store, tokenizer)
-    kept = checkpoints / "nll.npz"
-    if training.repeat:
-        kept.unlink(missing_ok=True)
     return evaluate_run(
         trained,
         summary,
@@ -88,7 +85,7 @@ def evaluate_model(
         evaluation_windows,
         batch_size=params.batch_size,
         device=training.device,
-        kept=kept,
+        kept=_kept_nll(checkpoints, training),
     )
 
 
@@ -148,9 +145,6 @@ def evaluate_reference(
     """Measure a published model on every evaluation window, on the device that training uses."""
     from ergokedro.training.references import evaluate_reference as evaluate
 
-    kept = checkpoints / "nll.npz"
-    if training.repeat:
-        kept.unlink(missing_ok=True)
     return evaluate(
         reference,
         corpus,
@@ -160,5 +154,13 @@ def evaluate_reference(
         design.window_length,
         batch_size=params.batch_size,
         device=training.device,
-        kept=kept,
+        kept=_kept_nll(checkpoints, training),
     )
+
+
+def _kept_nll(checkpoints: Path, training: TrainingParameters) -> Path:
+    """Where a run's own arrays are found again; `training.repeat` deletes those that are there."""
+    kept = checkpoints / "nll.npz"
+    if training.repeat:
+        kept.unlink(missing_ok=True)
+    return kept

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from ergokedro.reporting.figures.style import category_colour, category_marker
 from ergokedro.reporting.text import shorten
 
 _MARGIN = 0.06  # of the vertical range, above and below
@@ -264,3 +265,18 @@ def stack(x: np.ndarray, values: Iterable[tuple[str, np.ndarray, str]]) -> list[
         bars.append(Bars(label, x, value, np.where(value >= 0, above, below), colour))
         above, below = above + value.clip(min=0), below + value.clip(max=0)
     return bars
+
+
+def component_curves(rows: pd.DataFrame, components: Sequence[str]) -> list[Curve]:
+    """The rows of every component that has some, in its colour, against K.
+
+    Parameters
+    ----------
+    rows : of the results, of one quantity.
+    components : all of the design, in its order, which decides the colours.
+    """
+    return [
+        Curve.of(own, name, category_colour(index), marker=category_marker(index))
+        for index, name in enumerate(components)
+        if len(own := rows[rows.component == name])
+    ]

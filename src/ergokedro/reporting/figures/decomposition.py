@@ -6,13 +6,11 @@ import numpy as np
 import pandas as pd
 
 from ergokedro.reporting.decomposition import find_cost
-from ergokedro.reporting.figures.chart import Axis, Chart, Curve, Level, stack
+from ergokedro.reporting.figures.chart import Axis, Chart, Curve, Level, component_curves, stack
 from ergokedro.reporting.figures.style import (
     INK,
     K_LABEL,
     SOFT,
-    category_colour,
-    category_marker,
     term_styles,
 )
 from ergokedro.reporting.results import component_names, knows_sources, pick_rows
@@ -61,12 +59,7 @@ def _title(results: pd.DataFrame, split: str) -> str:
 def plot_others_worth(results: pd.DataFrame, split: str = "test") -> Chart:
     """One model for all beside a specialist with the same text of the component."""
     rows = pick_rows(results, "others_worth", "component", split)
-    parts = []
-    for index, name in enumerate(component_names(results)):
-        worth = rows[rows.component == name]
-        style = {"marker": category_marker(index)}
-        if len(worth):
-            parts.append(Curve.of(worth, name, category_colour(index), **style))
+    parts = component_curves(rows, component_names(results))
     last = rows[rows.k == rows.k.max()]
     helped, harmed = int((last.low > 0).sum()), int((last.high < 0).sum())
     return Chart(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ergokedro.reporting.figures.chart import Axis, Chart, Curve, Level
-from ergokedro.reporting.figures.style import category_colour, category_marker
+from ergokedro.reporting.figures.chart import Axis, Chart, Level, component_curves
 from ergokedro.reporting.results import component_names, pick_rows
 
 
@@ -16,12 +15,7 @@ def plot_specialists(results: pd.DataFrame, split: str = "test") -> Chart:
     :func:`ergokedro.reporting.figures.decomposition.plot_decomposition`.
     """
     rows = pick_rows(results, "starvation", "component", split)
-    parts = []
-    for index, name in enumerate(component_names(results)):
-        own = rows[rows.component == name]
-        style = {"marker": category_marker(index)}
-        if len(own):
-            parts.append(Curve.of(own, name, category_colour(index), **style))
+    parts = component_curves(rows, component_names(results))
     confounded = rows.note.max() if len(rows) else ""
     return Chart(
         _title(rows[rows.k == rows.k.max()]),
