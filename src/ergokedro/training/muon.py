@@ -26,7 +26,7 @@ class Muon(Optimizer):
 
     Parameters
     ----------
-    matrices : float32, two dimensions each.
+    matrices : float32, two dimensions each, or three: a stack of matrices of equal shape.
     lr : learning rate.
     weight_decay : decoupled.
     """
@@ -50,9 +50,10 @@ class Muon(Optimizer):
         momenta = [self._momentum(matrix) for matrix in matrices]
         torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
         updates = torch.stack(torch._foreach_lerp(gradients, momenta, _MOMENTUM))  # Nesterov's
-        size = 0.2 * max(matrices[0].shape) ** 0.5
+        size = 0.2 * max(matrices[0].shape[-2:]) ** 0.5
+        steps = orthogonal(updates.flatten(0, -3)).view_as(updates)
         torch._foreach_mul_(matrices, 1 - lr * weight_decay)
-        torch._foreach_add_(matrices, list(orthogonal(updates).unbind()), alpha=-lr * size)
+        torch._foreach_add_(matrices, list(steps.unbind()), alpha=-lr * size)
 
     def _momentum(self, matrix: torch.Tensor) -> torch.Tensor:
         state = self.state[matrix]
