@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 STEPS = {"test": 1 / 32, "validation": 1 / 2}  # nats
 WORKERS = int(os.environ.get("WORKERS", 6))
 CYCLIC3 = {"subsets": "cyclic", "draws": 3}
-PRESETS = ("micro", "tiny", "pythia-14m")
+RATES = {"micro": 8e-3, "tiny": 1e-2, "pythia-14m": 1e-2}
 
 
 def experiments() -> dict[str, dict[str, Any]]:
@@ -46,6 +46,7 @@ def experiments() -> dict[str, dict[str, Any]]:
         return {
             "shared_data": "abstracts",
             "model": {"preset": preset},
+            "training": {"learning_rate": RATES[preset]} | settings.pop("training", {}),
             "mixture": {"total_tokens": tokens} | settings.pop("mixture", {}),
             "evaluation": {"windows_per_document": 1, "max_documents": documents},
             **settings,
@@ -65,14 +66,14 @@ def experiments() -> dict[str, dict[str, Any]]:
             "micro", 300_000, 200, mixture={"top_n": 7}, controls={"subsets": "cyclic", "draws": 2}
         ),
     }
-    for preset in PRESETS:
+    for preset in RATES:
         table[f"fulltext-{preset}"] = of(
             preset, None, 100, shared_data="fulltext", controls=CYCLIC3,
             mixture={"top_n": 3, "components": ["cs.LG", "cs.CV", "cs.CL"]},
         )  # fmt: skip
         table[f"fulltext-{preset}"]["evaluation"] = {"windows_per_document": 20}
     for tokens in (150_000, 300_000, 600_000, 1_200_000, 2_400_000):
-        for preset in PRESETS:
+        for preset in RATES:
             table[f"grid-D{tokens}-{preset}"] = of(
                 preset, tokens, 150, controls={"subsets": "cyclic"}
             )
@@ -99,11 +100,12 @@ def prepare(corpus: str, carry: str) -> None:
             "tracking": {"enabled": False},
             **settings,
         }
+        design = ROOT / "data" / "05_model_input" / name
         with SweepSession.create(project_path=ROOT, env="laptop", runtime_params=params) as session:
-            session.run(pipeline_names=["mixture_design"])
+            if not design.exists():
+                session.run(pipeline_names=["mixture_design"])
             values = session.load_context().params
         (target / f"{name}.params.json").write_text(json.dumps(params))
-        design = ROOT / "data" / "05_model_input" / name
         manifests = {
             file.stem: json.loads(file.read_text())
             for file in sorted((design / "manifests").glob("*.json"))
@@ -113,7 +115,8 @@ def prepare(corpus: str, carry: str) -> None:
         tasks[name] = {
             "shared_data": settings["shared_data"],
             "manifests": manifests,
-            **{key: values[key] for key in ("model", "training", "seed")},
+            "seed": values["seed"],
+            **{key: values[key].model_dump(mode="json") for key in ("model", "training")},
         }
         needed.setdefault(settings["shared_data"], []).extend(_spans(manifests, windows))
     (target / "tasks.json.xz").write_bytes(lzma.compress(json.dumps(tasks).encode(), preset=3))
