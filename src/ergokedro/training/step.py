@@ -136,14 +136,9 @@ def update(
     nothing on the device.
     """
     norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
-    move(optimizers, learning_rate)
-    model.zero_grad(set_to_none=True)
-    return norm.detach()
-
-
-def move(optimizers: list[Optimizer], learning_rate: float) -> None:
-    """One step of every optimizer along the gradients, each group at its share of the rate."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * group.get("lr_scale", 1.0)
         optimizer.step()
+    model.zero_grad(set_to_none=True)
+    return norm.detach()

@@ -13,7 +13,7 @@ There are no checkpoints: such a sweep takes seconds to minutes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from time import perf_counter
 from typing import Any, cast
 
@@ -29,6 +29,7 @@ from torch.optim import Optimizer
 from ergokedro.errors import ErgokedroError
 from ergokedro.models.causal_lm import CausalLM
 from ergokedro.models.factory import build_model
+from ergokedro.models.gpt_neox.modules import GPTNeoX
 from ergokedro.models.weights import weights_fingerprint
 from ergokedro.parameters import MACHINE_SETTINGS
 from ergokedro.training.curves import Curves, Stopwatch, ignore
@@ -37,12 +38,15 @@ from ergokedro.training.job import TrainingJob
 from ergokedro.training.lr_schedule import learning_rate, points
 from ergokedro.training.muon import Muon
 from ergokedro.training.optimizers import adamw_of
-from ergokedro.training.step import StepResult, move
+from ergokedro.training.step import StepResult
 from ergokedro.training.trainer import TrainingResult, training_summary
 
 # Validation windows per forward pass, all runs together: their float32 logits take 4 bytes for
 # each of 99 positions and every entry of the vocabulary.
 _VALIDATION_WINDOWS = 2048
+# Steps before the one that is recorded as a CUDA graph: optimizers make their state in the first.
+_WARM_UP = 3
+_SMALLEST = torch.finfo(torch.float32).tiny
 
 
 def groups(jobs: Iterable[TrainingJob]) -> list[list[TrainingJob]]:
@@ -111,9 +115,36 @@ def _check(jobs: list[TrainingJob]) -> None:
         )
 
 
-def _attention(device: torch.device) -> AbstractContextManager[None]:
-    """The fused attention where vmap has it, else its definition: a product, softmax, a product."""
-    return nullcontext() if device.type == "cuda" else sdpa_kernel(SDPBackend.MATH)
+def _attention() -> AbstractContextManager[None]:
+    """Attention by its definition: products, softmax. vmap lacks the fused forms on CPUs, and on
+    CUDA their backward refuses its strides."""
+    return sdpa_kernel(SDPBackend.MATH)
+
+
+class _StackedCrossEntropy(torch.autograd.Function):
+    """As :func:`ergokedro.models.cross_entropy.linear_cross_entropy`, of every run: its mean, from
+    hidden states (runs, n, d), output weights (runs, classes, d) and targets (runs, n)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
+        device, n = hidden.device.type, hidden.shape[1]
+        low = torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if low else weight.dtype
+        rows, matrix, column = hidden.to(dtype), weight.to(dtype), targets[..., None]
+        grad = (rows @ matrix.mT).softmax(dim=-1, dtype=torch.float32)
+        nll = -grad.gather(-1, column).clamp_min(_SMALLEST).log()
+        grad.scatter_add_(-1, column, grad.new_full((1, 1, 1), -1.0).expand_as(column))
+        grad = grad.to(dtype)
+        ctx.save_for_backward((grad @ matrix).float() / n, (grad.mT @ rows).float() / n)
+        return nll.mean(dim=(1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        grad_hidden, grad_weight = ctx.saved_tensors
+        factor = grads[0][:, None, None]
+        return grad_hidden * factor, grad_weight * factor, None
 
 
 class _Ensemble:
@@ -127,13 +158,25 @@ class _Ensemble:
 
     def __init__(self, models: list[CausalLM], job: TrainingJob, device: torch.device):
         self.device, self._params = device, job.params
-        self._model = build_model(job.model, job.seed).to(device)  # the function, not the weights
+        self._model = cast(GPTNeoX, build_model(job.model, job.seed)).to(device)
         stacked, _ = stack_module_state(cast(list[nn.Module], models))
         self.weights = {
             name: weight.detach().to(device).requires_grad_() for name, weight in stacked.items()
         }
-        self._buffers = dict(self._model.named_buffers())
+        self._decoder = self._model.gpt_neox  # what it computes, with any run's weights
+        self._buffers = dict(self._decoder.named_buffers())
+        self._layers = {
+            name: self.weights[f"gpt_neox.{name}"] for name, _ in self._decoder.named_parameters()
+        }
+        self._output = self.weights["lm_head.weight"]
         self._optimizers = self._make_optimizers()
+        self._rate = torch.zeros((), device=device)
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self._rate
+                group["capturable"] = device.type == "cuda"  # AdamW wants to be told of the graph
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._warm = 0
 
     def _make_optimizers(self) -> list[Optimizer]:
         hidden = {id(matrix) for matrix in self._model.hidden_matrices()}
@@ -152,24 +195,54 @@ class _Ensemble:
         return optimizers
 
     def step(self, windows: torch.Tensor, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step of every run: int64 (runs, b, W) -> losses and gradient norms, both (runs,)."""
-        with autocast(self.device), _attention(self.device):
-            losses = vmap(self._loss)(self.weights, windows)
+        """One step of every run: int64 (runs, b, W) -> losses and gradient norms, both (runs,).
+
+        On CUDA the kernels of a step are recorded once as a graph, which is then replayed: to
+        launch them one by one takes longer than their work. A smaller batch, at the end of an
+        epoch, is not recorded.
+        """
+        self._rate.fill_(rate)
+        if self.device.type != "cuda" or windows.shape[1] != self._params.batch_size:
+            return self._step(windows)
+        if self._graph is None and self._warm < _WARM_UP:
+            self._warm += 1
+            return self._step(windows)
+        if self._graph is None:
+            self._windows = windows.clone()
+            self._graph = torch.cuda.CUDAGraph()
+            torch.cuda.synchronize()
+            with torch.cuda.graph(self._graph):
+                self._result = self._step(self._windows)
+        self._windows.copy_(windows)
+        self._graph.replay()
+        losses, norms = self._result
+        return losses.clone(), norms.clone()
+
+    def _step(self, windows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        with autocast(self.device):
+            losses = self._losses(windows)
         losses.sum().backward()
         norms = self._clip()
-        move(self._optimizers, rate)
+        for optimizer in self._optimizers:
+            optimizer.step()
         for weight in self.weights.values():
             weight.grad = None
         return losses.detach(), norms
 
-    def _loss(self, weights: dict[str, torch.Tensor], windows: torch.Tensor) -> torch.Tensor:
-        return self._nll(weights, windows).mean()
+    def _losses(self, windows: torch.Tensor) -> torch.Tensor:
+        """Mean NLL of every run's windows, (runs,), nats per token."""
+        hidden = self._hidden(windows[:, :, :-1], shared=False)
+        return _StackedCrossEntropy.apply(hidden, self._output, windows[:, :, 1:].flatten(1))  # type: ignore[no-any-return, no-untyped-call]
 
-    def _nll(self, weights: dict[str, torch.Tensor], windows: torch.Tensor) -> torch.Tensor:
-        """NLL of tokens 2..W of one run's windows: float32 (b * (W - 1),), nats."""
-        logits = functional_call(self._model, (weights, self._buffers), (windows[:, :-1],))
-        targets = windows[:, 1:].flatten()
-        return cross_entropy(logits.flatten(0, 1).float(), targets, reduction="none")
+    def _hidden(self, tokens: torch.Tensor, *, shared: bool) -> torch.Tensor:
+        """Last hidden states of int64 (runs, b, t), or (b, t) that all runs share: (runs, n, d)."""
+
+        def of_run(weights: dict[str, torch.Tensor], tokens: torch.Tensor) -> torch.Tensor:
+            hidden = functional_call(self._decoder, (weights, self._buffers), (tokens,))
+            return hidden.flatten(0, 1)
+
+        with _attention():
+            return vmap(of_run, in_dims=(0, None if shared else 0))(self._layers, tokens)
 
     def _clip(self) -> torch.Tensor:
         """Scale the gradients of every run to the largest allowed norm; the norms before that."""
@@ -185,12 +258,14 @@ class _Ensemble:
     def mean_nll(self, windows: torch.Tensor) -> np.ndarray:
         """Mean NLL of the same windows under every run: int64 (n, W) -> float64 (runs,), nats."""
         runs = len(next(iter(self.weights.values())))
-        with torch.no_grad(), _attention(self.device):
-            parts = [
-                vmap(self._nll, in_dims=(0, None))(self.weights, part)
-                for part in windows.split(max(1, _VALIDATION_WINDOWS // runs))
-            ]
-            return torch.cat(parts, dim=1).double().mean(dim=1).cpu().numpy()
+        totals = torch.zeros(runs, dtype=torch.float64, device=self.device)
+        with torch.no_grad():
+            for part in windows.split(max(1, _VALIDATION_WINDOWS // runs)):
+                logits = self._hidden(part[:, :-1], shared=True) @ self._output.mT
+                targets = part[:, 1:].flatten().expand(runs, -1)
+                nll = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+                totals += nll.view(runs, -1).sum(dim=1, dtype=torch.float64)
+        return (totals / windows[:, 1:].numel()).cpu().numpy()
 
     def copy_weights_to(self, models: list[CausalLM]) -> None:
         """Give every run's model its weights."""
