@@ -3,6 +3,7 @@
     python docs/results/gpu.py prepare CORPUS CARRY     # here: designs, and what `train` needs
     python docs/results/gpu.py train CARRY OUT SECONDS  # there: all runs, some groups at a time
     python docs/results/gpu.py unpack OUT               # here: into data/, for the analysis
+    python docs/results/gpu.py analyse CORPUS [NAME...] # here: `kedro run --pipelines analysis`
 
 `train` continues where an earlier call with the same folder OUT stopped; names of experiments after
 SECONDS select some. A machine with Kedro needs none of this: there `kedro run` trains the same runs
@@ -81,6 +82,17 @@ def experiments() -> dict[str, dict[str, Any]]:
     return table
 
 
+def _settings(name: str, corpus: str) -> dict[str, Any]:
+    """All settings of an experiment that differ from those of the environment `laptop`."""
+    settings = experiments()[name]
+    return {
+        "experiment": name,
+        "corpus": {"source": corpus, "config": settings["shared_data"]},
+        "tracking": {"enabled": False},
+        **settings,
+    }
+
+
 def prepare(corpus: str, carry: str) -> None:
     """Write the design of every experiment, and what `train` needs into the folder `carry`."""
     from kedro.framework.startup import bootstrap_project
@@ -94,18 +106,12 @@ def prepare(corpus: str, carry: str) -> None:
     needed: dict[str, list[tuple[int, int]]] = {}
     tasks = {}
     for name, settings in experiments().items():
-        params = {
-            "experiment": name,
-            "corpus": {"source": corpus, "config": settings["shared_data"]},
-            "tracking": {"enabled": False},
-            **settings,
-        }
+        params = _settings(name, corpus)
         design = ROOT / "data" / "05_model_input" / name
         with SweepSession.create(project_path=ROOT, env="laptop", runtime_params=params) as session:
             if not design.exists():
                 session.run(pipeline_names=["mixture_design"])
             values = session.load_context().params
-        (target / f"{name}.params.json").write_text(json.dumps(params))
         manifests = {
             file.stem: json.loads(file.read_text())
             for file in sorted((design / "manifests").glob("*.json"))
@@ -295,5 +301,25 @@ def unpack(out: str) -> None:
         print(file.stem)
 
 
+def analyse(corpus: str, *names: str) -> None:
+    """Analyse the experiments whose runs are all there."""
+    from kedro.framework.startup import bootstrap_project
+
+    from ergokedro.runtime.sweep import SweepSession
+
+    bootstrap_project(ROOT)
+    for name in names or experiments():
+        design = ROOT / "data" / "05_model_input" / name
+        results = ROOT / "data" / "07_model_output" / name
+        runs = {file.stem for file in (design / "manifests").glob("*.json")}
+        if missing := {run for run in runs if not (results / run / "nll.npz").exists()}:
+            print(f"{name}: {len(missing)} of {len(runs)} runs are missing")
+            continue
+        params = _settings(name, corpus)
+        with SweepSession.create(project_path=ROOT, env="laptop", runtime_params=params) as session:
+            session.run(pipeline_names=["analysis"])
+
+
 if __name__ == "__main__":
-    {"prepare": prepare, "train": train, "unpack": unpack}[sys.argv[1]](*sys.argv[2:])
+    commands = {"prepare": prepare, "train": train, "unpack": unpack, "analyse": analyse}
+    commands[sys.argv[1]](*sys.argv[2:])
