@@ -11,7 +11,7 @@ from scipy.optimize import curve_fit
 from scipy.stats import t as student
 
 from ergokedro.analysis.series import results_table
-from ergokedro.analysis.shapes import SHAPES, fit_shape, prediction_errors, shapes
+from ergokedro.analysis.shapes import SHAPES, derivatives, fit_shape, prediction_errors, shapes
 from ergokedro.design.nll import NLLArrays
 from ergokedro.design.runs import chain, repeat_run
 from synthetic_results import make_experiment, make_meta, make_windows
@@ -106,6 +106,19 @@ def test_the_interval_of_a_linear_prediction_is_that_of_its_weights() -> None:
     assert found.value[5] == pytest.approx(values.mean(), rel=1e-3)
     half = student.ppf(0.975, 11) * values.std(ddof=1) / np.sqrt(12)
     assert (found.high[5] - found.low[5]) / 2 == pytest.approx(half, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["saturation", "law"])
+def test_the_delta_method_gives_the_spread_of_repeated_experiments(name: str) -> None:
+    shape, xe, noise = SHAPES[name], KNOWN[name](KS), 0.0003
+
+    def errors(measured: np.ndarray) -> np.ndarray:
+        return prediction_errors(shape, KS, measured)
+
+    expected = noise * np.sqrt((derivatives(errors, xe) ** 2).sum(axis=1))
+    rng = np.random.default_rng(0)
+    repeats = [errors(xe + rng.normal(scale=noise, size=len(KS))) for _ in range(60)]
+    assert np.std(repeats, axis=0) == pytest.approx(expected, rel=0.3)
 
 
 def test_four_values_of_k_are_too_few() -> None:

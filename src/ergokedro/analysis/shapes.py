@@ -199,13 +199,13 @@ def _estimates(
     draws = [draw for draw, _ in shared]
     measured = selection.estimates(differences, experiment.params, draws)
     xe = np.array([estimate.value for estimate in measured])
-    combined = np.tensordot(_derivatives(function, xe), differences, axes=1)
+    combined = np.tensordot(derivatives(function, xe), differences, axes=1)
     estimates = selection.estimates(combined, experiment.params, draws)
     return [_move(estimate, value) for estimate, value in zip(estimates, function(xe), strict=True)]
 
 
-def _derivatives(function: Callable[[np.ndarray], np.ndarray], at: np.ndarray) -> np.ndarray:
-    """Central differences: float64 (m, n)."""
+def derivatives(function: Callable[[np.ndarray], np.ndarray], at: np.ndarray) -> np.ndarray:
+    """Of m numbers with respect to the XE of every K, by central differences: float64 (m, n)."""
     step = _STEP * (np.ptp(at) or 1.0)
     ends = [(function(at + shift), function(at - shift)) for shift in step * np.eye(len(at))]
     return np.stack([(above - below) / (2 * step) for above, below in ends], axis=1)
