@@ -51,6 +51,11 @@ def test_sets_are_measured_on_all_components() -> None:
     assert prospect is not None
     assert prospect.series == "balanced"
     assert prospect.size == SampleSize(1, 1, DOCUMENTS, 5)
+    assert prospect.contrasts == 4
+    some = parameters(subsets="cyclic").model_copy(update={"k": "1+3+5"})
+    prospect = make_prospect(some, make_design(), WINDOWS, None)
+    assert prospect is not None
+    assert prospect.contrasts == 2
 
 
 def test_without_k_1_there_is_no_effect_of_k() -> None:

@@ -179,6 +179,10 @@ def test_cyclic_subsets_are_planned() -> None:
     assert all(run.divisor == len(run.components) for run in runs)
     eleven = plan_experiment(list(range(1, 12)), 11, {"subsets": "cyclic"})
     assert len(eleven) == 111
+    some = plan_experiment([1, 2, 5, 11], 11, {"subsets": "cyclic"})
+    assert {run.components for run in some} == {
+        s for s in cyclic_sets(11) if len(s) in (1, 2, 5, 11)
+    }
 
 
 def test_subsets_are_true_false_or_cyclic() -> None:

@@ -182,6 +182,8 @@ def test_sentences_of_everything(everything: pd.DataFrame) -> None:
         "here it costs",
         "identifies the component of a window correctly in 9",
         "least-squares slope",
+        "Left out and predicted from the other K by a curve",
+        "predicts not distinguishably better or worse than log K",
         "tokens at K = 1 and",
         "less its final training loss",
         "A specialist predicts another component's text worse",

@@ -109,8 +109,7 @@ def make_prospect(
     results : of the same experiment, if it has any.
     """
     balanced = bool(params.controls.get("subsets", False))
-    ks = range(1, len(design.components) + 1) if balanced else params.runs
-    if 1 not in ks or len(ks) < 2:
+    if 1 not in params.runs or len(params.runs) < 2:
         return None
     components = design.components if balanced else design.components[:1]
     test = windows[(windows.split == "test") & windows.component.isin(components)]
@@ -121,7 +120,7 @@ def make_prospect(
     return Prospect(
         series,
         SampleSize(draws, seeds, round(float(documents.mean())), len(components)),
-        len(ks) - 1,
+        len(params.runs) - 1,
         variances,
         origin,
         params.analysis.detect,

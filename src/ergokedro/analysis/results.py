@@ -15,6 +15,7 @@ from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.measurement import measure
 from ergokedro.analysis.references import references
 from ergokedro.analysis.series import results_table
+from ergokedro.analysis.shapes import shapes
 from ergokedro.analysis.text_units import text_units
 from ergokedro.analysis.transfer.rows import transfer
 from ergokedro.design.records import RunSummary
@@ -44,6 +45,7 @@ def all_results(
             convergence(experiment, histories, summaries),
             fits(experiment),
             contrasts(experiment),
+            shapes(experiment),
             control_rows(experiment),
             transfer(experiment),
         )

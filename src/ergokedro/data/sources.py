@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from ergokedro.data import synthetic
+from ergokedro.data.docstrings import find_packages, identify_packages, read_packages
 from ergokedro.data.documents import Documents, Part, Row, Source, batch_rows
 from ergokedro.data.file_listing import locate
 from ergokedro.data.hub import hub_source
@@ -176,3 +177,9 @@ def _synthetic(params: CorpusParameters) -> Source:
 
     names = synthetic.component_names(params.synthetic.components)
     return row_source(params.synthetic.model_dump(), read, names)
+
+
+@SOURCES.add("docstrings")
+def _docstrings(params: CorpusParameters) -> Source:
+    folders = find_packages(params.options)
+    return row_source(identify_packages(folders), lambda: read_packages(folders))

@@ -51,7 +51,8 @@ class CorpusParameters(ParameterGroup):
         "synthetic",
         min_length=1,
         description=(
-            "'synthetic'; a name that a plugin registers; a hub name such as "
+            "'synthetic'; 'docstrings', the documentation of installed packages; a name that a "
+            "plugin registers; a hub name such as "
             "'ccdv/arxiv-classification'; a file, glob or directory of Parquet, JSON Lines or CSV, "
             "also at a URL such as s3://bucket/folder; or a directory with a folder of text files "
             "per category."

@@ -12,7 +12,12 @@ from ergokedro.analysis.controls import CONTROLS
 from ergokedro.design.evaluation_windows import FEW_DOCUMENTS
 from ergokedro.design.mixture import Design
 from ergokedro.reporting.decomposition import Cost, Naming, find_cost, find_naming
-from ergokedro.reporting.results import Estimate, distinguishability_rows, pick_rows
+from ergokedro.reporting.results import (
+    Estimate,
+    distinguishability_rows,
+    headline_series,
+    pick_rows,
+)
 from ergokedro.reporting.seeds import (
     PseudoControl,
     SeedSpread,
@@ -30,6 +35,20 @@ class ByK:
 
     k: int
     estimate: Estimate
+
+
+@dataclass(frozen=True)
+class ShapeError:
+    """How far a curve in K misses the K that it was not fitted to, nats per token.
+
+    Attributes
+    ----------
+    to_log : less the error of a + b log K; None for that itself.
+    """
+
+    shape: str
+    error: Estimate
+    to_log: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -90,6 +109,7 @@ class Findings:
     pseudo, seed_spread, seed_noise : what the controls say; see :mod:`ergokedro.reporting.seeds`.
     controls : those that bring their own sentences.
     slope : of XE on log K.
+    shapes : how well curves in K predict a K that they have not seen, in the headline's series.
     train_gaps : held-out XE less training loss, of the smallest and the largest K.
     extremes : the pairs of components that are hardest and easiest to tell apart.
     """
@@ -107,6 +127,7 @@ class Findings:
     seed_noise: float | None
     controls: list[ControlRows]
     slope: Estimate | None
+    shapes: list[ShapeError]
     level: Level | None
     train_gaps: list[ByK]
     extremes: tuple[Pair, Pair] | None
@@ -145,6 +166,7 @@ def find(
         seed_noise=noise,
         controls=_controls(results[results.split == split], settings),
         slope=Estimate.of(slopes.iloc[0]) if len(slopes) else None,
+        shapes=_shapes(results, split),
         level=_level(results),
         train_gaps=_train_gaps(results, split),
         extremes=_extremes(results, split),
@@ -171,6 +193,15 @@ def _few_documents(results: pd.DataFrame, split: str) -> int | None:
 def _hardly_trained(excesses: list[ByK]) -> float | None:
     largest = max((excess.estimate.value for excess in excesses), default=0.0)
     return largest if largest > _HARDLY_TRAINED else None
+
+
+def _shapes(results: pd.DataFrame, split: str) -> list[ShapeError]:
+    series = headline_series(results, split)
+    errors, to_log = (
+        {row.run: Estimate.of(row) for row in pick_rows(results, q, series, split).itertuples()}
+        for q in ("shape_error", "shape_error_to_log")
+    )
+    return [ShapeError(name, error, to_log.get(name)) for name, error in errors.items()]
 
 
 def _level(results: pd.DataFrame) -> Level | None:

@@ -38,12 +38,12 @@ class Subsets(Control):
             False,
             "Sets of the chosen components, so that each weighs the same at every K. true: all "
             "2^n - 1 sets of n components; cyclic: n(n - 1) + 1 sets of consecutive components, "
-            "the last followed by the first.",
+            "the last followed by the first. Of these, the sizes that the setting k has.",
         ),
     )
 
     def runs(self, ks: list[int], n_components: int, settings: Mapping[str, Any]) -> list[Run]:
-        """The sets of components, at the same total.
+        """The sets of components of the sizes `ks`, at the same total.
 
         Raises
         ------
@@ -61,6 +61,7 @@ class Subsets(Control):
         return [
             Run("_".join(f"c{i}" for i in members), members, len(members), control=self.name)
             for members in sets
+            if len(members) in ks
         ]
 
     def rows(self, experiment: Experiment) -> Iterator[ResultRow]:
