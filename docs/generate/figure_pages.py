@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import fields
 from pathlib import Path
+from statistics import NormalDist
 
 import pandas as pd
 
@@ -109,6 +110,9 @@ def _complete(table: pd.DataFrame) -> pd.DataFrame:
     """Results that an earlier version wrote, with the columns of today."""
     missing = {f.name: f.default for f in fields(ResultRow) if f.name not in table}
     table = table.assign(**missing)
+    if "degrees_of_freedom" in missing:  # intervals were percentiles, of the default coverage
+        table.degrees_of_freedom = 1e9
+        table.standard_error = (table.high - table.low) / 2 / NormalDist().inv_cdf(0.975)
     if "note" in missing:
         effects = table.quantity == "difference_to_k1"
         table.loc[effects & (table.low > 0), "note"] = "higher"
