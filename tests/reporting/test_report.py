@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -26,17 +28,30 @@ def results() -> pd.DataFrame:
 
 def test_terminal_table(results: pd.DataFrame) -> None:
     design = make_design()
-    meaning, title, _, header, *lines = (
+    meaning, *title, header, one, two, three, four, five = (
         format_table(xe_table(results, design), results, design).strip().splitlines()
     )
     assert meaning == answer(results)
-    assert "nats" in title
-    assert header.split() == [
-        "k", "xe", "low", "high", "smallest", "optimum", "excess", "components",
+    assert "nats per token: on source-1, the same text for every K" in " ".join(title)
+    columns = re.split("  +", header.strip())
+    assert columns == [
+        "K", "on source-1", "on own components", "95 % interval", "least possible", "excess",
+        "components",
     ]  # fmt: skip
-    assert [line.split()[0] for line in lines] == list("12345")
-    unknown = make_results(known=False)
-    assert "optimum" not in format_table(xe_table(unknown, design), unknown, design)
+    row = xe_table(results, design).iloc[1]
+    numbers = [
+        f"{row[name]:.4f}" for name in ("smallest", "xe", "low", "high", "optimum", "excess")
+    ]
+    numbers[2:4] = [" to ".join(numbers[2:4])]
+    assert re.split("  +", two.strip()) == ["2", *numbers, "source-1, source-2"]
+    assert [line.split()[0] for line in (one, two, three, four, five)] == list("12345")
+
+
+def test_the_terminal_table_without_an_optimum_names_none() -> None:
+    unknown, design = make_results(known=False), make_design()
+    text = format_table(xe_table(unknown, design), unknown, design)
+    assert "least" not in text
+    assert "excess" not in text
 
 
 def test_components_are_shown_in_nats_per_token_and_in_bits_per_byte(

@@ -59,7 +59,7 @@ def interval_note(results: pd.DataFrame, rows: pd.DataFrame, drawn_as: str = "Ba
     partly = [name for name, held in repeated.items() if held.any() and not held.all()]
     also = f", some also over {' and '.join(partly)}" if partly else ""
     listed = " and ".join(filter(None, [", ".join(always[:-1]), always[-1]]))
-    return f" {drawn_as}: {_percent(coverage(results))}intervals over {listed}{also}."
+    return f" {drawn_as}: {percent(coverage(results))}intervals over {listed}{also}."
 
 
 def coverage(results: pd.DataFrame) -> float:
@@ -69,7 +69,8 @@ def coverage(results: pd.DataFrame) -> float:
     return float((2 * stdtr(rows.degrees_of_freedom, half) - 1).median())
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share as '95 % ', before a noun; '' where it is not known."""
     return "" if np.isnan(share) else f"{100 * share:.4g} % "
 
 
