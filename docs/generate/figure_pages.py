@@ -5,17 +5,25 @@ from __future__ import annotations
 import inspect
 from dataclasses import fields
 from pathlib import Path
+from statistics import NormalDist
 
 import pandas as pd
 
 from ergokedro.analysis.controls import CONTROLS
-from ergokedro.analysis.series import ResultRow
+from ergokedro.analysis.series import ResultRow, results_table
 from ergokedro.reporting.figures import FIGURES, FigureSpec
 
-# The examples are drawn from kept results.
+# The examples are drawn from kept results, where these have what the figure shows.
 EXAMPLE = "synthetic"
-_OF_QUICK = ("token_accounting", "document_lengths", "in_document_xe", "own_text", "exchange")
+_OF_QUICK = ("token_accounting", "document_lengths", "in_document_xe", "own_text")
 OTHER_EXAMPLES = dict.fromkeys(_OF_QUICK, "quick")
+NO_EXAMPLE = "The kept results do not have what this figure shows."
+# What a token of the column is worth to the row; NaN: not determined.
+WORTH = pd.DataFrame(
+    [[1, 0.62, 0.05], [0.41, 1, -0.08], [0.12, float("nan"), 1]],
+    index=["news", "novels", "code"],
+    columns=["news", "novels", "code"],
+)
 
 
 def write(folder: Path, results: Path) -> None:
@@ -37,34 +45,29 @@ def write(folder: Path, results: Path) -> None:
     ]
     names = ["- [All figures](index.md)"]
     for name, figure in FIGURES.items():
-        picture = _draw_example(folder / f"{name}.png", figure, results)
-        (folder / f"{name}.md").write_text(page(name, figure, picture), encoding="utf-8")
+        example = _draw_example(folder / f"{name}.png", figure, results)
+        (folder / f"{name}.md").write_text(page(name, figure, example), encoding="utf-8")
         overview.append(f"| [{figure.title}]({name}.md) | {shows(figure)} | {drawn(figure)} |")
         names.append(f"- [{figure.title}]({name}.md)")
     (folder / "index.md").write_text("\n".join(overview) + "\n", encoding="utf-8")
     (folder / "SUMMARY.md").write_text("\n".join(names) + "\n", encoding="utf-8")
 
 
-def page(name: str, figure: FigureSpec, experiment: str | None) -> str:
+def page(name: str, figure: FigureSpec, example: str | None) -> str:
     """The page of one figure in Markdown.
 
     Parameters
     ----------
-    experiment : whose results the example shows; None where there is no example.
+    example : where the numbers of the example come from, as a sentence; None without example.
     """
     endings = [".png", ".svg"]
     if figure.interactive:
         endings += ["_column.png", "_column.svg", ".csv", ".json"]
     files = ", ".join(f"`{name}{ending}`" for ending in endings)
-    example = (
-        f"![{figure.title}: {shows(figure)}]({name}.png)\n\nExample: the kept results "
-        f"`docs/results/{experiment}`; [Results](../results.md) has their command and commit."
-        if experiment
-        else "The kept results do not have what this figure shows."
-    )
+    picture = f"![{figure.title}: {shows(figure)}]({name}.png)\n\n{example}"
     parts = [
         f"# {figure.title}",
-        example,
+        picture if example else NO_EXAMPLE,
         f"## What it shows\n\n{shows(figure)}",
         f"## How to read it\n\n{figure.how_to_read}",
         f"## When it is drawn\n\n{drawn(figure).capitalize()}. Files in "
@@ -88,11 +91,14 @@ def drawn(figure: FigureSpec) -> str:
 
 
 def _draw_example(file: Path, figure: FigureSpec, results: Path) -> str | None:
-    """Write an example, and say which experiment it shows.
+    """Write an example, and say where its numbers come from.
 
     Drawn anew where the kept table of results is all that the figure needs, so that it looks as
     today; else the picture that was kept.
     """
+    if file.stem == "exchange":
+        figure.static(exchange_rows(WORTH)).savefig(file, dpi=110)
+        return f"Example: numbers that were made up to show the form. {NO_EXAMPLE}"
     experiment = OTHER_EXAMPLES.get(file.stem, EXAMPLE)
     kept = results / experiment / file.name
     if figure.inputs == ("results",):
@@ -102,13 +108,32 @@ def _draw_example(file: Path, figure: FigureSpec, results: Path) -> str | None:
         file.write_bytes(kept.read_bytes())
     else:
         return None
-    return experiment
+    return (
+        f"Example: the kept results `docs/results/{experiment}`; [Results](../results.md) has "
+        "their command and commit."
+    )
+
+
+def exchange_rows(worth: pd.DataFrame) -> pd.DataFrame:
+    """Rows of results that hold an exchange matrix."""
+    return results_table(
+        ResultRow(
+            "law", 0, "test", "tau", "component", value, component=name, source=source,
+            note="?" * pd.isna(value),
+        )
+        for name, row in worth.iterrows()
+        for source, value in row.items()
+        if name != source
+    )  # fmt: skip
 
 
 def _complete(table: pd.DataFrame) -> pd.DataFrame:
     """Results that an earlier version wrote, with the columns of today."""
     missing = {f.name: f.default for f in fields(ResultRow) if f.name not in table}
     table = table.assign(**missing)
+    if "degrees_of_freedom" in missing:  # intervals were percentiles, of the default coverage
+        table.degrees_of_freedom = 1e9
+        table.standard_error = (table.high - table.low) / 2 / NormalDist().inv_cdf(0.975)
     if "note" in missing:
         effects = table.quantity == "difference_to_k1"
         table.loc[effects & (table.low > 0), "note"] = "higher"

@@ -98,7 +98,10 @@ class Parameters(ParameterGroup):
     experiment: str | None = Field(
         None,
         pattern=EXPERIMENT_NAME,
-        description="Folder of this experiment in every data layer; default: the environment's.",
+        description=(
+            "Folder of this experiment in every data layer; default: `experiment` of globals.yml, "
+            "else the environment's name, and synthetic without --env."
+        ),
     )
     shared_data: str | None = Field(
         None,

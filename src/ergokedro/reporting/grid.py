@@ -22,7 +22,7 @@ from ergokedro.reporting.figures.style import (
     colour_of,
 )
 from ergokedro.reporting.pictures import Picture
-from ergokedro.reporting.results import Estimate, n_components
+from ergokedro.reporting.results import Estimate, interval_note, n_components
 from ergokedro.reporting.text import plain_text, shorten
 
 if TYPE_CHECKING:
@@ -146,7 +146,8 @@ def plot_grid(table: pd.DataFrame, split: str = "test") -> Figure:
     axes[0].set_ylabel(XE_LABEL)
     axes[len(sizes)].set_ylabel(DIFFERENCE_LABEL)
     share_legend(figure, axes)
-    figure.suptitle(f"Smallest component, {split} text (bars: intervals)", fontsize=11)
+    note = f"Smallest component, {split} text.{interval_note(table, here)}"
+    figure.suptitle("\n".join(note.split(". ", 1)), fontsize=11)
     fit_fonts(figure)
     return figure
 
