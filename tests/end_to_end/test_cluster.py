@@ -27,6 +27,8 @@ RUNNER = ("--runner", "ergokedro.runtime.RayRunner")
 EIGHT = "k=1-2,controls.seeds=4"
 # Long enough to be killed, with checkpoints to resume from.
 LONG = "k=1-2,controls.seeds=2,training.epochs=60,training.checkpoints.every=20"
+# One run, trained by two processes.
+TOGETHER = "k=2,training.processes=2,training.epochs=60,training.checkpoints.every=20"
 KILLS = int(os.environ.get("ERGOKEDRO_KILLS", "20"))
 _OF_TIME = ["seconds", "tokens_per_second"]
 _OBJECTS = 80_000_000  # bytes, the least that Ray takes
@@ -59,8 +61,8 @@ class Cluster:
         """Kill all processes of a node."""
         self._cluster.remove_node(self.others.pop(index), allow_graceful=False)
 
-    def workers(self) -> list[psutil.Process]:
-        """The processes that have begun with a run."""
+    def workers(self, title: str = "ray::run_namespace") -> list[psutil.Process]:
+        """The processes that have begun with a run, or of another title."""
         raylets = {
             process.process.pid
             for node in [self._cluster.head_node, *self.others]
@@ -70,7 +72,7 @@ class Cluster:
             process
             for process in psutil.process_iter(["ppid", "cmdline"])
             if process.info["ppid"] in raylets
-            and (process.info["cmdline"] or [""])[0].startswith("ray::run_namespace")
+            and (process.info["cmdline"] or [""])[0].startswith(title)
         ]
 
     def shutdown(self) -> None:
@@ -292,6 +294,42 @@ def test_killed_workers_nodes_and_drivers_change_nothing(cluster: Cluster, tmp_p
         )
         assert {run.info.status for run in last} == {"FINISHED"}
         sweeps += 1
+
+
+def test_one_run_on_two_nodes_has_the_bits_of_one_node(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.add()
+    two = Project.create(tmp_path / "two")
+    output = two.run(*RUNNER, "--params", TOGETHER)
+    assert "runs at a time: 1" in output
+    killed = Project.create(tmp_path / "killed")
+    output = _lose_a_node(cluster, killed)
+    assert "k2 was interrupted and starts again" in output
+    assert "k2 resumes from step" in output
+
+    monkeypatch.delenv("RAY_ADDRESS")  # a Ray of this command alone: one node
+    one = Project.create(tmp_path / "one")
+    one.run(*RUNNER, "--params", TOGETHER)
+    expected = outcome_of(one)
+    assert expected["07_model_output/synthetic/k2/summary.json"]["processes"] == 2
+    assert_equal(outcome_of(two), expected)
+    assert_equal(outcome_of(killed), expected)
+    assert {run.info.status for run in mlflow_runs(killed)} == {"FINISHED"}
+
+
+def _lose_a_node(cluster: Cluster, project: Project) -> str:
+    """Kill a node once there is a checkpoint, and let another one join; give what is printed."""
+    command = project.start("run", "--env", "small", *RUNNER, "--params", TOGETHER)
+    models = project.root / "data" / "06_models" / "synthetic"
+    while not list(models.glob("*.checkpoints/*/*.safetensors")):
+        assert command.poll() is None
+        time.sleep(0.05)
+    cluster.kill_node(0)
+    cluster.add()
+    output, _ = command.communicate()
+    assert command.returncode == 0, output
+    return output
 
 
 def _run_with_kills(
