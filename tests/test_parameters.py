@@ -28,6 +28,10 @@ def test_defaults_are_valid() -> None:
         ({"k": 9}, ["9", "corpus.synthetic.components"]),
         ({"k": 3, "mixture": {"components": ["a", "b"]}}, ["mixture.components", "2"]),
         ({"experiment": "a/b"}, ["experiment = 'a/b'"]),
+        (
+            {"training": {"processes": 6, "batch_size": 5}},
+            ["training.processes = 6 is more than the training.batch_size of 5"],
+        ),
     ],
 )
 def test_messages(raw: dict[str, Any], parts: list[str]) -> None:
