@@ -264,10 +264,15 @@ class Watch:
 
     def look(self) -> None:
         """Compare with what was seen before."""
+        for file in self.checkpoints():
+            if file.name == "step-000000420.safetensors":
+                inode = file.stat().st_ino
+                assert self._seen.setdefault(file, inode) == inode, f"{file} was written twice"
+
+    def checkpoints(self) -> set[Path]:
+        """All that there are."""
         models = self._project.root / "data" / "06_models" / "synthetic"
-        for file in models.glob("*.checkpoints/*/step-000000420.safetensors"):
-            inode = file.stat().st_ino
-            assert self._seen.setdefault(file, inode) == inode, f"{file} was written twice"
+        return set(models.glob("*.checkpoints/*/*.safetensors"))
 
 
 def test_killed_workers_nodes_and_drivers_change_nothing(cluster: Cluster, tmp_path: Path) -> None:
@@ -335,7 +340,11 @@ def _lose_a_node(cluster: Cluster, project: Project) -> str:
 def _run_with_kills(
     cluster: Cluster, project: Project, kinds: list[str], rng: random.Random
 ) -> None:
-    """Run a sweep to its end; `kinds` loses what was killed meanwhile."""
+    """Run a sweep to its end; `kinds` loses what was killed meanwhile.
+
+    Half of the kills wait for a new checkpoint, so that they hit runs that are being trained and
+    not only processes that start.
+    """
     command = [sys.executable, "-m", "kedro", "run", "--env", "small", *RUNNER, "--params", LONG]
     watch = Watch(project)
     while True:
@@ -344,7 +353,10 @@ def _run_with_kills(
                 command, cwd=project.root, stdout=log, stderr=log, start_new_session=True
             )
         while driver.poll() is None:
+            before, in_training = watch.checkpoints(), rng.random() < 0.5
             _wait(rng.uniform(1, 6), watch, driver)
+            while in_training and driver.poll() is None and watch.checkpoints() <= before:
+                _wait(0.5, watch, driver)
             if kinds and cluster.workers() and driver.poll() is None:
                 _kill(kinds.pop(), cluster, driver, rng)
         watch.look()
