@@ -60,6 +60,10 @@ def test_pinned_components_set_the_number_of_runs() -> None:
     assert parameters.runs == [1, 2, 3]
 
 
+def test_no_references_are_written_as_nothing() -> None:
+    assert validate_parameters({"references": None}).references == []
+
+
 @pytest.mark.parametrize("given", ["a/b + /c d/e@v1", ["a/b", "/c d/e@v1"]])
 def test_references_are_a_list_or_joined(given: Any) -> None:
     assert validate_parameters({"references": given}).references == ["a/b", "/c d/e@v1"]

@@ -18,7 +18,9 @@ import pandas as pd
 import psutil
 import pytest
 
+from ergokedro.data.tokenizer import train_bpe
 from project import Project
+from published import save_published
 
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="Ray is not installed")
 pytestmark = pytest.mark.slow
@@ -144,16 +146,19 @@ def mlflow_runs(project: Project) -> list[Any]:
 def test_three_nodes_give_the_bits_of_one_process(cluster: Cluster, tmp_path: Path) -> None:
     cluster.add()
     cluster.add()
-    one = run_in_one_process(tmp_path / "one", EIGHT)
+    save_published(tmp_path / "published", train_bpe(["some text of a few words"] * 20, 300))
+    settings = f"{EIGHT},references={tmp_path / 'published'}"
+    one = run_in_one_process(tmp_path / "one", settings)
     project = Project.create(tmp_path / "many")
-    command = (*RUNNER, "--params", EIGHT)
+    command = (*RUNNER, "--params", settings)
     output = project.run(*command)
     assert "runs at a time: 3" in output
+    assert output.count("published: its tokenizer gives") == 1  # measured once
     assert_equal(outcome_of(project), outcome_of(one))
     summaries = project.root.glob("data/07_model_output/synthetic/*/summary.json")
     assert len(list(summaries)) == 8
     runs = mlflow_runs(project)
-    assert len(runs) == 9
+    assert len(runs) == 10
     assert {run.info.status for run in runs} == {"FINISHED"}
     by_name = {run.info.run_name: run for run in runs}
     expected = {run.info.run_name: run for run in mlflow_runs(one)}
