@@ -18,7 +18,9 @@ import pandas as pd
 import psutil
 import pytest
 
+from ergokedro.data.tokenizer import train_bpe
 from project import Project
+from published import save_published
 
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="Ray is not installed")
 pytestmark = pytest.mark.slow
@@ -27,6 +29,8 @@ RUNNER = ("--runner", "ergokedro.runtime.RayRunner")
 EIGHT = "k=1-2,controls.seeds=4"
 # Long enough to be killed, with checkpoints to resume from.
 LONG = "k=1-2,controls.seeds=2,training.epochs=60,training.checkpoints.every=20"
+# One run, trained by two processes.
+TOGETHER = "k=2,training.processes=2,training.epochs=60,training.checkpoints.every=20"
 KILLS = int(os.environ.get("ERGOKEDRO_KILLS", "20"))
 _OF_TIME = ["seconds", "tokens_per_second"]
 _OBJECTS = 80_000_000  # bytes, the least that Ray takes
@@ -59,8 +63,8 @@ class Cluster:
         """Kill all processes of a node."""
         self._cluster.remove_node(self.others.pop(index), allow_graceful=False)
 
-    def workers(self) -> list[psutil.Process]:
-        """The processes that have begun with a run."""
+    def workers(self, title: str = "ray::run_namespace") -> list[psutil.Process]:
+        """The processes that have begun with a run, or of another title."""
         raylets = {
             process.process.pid
             for node in [self._cluster.head_node, *self.others]
@@ -70,7 +74,7 @@ class Cluster:
             process
             for process in psutil.process_iter(["ppid", "cmdline"])
             if process.info["ppid"] in raylets
-            and (process.info["cmdline"] or [""])[0].startswith("ray::run_namespace")
+            and (process.info["cmdline"] or [""])[0].startswith(title)
         ]
 
     def shutdown(self) -> None:
@@ -142,16 +146,19 @@ def mlflow_runs(project: Project) -> list[Any]:
 def test_three_nodes_give_the_bits_of_one_process(cluster: Cluster, tmp_path: Path) -> None:
     cluster.add()
     cluster.add()
-    one = run_in_one_process(tmp_path / "one", EIGHT)
+    save_published(tmp_path / "published", train_bpe(["some text of a few words"] * 20, 300))
+    settings = f"{EIGHT},references={tmp_path / 'published'}"
+    one = run_in_one_process(tmp_path / "one", settings)
     project = Project.create(tmp_path / "many")
-    command = (*RUNNER, "--params", EIGHT)
+    command = (*RUNNER, "--params", settings)
     output = project.run(*command)
     assert "runs at a time: 3" in output
+    assert output.count("published: its tokenizer gives") == 1  # measured once
     assert_equal(outcome_of(project), outcome_of(one))
     summaries = project.root.glob("data/07_model_output/synthetic/*/summary.json")
     assert len(list(summaries)) == 8
     runs = mlflow_runs(project)
-    assert len(runs) == 9
+    assert len(runs) == 10
     assert {run.info.status for run in runs} == {"FINISHED"}
     by_name = {run.info.run_name: run for run in runs}
     expected = {run.info.run_name: run for run in mlflow_runs(one)}
@@ -262,10 +269,15 @@ class Watch:
 
     def look(self) -> None:
         """Compare with what was seen before."""
+        for file in self.checkpoints():
+            if file.name == "step-000000420.safetensors":
+                inode = file.stat().st_ino
+                assert self._seen.setdefault(file, inode) == inode, f"{file} was written twice"
+
+    def checkpoints(self) -> set[Path]:
+        """All that there are."""
         models = self._project.root / "data" / "06_models" / "synthetic"
-        for file in models.glob("*.checkpoints/*/step-000000420.safetensors"):
-            inode = file.stat().st_ino
-            assert self._seen.setdefault(file, inode) == inode, f"{file} was written twice"
+        return set(models.glob("*.checkpoints/*/*.safetensors"))
 
 
 def test_killed_workers_nodes_and_drivers_change_nothing(cluster: Cluster, tmp_path: Path) -> None:
@@ -294,10 +306,50 @@ def test_killed_workers_nodes_and_drivers_change_nothing(cluster: Cluster, tmp_p
         sweeps += 1
 
 
+def test_one_run_on_two_nodes_has_the_bits_of_one_node(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.add()
+    two = Project.create(tmp_path / "two")
+    output = two.run(*RUNNER, "--params", TOGETHER)
+    assert "runs at a time: 1" in output
+    killed = Project.create(tmp_path / "killed")
+    output = _lose_a_node(cluster, killed)
+    assert "k2 was interrupted and starts again" in output
+    assert "k2 resumes from step" in output
+
+    monkeypatch.delenv("RAY_ADDRESS")  # a Ray of this command alone: one node
+    one = Project.create(tmp_path / "one")
+    one.run(*RUNNER, "--params", TOGETHER)
+    expected = outcome_of(one)
+    assert expected["07_model_output/synthetic/k2/summary.json"]["processes"] == 2
+    assert_equal(outcome_of(two), expected)
+    assert_equal(outcome_of(killed), expected)
+    assert {run.info.status for run in mlflow_runs(killed)} == {"FINISHED"}
+
+
+def _lose_a_node(cluster: Cluster, project: Project) -> str:
+    """Kill a node once there is a checkpoint, and let another one join; give what is printed."""
+    command = project.start("run", "--env", "small", *RUNNER, "--params", TOGETHER)
+    models = project.root / "data" / "06_models" / "synthetic"
+    while not list(models.glob("*.checkpoints/*/*.safetensors")):
+        assert command.poll() is None
+        time.sleep(0.05)
+    cluster.kill_node(0)
+    cluster.add()
+    output, _ = command.communicate()
+    assert command.returncode == 0, output
+    return output
+
+
 def _run_with_kills(
     cluster: Cluster, project: Project, kinds: list[str], rng: random.Random
 ) -> None:
-    """Run a sweep to its end; `kinds` loses what was killed meanwhile."""
+    """Run a sweep to its end; `kinds` loses what was killed meanwhile.
+
+    Half of the kills wait for a new checkpoint, so that they hit runs that are being trained and
+    not only processes that start.
+    """
     command = [sys.executable, "-m", "kedro", "run", "--env", "small", *RUNNER, "--params", LONG]
     watch = Watch(project)
     while True:
@@ -306,7 +358,10 @@ def _run_with_kills(
                 command, cwd=project.root, stdout=log, stderr=log, start_new_session=True
             )
         while driver.poll() is None:
+            before, in_training = watch.checkpoints(), rng.random() < 0.5
             _wait(rng.uniform(1, 6), watch, driver)
+            while in_training and driver.poll() is None and watch.checkpoints() <= before:
+                _wait(0.5, watch, driver)
             if kinds and cluster.workers() and driver.poll() is None:
                 _kill(kinds.pop(), cluster, driver, rng)
         watch.look()

@@ -78,6 +78,8 @@ def _check_form_of_k(value: Any) -> Any:
 
 
 def _split_names(value: Any) -> Any:
+    if value is None:  # `--params references=`
+        return []
     if isinstance(value, str):
         return [part.strip() for part in value.split("+") if part.strip()]
     return value

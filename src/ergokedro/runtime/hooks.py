@@ -58,6 +58,7 @@ class ProjectHooks:
         self._parameters = self._context.config_loader["parameters"]
         check_inputs(pipeline, catalog)
         lock = self._lock_outputs(pipeline)
+        atexit.register(self.release)
         self._provenance = Provenance(catalog, self._parameters, lock.alone, outside(catalog))
         if not self._parameters["plan"]:
             outdated = pipeline
@@ -89,7 +90,9 @@ class ProjectHooks:
         return self._lock
 
     def release(self) -> None:
-        """Let other processes write the outputs."""
+        """Write what the outputs were made from, and let other processes write them."""
+        if self._provenance is not None:
+            self._provenance.write()
         if self._lock is not None:
             self._lock.release()
 

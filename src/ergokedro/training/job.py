@@ -14,7 +14,7 @@ from ergokedro.parameters import TrainingParameters
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """All that decides the result of a training run; picklable, so that processes can share it.
+    """All that decides the result of a training run.
 
     Attributes
     ----------
@@ -24,8 +24,6 @@ class TrainingJob:
     params : the training protocol.
     seed : of the initial weights.
     validation : component -> integers (n, W), measured at intervals.
-    plugins : as the setting `plugins`: what other processes import first, since `model` and
-        `params` may name something that they register.
     """
 
     name: str
@@ -34,7 +32,6 @@ class TrainingJob:
     params: TrainingParameters
     seed: int
     validation: Mapping[str, np.ndarray] = field(default_factory=dict)
-    plugins: str = ""
 
     @property
     def steps(self) -> int:

@@ -21,14 +21,13 @@ from ergokedro.models.presets import with_learning_rate
 from ergokedro.models.weights import weights_fingerprint
 from ergokedro.parameters import ModelParameters, TrainingParameters
 from ergokedro.progress import progress_bar
-from ergokedro.registry import loaded_plugins
 from ergokedro.training.checkpoint import Checkpoints
 from ergokedro.training.curves import OnMetrics, ignore
 from ergokedro.training.device import choose_device, cpu_threads, keep_freed_memory
+from ergokedro.training.distributed import process_group
 from ergokedro.training.evaluation import evaluate, pick_windows
 from ergokedro.training.identity import model_versions, run_identity
 from ergokedro.training.job import TrainingJob
-from ergokedro.training.launcher import train_in_processes
 from ergokedro.training.trainer import train
 
 log = logging.getLogger(__name__)
@@ -79,6 +78,8 @@ def train_run(
 ) -> TrainedRun:
     """Train a model from random weights on what the manifest says.
 
+    With `training.processes` above 1 every process of torch's process group calls this.
+
     Parameters
     ----------
     store : the token store that the manifest was made for.
@@ -91,14 +92,14 @@ def train_run(
     Raises
     ------
     ErgokedroError
-        If a setting names something that is not registered, settings do not fit together, or the
-        training diverges.
+        If a setting names something that is not registered, settings do not fit together, another
+        number of processes has been started, or the training diverges.
     """
     job = training_job(manifest, store, settings, evaluation_windows)
     kept = _checkpoints(checkpoints, job, manifest, evaluation_windows) if checkpoints else None
     reused = kept is not None and kept.steps_done(job.steps) == job.steps
-    start = train_in_processes if job.params.processes > 1 else train
-    result = start(job, checkpoints=kept, on_metrics=on_metrics)
+    workers = process_group(job.params.processes)
+    result = train(job, checkpoints=kept, on_metrics=on_metrics, workers=workers)
     summary = run_summary(manifest, settings.model, job.params, result.summary)
     return TrainedRun(result.model, result.history, summary, reused)
 
@@ -141,7 +142,6 @@ def training_job(
             manifest.window_length,
             training.validation_windows,
         ),
-        plugins=loaded_plugins(),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ergokedro.training.checkpoint import Checkpoint, Checkpoints, capture, restore
 from ergokedro.training.curves import Curves, Stopwatch
+from ergokedro.training.distributed import Workers
 from ergokedro.training.job import TrainingJob
 from ergokedro.training.step import Stepper
 
@@ -60,39 +61,40 @@ class Saver:
 
     Parameters
     ----------
-    checkpoints : of the run, or None to keep none.
-    writes : whether this process saves.
+    checkpoints : of the run, or None to keep none; the leading process alone reads and writes them.
+    workers : the processes that share the work.
     """
 
     def __init__(
-        self, checkpoints: Checkpoints | None, job: TrainingJob, state: RunState, *, writes: bool
+        self, checkpoints: Checkpoints | None, job: TrainingJob, state: RunState, workers: Workers
     ):
-        self._checkpoints, self._writes = checkpoints, writes
-        self._job, self._state = job, state
+        self._checkpoints = checkpoints if workers.leads else None
+        self._job, self._state, self._workers = job, state, workers
 
-    def resume(self, *, announce: bool) -> None:
+    def resume(self) -> None:
         """Restore the latest checkpoint, if there is one, and log where the run starts."""
+        latest = self._workers.share(self._latest())
+        if latest is not None:
+            self._state.restore(latest, resumable=latest.step < self._job.steps)
+
+    def _latest(self) -> Checkpoint | None:
         if self._checkpoints is None:
-            return
+            return None
         steps = self._job.steps
         latest = self._checkpoints.latest(steps)
-        if announce:
-            self._checkpoints.announce(latest, steps)
-        if latest is None:
-            return
-        resumable = latest.step < steps
-        if resumable and latest.state["machine"] != self._state.setup:
+        self._checkpoints.announce(latest, steps)
+        if latest and latest.step < steps and latest.state["machine"] != self._state.setup:
             log.warning(
                 "%s started with %s and resumes with %s: results differ by rounding",
                 self._job.name,
                 latest.state["machine"],
                 self._state.setup,
             )
-        self._state.restore(latest, resumable=resumable)
+        return latest
 
     def save_if_due(self) -> None:
         """Save after the step that was just made, if its turn has come."""
-        if self._checkpoints is None or not self._writes:
+        if self._checkpoints is None:
             return
         if self._checkpoints.due(self._state.curves.step, self._job.steps):
             with self._state.watch.paused():
@@ -100,7 +102,7 @@ class Saver:
 
     def save_now(self) -> None:
         """Save, since the run was cancelled."""
-        if self._checkpoints is None or not self._writes:
+        if self._checkpoints is None:
             return
         self._save(self._checkpoints)
         step, steps = self._state.curves.step, self._job.steps

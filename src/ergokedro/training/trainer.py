@@ -55,7 +55,6 @@ def train(
     checkpoints: Checkpoints | None = None,
     on_metrics: OnMetrics = ignore,
     workers: Workers = SINGLE_PROCESS,
-    announce: bool = True,
 ) -> TrainingResult:
     """Train a model from random weights, or from where an earlier call was interrupted.
 
@@ -63,8 +62,7 @@ def train(
     ----------
     checkpoints : of this run, or None to keep none.
     on_metrics : receives the points of the curves as they come, those of an interrupted call first.
-    workers : the processes that share the work, this one among them.
-    announce : log whether the run starts, resumes or is finished already.
+    workers : the processes that share the work, this one among them; each of them calls this.
 
     Raises
     ------
@@ -84,8 +82,8 @@ def train(
             "processes": workers.size,
         }
         state = RunState(stepper, curves, Stopwatch(), setup)
-        saver = Saver(checkpoints, job, state, writes=workers.leads)
-        saver.resume(announce=announce)
+        saver = Saver(checkpoints, job, state, workers)
+        saver.resume()
         with workers.progress_bar(job.name, job.tokens, "tokens", done=curves.tokens) as bar:
             _make_steps(job, state, saver, bar, validates=workers.leads)
     summary = training_summary(job, curves, model, state.watch.seconds, initial, **setup)
