@@ -73,6 +73,14 @@ def test_control_series(nll: dict[Run, NLLArrays], windows: pd.DataFrame) -> Non
         assert balanced[k] == pytest.approx(expected, rel=1e-6)
     differences = series(table, "balanced", "difference_to_k1")
     assert differences[4] == pytest.approx(balanced[4] - balanced[1], abs=1e-9)
+    by_component = table[
+        (table.quantity == "component_difference_to_k1") & (table.split == "test") & (table.k == 4)
+    ].set_index("component")
+    assert by_component.value.mean() == pytest.approx(differences[4], abs=1e-9)
+    sets = [s for s in combinations(range(1, 6), 4) if 2 in s]
+    expected = np.mean([mean_of(nll, Run("", s, 4), windows, NAMES[1]) for s in sets])
+    expected -= mean_of(nll, Run("", (2,), 1), windows, NAMES[1])
+    assert by_component.value[NAMES[1]] == pytest.approx(expected, abs=1e-6)
     row = table[(table.series == "balanced") & (table.quantity == "difference_to_k1")].iloc[0]
     assert (row.draws, row.seeds) == (2, 3)
 
