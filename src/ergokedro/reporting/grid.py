@@ -50,7 +50,7 @@ def collect(
     Rows of its results, without those by position, with the columns experiment, preset,
     parameters (N, number of weights) and total_tokens (D, per epoch) in front.
     """
-    names = ["component", *SERIES, "balanced"]
+    names = ["component", "set", *SERIES, "balanced"]
     rows = results[
         results.quantity.isin(_QUANTITIES) & results.series.isin(names) & (results.position == 0)
     ].reset_index(drop=True)
@@ -98,7 +98,7 @@ def grid_rows(table: pd.DataFrame, split: str = "test") -> list[GridRow]:
         found = {
             (row.quantity, row.series): row
             for row in group.itertuples()
-            if row.series != "component"
+            if row.series not in ("component", "set")
         }
         difference = found.get(("difference_to_k1", "smallest"))
         rows.append(

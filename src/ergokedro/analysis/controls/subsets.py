@@ -82,6 +82,20 @@ class Subsets(Control):
                 for k, estimate in differences(experiment, own, by_k).items():
                     row = own.row("component_difference_to_k1", estimate, run=self.series, k=k)
                     yield replace(row, series=self.series, trained=True, tokens=tokens[k])
+            yield from _each_set(experiment, split)
+
+
+def _each_set(experiment: Experiment, split: str) -> Iterator[ResultRow]:
+    """XE of every run of a set, in every draw and with every seed, on each of its components."""
+    in_chain = set(experiment.chain)
+    for run, nll in experiment.arrays(split).items():
+        is_set = run.base == Run("", run.components, len(run.components))
+        for label in experiment.labels(run) if is_set and run not in in_chain else ():
+            selection = experiment.selection(split, run, "component", label)
+            row = selection.row(
+                "xe", selection.mean(nll, experiment.params), **experiment.tags(run)
+            )
+            yield replace(row, series="set")
 
 
 def all_sets(n: int) -> list[tuple[int, ...]]:
