@@ -299,6 +299,37 @@ def unpack(out: str) -> None:
             meta = NLLMeta.model_validate_json(content[f"{folder}/meta.json"])
             save_nll(target / "nll.npz", NLLArrays(nll, meta))
         print(file.stem)
+    for preset, source in (("micro", "balanced-300k"), ("tiny", "balanced-tiny")):
+        _take_runs(source, f"grid-D300000-{preset}")
+
+
+def _take_runs(source: str, target: str) -> None:
+    """Give an experiment the runs of another one with equal manifests and more documents."""
+    import pandas as pd
+
+    from ergokedro.design.evaluation_windows import windows_fingerprint
+    from ergokedro.design.nll import NLLArrays, load_nll, save_nll
+
+    model_input, output = ROOT / "data" / "05_model_input", ROOT / "data" / "07_model_output"
+    more, fewer = (
+        pd.read_parquet(model_input / name / "evaluation_windows.parquet")
+        for name in (source, target)
+    )
+    for file in (model_input / target / "manifests").glob("*.json"):
+        assert file.read_bytes() == (model_input / source / "manifests" / file.name).read_bytes()
+        run, taken = output / source / file.stem, output / target / file.stem
+        arrays = load_nll(run / "nll.npz")
+        nll = {}
+        for split, values in arrays.nll.items():
+            rows = pd.Series(range(len(values)), index=more[more.split == split].start)
+            nll[split] = np.array(values[rows[fewer[fewer.split == split].start]])
+        prints = {"evaluation_windows": windows_fingerprint(fewer)}
+        fingerprints = arrays.meta.fingerprints.model_copy(update=prints)
+        meta = arrays.meta.model_copy(update={"fingerprints": fingerprints})
+        taken.mkdir(parents=True, exist_ok=True)
+        for name in ("history.parquet", "summary.json"):
+            shutil.copy(run / name, taken)
+        save_nll(taken / "nll.npz", NLLArrays(nll, meta))
 
 
 def analyse(corpus: str, *names: str) -> None:
