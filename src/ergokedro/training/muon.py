@@ -26,8 +26,8 @@ class Muon(Optimizer):
 
     Parameters
     ----------
-    matrices : float32, two dimensions each.
-    lr : learning rate.
+    matrices : float32, two dimensions each, or three: a stack of matrices of equal shape.
+    lr : learning rate; the `lr` of a parameter group may also become a tensor.
     weight_decay : decoupled.
     """
 
@@ -45,14 +45,20 @@ class Muon(Optimizer):
             for matrices in shapes.values():
                 self._update(matrices, group["lr"], group["weight_decay"])
 
-    def _update(self, matrices: list[torch.Tensor], lr: float, weight_decay: float) -> None:
+    def _update(
+        self, matrices: list[torch.Tensor], lr: float | torch.Tensor, weight_decay: float
+    ) -> None:
         gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
         momenta = [self._momentum(matrix) for matrix in matrices]
         torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
         updates = torch.stack(torch._foreach_lerp(gradients, momenta, _MOMENTUM))  # Nesterov's
-        size = 0.2 * max(matrices[0].shape) ** 0.5
+        size = 0.2 * max(matrices[0].shape[-2:]) ** 0.5
+        steps = orthogonal(updates.flatten(0, -3)).view_as(updates)
         torch._foreach_mul_(matrices, 1 - lr * weight_decay)
-        torch._foreach_add_(matrices, list(orthogonal(updates).unbind()), alpha=-lr * size)
+        if isinstance(lr, torch.Tensor):  # as a CUDA graph needs it
+            torch._foreach_sub_(matrices, list((steps * (lr * size)).unbind()))
+        else:
+            torch._foreach_add_(matrices, list(steps.unbind()), alpha=-lr * size)
 
     def _momentum(self, matrix: torch.Tensor) -> torch.Tensor:
         state = self.state[matrix]

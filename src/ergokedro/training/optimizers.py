@@ -46,14 +46,25 @@ def muon(model: CausalLM, params: TrainingParameters) -> list[Optimizer]:
     return optimizers
 
 
-def adamw_of(weights: Iterable[nn.Parameter], params: TrainingParameters) -> Optimizer:
-    """AdamW with weight decay on matrices only: biases and norms are not pulled towards zero."""
+def adamw_of(
+    weights: Iterable[nn.Parameter], params: TrainingParameters, *, stacked: bool = False
+) -> Optimizer:
+    """AdamW with weight decay on matrices only: biases and norms are not pulled towards zero.
+
+    Parameters
+    ----------
+    stacked : the first dimension of every weight counts models; a matrix has three.
+    """
     from torch.optim import AdamW
 
     weights = list(weights)
+    dimensions = 3 if stacked else 2
     groups = [
-        {"params": [w for w in weights if w.ndim >= 2], "weight_decay": params.weight_decay},
-        {"params": [w for w in weights if w.ndim < 2], "weight_decay": 0.0},
+        {
+            "params": [w for w in weights if w.ndim >= dimensions],
+            "weight_decay": params.weight_decay,
+        },
+        {"params": [w for w in weights if w.ndim < dimensions], "weight_decay": 0.0},
     ]
     betas = (params.beta1, params.beta2)
     return AdamW(groups, lr=params.learning_rate, betas=betas, fused=True)

@@ -99,7 +99,7 @@ def train_run(
     reused = kept is not None and kept.steps_done(job.steps) == job.steps
     start = train_in_processes if job.params.processes > 1 else train
     result = start(job, checkpoints=kept, on_metrics=on_metrics)
-    summary = _run_summary(manifest, settings.model, job.params, result.summary)
+    summary = run_summary(manifest, settings.model, job.params, result.summary)
     return TrainedRun(result.model, result.history, summary, reused)
 
 
@@ -159,12 +159,13 @@ def _checkpoints(
     return Checkpoints(folder, job.name, identity, job.params.checkpoints, job.params.repeat)
 
 
-def _run_summary(
+def run_summary(
     manifest: Manifest,
     model: ModelParameters,
     training: TrainingParameters,
     summary: TrainingSummary,
 ) -> RunSummary:
+    """The summary of a training, with the manifest and the settings that it was trained with."""
     return RunSummary(
         run=manifest.run,
         k=manifest.k,

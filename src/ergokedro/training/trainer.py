@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,7 +88,8 @@ def train(
         saver.resume(announce=announce)
         with workers.progress_bar(job.name, job.tokens, "tokens", done=curves.tokens) as bar:
             _make_steps(job, state, saver, bar, validates=workers.leads)
-    return TrainingResult(model.cpu(), pd.DataFrame(curves.history), _summary(job, state, initial))
+    summary = training_summary(job, curves, model, state.watch.seconds, initial, **setup)
+    return TrainingResult(model.cpu(), pd.DataFrame(curves.history), summary)
 
 
 def _make_steps(
@@ -137,8 +139,16 @@ def _validate(job: TrainingJob, state: RunState) -> None:
         )
 
 
-def _summary(job: TrainingJob, state: RunState, initial_weights: str) -> TrainingSummary:
-    curves, model = state.curves, state.stepper.model
+def training_summary(
+    job: TrainingJob, curves: Curves, model: CausalLM, seconds: float, initial: str, **setup: Any
+) -> TrainingSummary:
+    """What is kept of a finished run.
+
+    Parameters
+    ----------
+    initial : fingerprint of the weights before the first step.
+    setup : the fields `device`, `threads` and `processes`.
+    """
     rates = np.array([learning_rate(step, job.steps, job.params) for step in range(job.steps)])
     return TrainingSummary(
         seed=job.seed,
@@ -147,11 +157,11 @@ def _summary(job: TrainingJob, state: RunState, initial_weights: str) -> Trainin
         epochs=job.params.epochs,
         batch_size=job.params.batch_size,
         parameters=n_parameters(model),
-        initial_weights=initial_weights,
+        initial_weights=initial,
         final_weights=weights_fingerprint(model),
         schedule=hashlib.sha256(rates.tobytes()).hexdigest(),
-        seconds=state.watch.seconds,
-        tokens_per_second=curves.tokens / state.watch.seconds,
+        seconds=seconds,
+        tokens_per_second=curves.tokens / seconds,
         **stability(np.array(curves.losses), np.array(curves.norms)),
-        **state.setup,
+        **setup,
     )
