@@ -4,6 +4,7 @@
     python docs/results/gpu.py train CARRY OUT SECONDS  # there: all runs, some groups at a time
     python docs/results/gpu.py unpack OUT               # here: into data/, for the analysis
     python docs/results/gpu.py analyse CORPUS [NAME...] # here: `kedro run --pipelines analysis`
+    python docs/results/gpu.py keep COMMIT MACHINE      # here: tables into docs/results/
 
 `train` continues where an earlier call with the same folder OUT stopped; names of experiments after
 SECONDS select some. A machine with Kedro needs none of this: there `kedro run` trains the same runs
@@ -23,6 +24,7 @@ import multiprocessing
 import os
 import queue
 import shutil
+import subprocess
 import sys
 import tarfile
 import time
@@ -33,9 +35,12 @@ from typing import Any
 
 import numpy as np
 
+from ergokedro.files import flatten
+
 ROOT = Path(__file__).parents[2]
 STEPS = {"test": 1 / 32, "validation": 1 / 2}  # nats
 WORKERS = int(os.environ.get("WORKERS", 6))
+REPORTED = "own-text"  # has most kinds of figures
 CYCLIC3 = {"subsets": "cyclic", "draws": 3}
 RATES = {"micro": 8e-3, "tiny": 1e-2, "pythia-14m": 1e-2}
 
@@ -351,6 +356,32 @@ def analyse(corpus: str, *names: str) -> None:
             session.run(pipeline_names=["analysis"])
 
 
+def keep(commit: str, machine: str) -> None:
+    """Keep the tables of all experiments that are analysed, and the report of REPORTED."""
+    for name in experiments():
+        if (ROOT / "data" / "08_reporting" / name / "results.parquet").exists():
+            options = [] if name == REPORTED else ["--tables"]
+            options += ["--trained", commit, "--machine", machine]
+            script = str(Path(__file__).parent / "keep.py")
+            subprocess.run([sys.executable, script, name, command(name), *options], check=True)
+
+
+def command(name: str) -> str:
+    """What trains and analyses the same runs one by one where Kedro is installed."""
+    values = flatten({key: v for key, v in _settings(name, "/data/arxiv").items() if v is not None})
+    values.pop("tracking.enabled")
+    params = [f"{key}={_text(value)}" for key, value in values.items() if value is not None]
+    return f"kedro run --env laptop --params '{','.join(params)}'"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(value)}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 if __name__ == "__main__":
-    commands = {"prepare": prepare, "train": train, "unpack": unpack, "analyse": analyse}
+    commands = {
+        "prepare": prepare, "train": train, "unpack": unpack, "analyse": analyse, "keep": keep,
+    }  # fmt: skip
     commands[sys.argv[1]](*sys.argv[2:])

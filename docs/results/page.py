@@ -7,6 +7,7 @@ FOLDER has one folder per experiment with its results.parquet; docs/results by d
 
 from __future__ import annotations
 
+import json
 import sys
 from functools import cache, cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ergokedro.analysis.transfer.fitting import LawFit, fit_law
+from ergokedro.analysis.transfer.held_out import held_out_predictions, prediction_errors
 from ergokedro.analysis.transfer.over_grid import runs_of_grid
 from ergokedro.reporting.figures.chart import Axis, Chart, Curve, Level
 from ergokedro.reporting.figures.static import draw_chart
@@ -70,6 +72,11 @@ class Tables:
         quantity = "component_difference_to_k1"
         return self.signed(experiment, quantity, "balanced", k=k, component=component)
 
+    def weights(self, experiment: str) -> str:
+        """Number of weights of its model."""
+        run = json.loads((self.folder / experiment / "run.json").read_text("utf-8"))
+        return f"{run['model parameters'] / 1e6:.1f} M"
+
     def share(self, numerator: Any, denominator: Any) -> str:
         """A quotient of two values of :meth:`row`, two decimals."""
         return f"{numerator.value / denominator.value:.2f}"
@@ -86,6 +93,20 @@ class Tables:
         assert seen.components == literal.components
         errors = np.abs(fit_law(seen).predict(literal.tokens) / literal.xe - 1)
         return float(np.nanmean(errors)), float(np.nanmax(errors))
+
+    def prediction_beyond(self) -> tuple[float, float]:
+        """The same of :attr:`law`, which has seen up to 2.4 M tokens."""
+        literal = runs_of_grid(_joined(self, ["literal"]))
+        errors = np.abs(self.law.predict(literal.tokens) / literal.xe - 1)
+        return float(np.nanmean(errors)), float(np.nanmax(errors))
+
+    @cached_property
+    def errors_on_unseen_totals(self) -> dict[str, float]:
+        """Law -> mean relative error on each D, fitted without it."""
+        runs = runs_of_grid(_joined(self, list(TOTALS.values())))
+        laws = ("transfer", "own_tokens", "exponential_budget", "constant")
+        errors = prediction_errors(held_out_predictions(runs, laws, ["budget"]))
+        return dict(zip(errors.law, errors.relative_error, strict=True))
 
     @cached_property
     def law(self) -> LawFit:
@@ -117,8 +138,8 @@ def plot_effect_by_text(tables: Tables) -> Chart:
     for k in (2, 3, 4, 5):
         rows = pd.DataFrame(
             [
-                tables.row(name, "difference_to_k1", "balanced", k=k)._asdict() | {"d": 1000 * d}
-                for d, name in TOTALS.items()
+                tables.row(name, "difference_to_k1", "balanced", k=k)._asdict() | {"d": place}
+                for place, name in enumerate(TOTALS.values())
             ]
         )
         curves.append(Curve.of(rows, f"K = {k}", colour_of(k, 5), x="d", marker="o"))
@@ -129,7 +150,7 @@ def plot_effect_by_text(tables: Tables) -> Chart:
         "arXiv abstracts, model micro: cross entropy of K components less that of one, mean over "
         "sets of components, nats per token. Bars: 95 % intervals over held-out documents; at 300k "
         "and 600k also over training documents and seeds.",
-        Axis("D, training tokens per epoch", "log"),
+        Axis("D, training tokens per epoch", "category", [f"{d:,} k" for d in TOTALS]),
         curves,
         levels=[Level(0, "as K = 1")],
         zero=True,
@@ -145,10 +166,11 @@ def render(tables: Tables) -> str:
         If the template asks for something that is not there.
     """
     environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     template = environment.from_string((HERE / "page.md.j2").read_text("utf-8"))
-    return template.render(t=tables, totals=TOTALS)
+    title = plot_effect_by_text(tables).title
+    return template.render(t=tables, totals=TOTALS, title=title)
 
 
 def main() -> None:
