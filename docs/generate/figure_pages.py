@@ -14,9 +14,8 @@ from ergokedro.analysis.series import ResultRow, results_table
 from ergokedro.reporting.figures import FIGURES, FigureSpec
 
 # The examples are drawn from kept results, where these have what the figure shows.
-EXAMPLE = "synthetic"
-_OF_QUICK = ("token_accounting", "document_lengths", "in_document_xe", "own_text")
-OTHER_EXAMPLES = dict.fromkeys(_OF_QUICK, "quick")
+EXAMPLE = "own-text"
+OTHER_EXAMPLES = {"controls": "balanced-300k"}
 NO_EXAMPLE = "The kept results do not have what this figure shows."
 # What a token of the column is worth to the row; NaN: not determined.
 WORTH = pd.DataFrame(

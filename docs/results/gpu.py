@@ -358,10 +358,13 @@ def analyse(corpus: str, *names: str) -> None:
 
 def keep(commit: str, machine: str) -> None:
     """Keep the tables of all experiments that are analysed, and the report of REPORTED."""
+    from ergokedro.runtime.tracking import git_commit
+
+    analysed = git_commit(ROOT)
     for name in experiments():
         if (ROOT / "data" / "08_reporting" / name / "results.parquet").exists():
             options = [] if name == REPORTED else ["--tables"]
-            options += ["--trained", commit, "--machine", machine]
+            options += ["--commit", analysed, "--trained", commit, "--machine", machine]
             script = str(Path(__file__).parent / "keep.py")
             subprocess.run([sys.executable, script, name, command(name), *options], check=True)
 

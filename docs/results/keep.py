@@ -1,11 +1,12 @@
 """Keep the results of an experiment in the documentation, with where they come from.
 
-    python docs/results/keep.py EXPERIMENT COMMAND [--tables] [--trained COMMIT --machine TEXT]
+    python docs/results/keep.py EXPERIMENT COMMAND [--tables] [--commit COMMIT]
+        [--trained COMMIT --machine TEXT]
 
 copies report, figures and the tidy table of `data/08_reporting/EXPERIMENT` to
 `docs/results/EXPERIMENT`, and writes `run.json` from the summaries of the runs. With --tables it
-leaves out the report and the figures. The last two options are for runs that were trained on
-another machine.
+leaves out the report and the figures. --commit is that of the analysis, if not what is checked out.
+The last two options are for runs that were trained on another machine.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ def main() -> None:
     parser.add_argument("experiment")
     parser.add_argument("command")
     parser.add_argument("--tables", action="store_true")
+    parser.add_argument("--commit", default="")
     parser.add_argument("--trained", default="")
     parser.add_argument("--machine", default="")
     given = parser.parse_args()
-    commit = git_commit(ROOT)  # before the files below are changes
+    commit = given.commit or git_commit(ROOT)  # before the files below are changes
     source = ROOT / "data" / "08_reporting" / given.experiment
     target = ROOT / "docs" / "results" / given.experiment
     shutil.rmtree(target, ignore_errors=True)

@@ -1,4 +1,6 @@
-"""The page docs/results.md and its figure, from the kept tables: every number is read from one.
+"""docs/results.md, docs/index.md and their figure, from the kept tables.
+
+Every number of the results is read from one of them.
 
     python docs/results/page.py [FOLDER]
 
@@ -25,6 +27,7 @@ from ergokedro.reporting.figures.static import draw_chart
 from ergokedro.reporting.figures.style import colour_of
 
 HERE = Path(__file__).parent
+PAGES = {"results.md": "results.md.j2", "index.md": "index.md.j2"}
 TOTALS = {150: "grid-D150000-micro", 300: "balanced-300k", 600: "balanced-600k",
           1200: "grid-D1200000-micro", 2400: "grid-D2400000-micro"}  # fmt: skip
 
@@ -157,8 +160,12 @@ def plot_effect_by_text(tables: Tables) -> Chart:
     )
 
 
-def render(tables: Tables) -> str:
-    """The page as Markdown.
+def render(tables: Tables, template: str) -> str:
+    """A page as Markdown.
+
+    Parameters
+    ----------
+    template : name of a file beside this one.
 
     Raises
     ------
@@ -166,19 +173,23 @@ def render(tables: Tables) -> str:
         If the template asks for something that is not there.
     """
     environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    template = environment.from_string((HERE / "page.md.j2").read_text("utf-8"))
+    page = environment.from_string((HERE / template).read_text("utf-8"))
     title = plot_effect_by_text(tables).title
-    return template.render(t=tables, totals=TOTALS, title=title)
+    return page.render(t=tables, totals=TOTALS, title=title)
 
 
 def main() -> None:
-    """Write docs/results.md and the figure."""
+    """Write the pages and the figure."""
     tables = Tables(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)
     chart = plot_effect_by_text(tables)
     draw_chart(chart).savefig(HERE / "effect_by_text.png", dpi=150)
-    (HERE.parent / "results.md").write_text(render(tables), encoding="utf-8")
+    for name, template in PAGES.items():
+        (HERE.parent / name).write_text(render(tables, template), encoding="utf-8")
 
 
 if __name__ == "__main__":
