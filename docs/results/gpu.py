@@ -30,6 +30,7 @@ import tarfile
 import time
 import traceback
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -384,7 +385,7 @@ def _text(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    commands = {
+    commands: dict[str, Callable[..., None]] = {
         "prepare": prepare, "train": train, "unpack": unpack, "analyse": analyse, "keep": keep,
     }  # fmt: skip
     commands[sys.argv[1]](*sys.argv[2:])
