@@ -77,8 +77,15 @@ class Tables:
 
     def weights(self, experiment: str) -> str:
         """Number of weights of its model."""
-        run = json.loads((self.folder / experiment / "run.json").read_text("utf-8"))
-        return f"{run['model parameters'] / 1e6:.1f} M"
+        return f"{self._run(experiment)['model parameters'] / 1e6:.1f} M"
+
+    def commit(self, experiment: str) -> str:
+        """That of the analysis."""
+        return str(self._run(experiment)["commit"])[:7]
+
+    def _run(self, experiment: str) -> dict[str, Any]:
+        run: dict[str, Any] = json.loads((self.folder / experiment / "run.json").read_text("utf-8"))
+        return run
 
     def share(self, numerator: Any, denominator: Any) -> str:
         """A quotient of two values of :meth:`row`, two decimals."""
