@@ -1,4 +1,4 @@
-"""Why a run by several processes has failed; whole runs: end_to_end/test_ray_group.py."""
+"""Why a run by several processes has failed; whole runs: end_to_end/test_several_processes.py."""
 
 from __future__ import annotations
 
