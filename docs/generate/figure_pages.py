@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
 from pathlib import Path
-from statistics import NormalDist
 
 import pandas as pd
 
 from ergokedro.analysis.controls import CONTROLS
-from ergokedro.analysis.series import ResultRow, results_table
 from ergokedro.reporting.figures import FIGURES, FigureSpec
 
 # The examples are drawn from kept results, where these have what the figure shows.
 EXAMPLE = "own-text"
 OTHER_EXAMPLES = {"controls": "balanced-300k"}
 NO_EXAMPLE = "The kept results do not have what this figure shows."
-# What a token of the column is worth to the row; NaN: not determined.
-WORTH = pd.DataFrame(
-    [[1, 0.62, 0.05], [0.41, 1, -0.08], [0.12, float("nan"), 1]],
-    index=["news", "novels", "code"],
-    columns=["news", "novels", "code"],
-)
 
 
 def write(folder: Path, results: Path) -> None:
@@ -95,14 +86,11 @@ def _draw_example(file: Path, figure: FigureSpec, results: Path) -> str | None:
     Drawn anew where the kept table of results is all that the figure needs, so that it looks as
     today; else the picture that was kept.
     """
-    if file.stem == "exchange":
-        figure.static(exchange_rows(WORTH)).savefig(file, dpi=110)
-        return f"Example: numbers that were made up to show the form. {NO_EXAMPLE}"
     experiment = OTHER_EXAMPLES.get(file.stem, EXAMPLE)
     kept = results / experiment / file.name
     if figure.inputs == ("results",):
         table = pd.read_parquet(results / experiment / "results.parquet")
-        figure.static(_complete(table)).savefig(file, dpi=110)
+        figure.static(table).savefig(file, dpi=110)
     elif kept.exists():
         file.write_bytes(kept.read_bytes())
     else:
@@ -111,30 +99,3 @@ def _draw_example(file: Path, figure: FigureSpec, results: Path) -> str | None:
         f"Example: the kept results `docs/results/{experiment}`; [Results](../results.md) has "
         "their command and commit."
     )
-
-
-def exchange_rows(worth: pd.DataFrame) -> pd.DataFrame:
-    """Rows of results that hold an exchange matrix."""
-    return results_table(
-        ResultRow(
-            "law", 0, "test", "tau", "component", value, component=name, source=source,
-            note="?" * pd.isna(value),
-        )
-        for name, row in worth.iterrows()
-        for source, value in row.items()
-        if name != source
-    )  # fmt: skip
-
-
-def _complete(table: pd.DataFrame) -> pd.DataFrame:
-    """Results that an earlier version wrote, with the columns of today."""
-    missing = {f.name: f.default for f in fields(ResultRow) if f.name not in table}
-    table = table.assign(**missing)
-    if "degrees_of_freedom" in missing:  # intervals were percentiles, of the default coverage
-        table.degrees_of_freedom = 1e9
-        table.standard_error = (table.high - table.low) / 2 / NormalDist().inv_cdf(0.975)
-    if "note" in missing:
-        effects = table.quantity == "difference_to_k1"
-        table.loc[effects & (table.low > 0), "note"] = "higher"
-        table.loc[effects & (table.high < 0), "note"] = "lower"
-    return table
