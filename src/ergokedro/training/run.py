@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -127,7 +128,10 @@ def training_job(
     epochs = manifest.epochs(settings.training.epochs)
     training = with_learning_rate(settings.training, settings.model)
     rate = training.learning_rate * manifest.rate
-    training = training.model_copy(update={"epochs": epochs, "learning_rate": rate})
+    changes = {"epochs": epochs, "learning_rate": rate}
+    if manifest.search:
+        changes |= _constant_rate(settings.training, epochs)
+    training = training.model_copy(update=changes)
     seed = settings.seed + manifest.seed_offset
     block_shuffle = training.shuffle == "block"
     return TrainingJob(
@@ -142,7 +146,15 @@ def training_job(
             manifest.window_length,
             training.validation_windows,
         ),
+        averaged_for=tuple(manifest.labels) if manifest.search else (),
     )
+
+
+def _constant_rate(protocol: TrainingParameters, epochs: int) -> dict[str, Any]:
+    """Changes of the protocol for a run whose weights are averaged: as many steps of warm-up as its
+    own epochs have, then a constant rate."""
+    warmup = min(1.0, protocol.warmup_fraction * protocol.epochs / epochs)
+    return {"schedule": "wsd", "decay_fraction": 0.0, "warmup_fraction": warmup}
 
 
 def _checkpoints(

@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from ergokedro.models.weights import file_tensors
+from ergokedro.training.averaging import AveragedWeights
 from ergokedro.training.checkpoint import Checkpoint, Checkpoints, capture, restore
 from ergokedro.training.curves import Curves, Stopwatch
 from ergokedro.training.distributed import Workers
@@ -25,15 +27,24 @@ class RunState:
     Attributes
     ----------
     setup : what the run is computed with: device, threads, processes.
+    average : of the weights, where the run looks for the best one.
     """
 
     stepper: Stepper
     curves: Curves
     watch: Stopwatch
     setup: dict[str, Any]
+    average: AveragedWeights | None = None
 
-    def capture(self, *, resumable: bool) -> Checkpoint:
-        """The state as a checkpoint; without the optimizers if not `resumable`."""
+    def done(self, steps: int) -> int:
+        """How many of the run's `steps` steps are made; all where further ones are not needed."""
+        ended = self.average is not None and self.average.ended
+        return steps if ended else self.curves.step
+
+    def capture(self, steps: int) -> Checkpoint:
+        """The state as a checkpoint of a run of `steps` steps; without the optimizers, which a
+        finished run does not need, if all are done."""
+        resumable = self.done(steps) < steps
         optimizers = self.stepper.optimizers if resumable else []
         tensors, numbers = capture(self.stepper.model, optimizers)
         curve_tensors, curve_values = self.curves.state()
@@ -43,7 +54,11 @@ class RunState:
             "seconds": self.watch.seconds,
             "machine": self.setup,
         }
-        return Checkpoint(self.curves.step, {**tensors, **curve_tensors}, state)
+        tensors |= curve_tensors
+        if self.average is not None:
+            averages, state["average"] = self.average.state(resumable=resumable)
+            tensors |= file_tensors(averages)
+        return Checkpoint(self.done(steps), tensors, state)
 
     def restore(self, checkpoint: Checkpoint, *, resumable: bool) -> None:
         """The inverse of :meth:`capture`; `setup` becomes the checkpoint's if not `resumable`."""
@@ -51,6 +66,8 @@ class RunState:
         optimizers = self.stepper.optimizers if resumable else []
         restore(checkpoint.tensors, state["optimizers"], self.stepper.model, optimizers)
         self.curves.restore(checkpoint.tensors, state)
+        if self.average is not None:
+            self.average.restore(checkpoint.tensors, state["average"])
         self.watch.seconds = state["seconds"]
         if not resumable:
             self.setup = state["machine"]
@@ -96,7 +113,7 @@ class Saver:
         """Save after the step that was just made, if its turn has come."""
         if self._checkpoints is None:
             return
-        if self._checkpoints.due(self._state.curves.step, self._job.steps):
+        if self._checkpoints.due(self._state.done(self._job.steps), self._job.steps):
             with self._state.watch.paused():
                 self._save(self._checkpoints)
 
@@ -110,6 +127,4 @@ class Saver:
 
     def _save(self, checkpoints: Checkpoints) -> None:
         steps = self._job.steps
-        # A finished run is not resumed: its optimizers are not kept.
-        resumable = self._state.curves.step < steps
-        checkpoints.save(self._state.capture(resumable=resumable), steps)
+        checkpoints.save(self._state.capture(steps), steps)

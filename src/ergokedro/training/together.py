@@ -106,6 +106,11 @@ def _check(jobs: list[TrainingJob]) -> None:
             "Runs that are trained together have the same model, training settings and number of "
             "windows; these differ. Split them with ergokedro.training.together.groups."
         )
+    if any(job.averaged_for for job in jobs):
+        raise ErgokedroError(
+            "Runs that look for their best number of epochs (controls.specialist_form=best) end at "
+            "different steps and cannot be trained together; train them one by one."
+        )
     optimizer = jobs[0].params.optimizer
     if jobs[0].model["model_type"] != "gpt_neox" or optimizer not in ("muon", "adamw"):
         raise ErgokedroError(
