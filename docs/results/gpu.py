@@ -59,7 +59,12 @@ def experiments() -> dict[str, dict[str, Any]]:
             **settings,
         }
 
-    own = {"subsets": "cyclic", "specialists": True, "specialist_epochs": "1+2"}
+    own = {
+        "specialist_epochs": "1+2",
+        "subsets": "cyclic",
+        "specialists": True,
+        "specialist_form": "grid",
+    }
     table = {
         "literal": of("micro", 4_415_000, 800, controls={"seeds": 3}),
         "literal-tiny": of("tiny", 4_415_000, 400, controls={"seeds": 3}),
