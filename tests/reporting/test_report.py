@@ -124,7 +124,7 @@ def test_draws_that_share_text_are_said_to(results: pd.DataFrame) -> None:
 def test_sets_of_components_are_the_headline_where_they_were_run(results: pd.DataFrame) -> None:
     of_sets = results[(results.series == "smallest") & (results.position == 0)]
     both = pd.concat([results, of_sets.assign(series="balanced")])
-    assert "in the mean over all sets of components" in answer(both)
+    assert "in the mean over balanced sets of components" in answer(both)
     assert state_of(results, "`controls.subsets=true`") == "not run"
     assert state_of(both, "same weight at every K") == "passed"
 

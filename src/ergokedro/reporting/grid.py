@@ -155,7 +155,10 @@ def plot_grid(table: pd.DataFrame, split: str = "test") -> Figure:
     axes[0].set_ylabel(XE_LABEL)
     axes[len(sizes)].set_ylabel(DIFFERENCE_LABEL)
     share_legend(figure, axes)
-    averaged = {"balanced": "Mean over all sets of K components", "smallest": "Smallest component"}
+    averaged = {
+        "balanced": "Mean over balanced sets of K components",
+        "smallest": "Smallest component",
+    }
     note = f"{averaged[series]}, {split} text.{interval_note(table, here)}"
     figure.suptitle("\n".join(note.split(". ", 1)), fontsize=11)
     fit_fonts(figure)

@@ -42,7 +42,7 @@ def plot_effect_of_k(results: pd.DataFrame, split: str = "test") -> Chart:
 def what_is_averaged(results: pd.DataFrame, series: str) -> str:
     """The text that the headline is about, in words."""
     if series == "balanced":
-        return "mean over all sets of K components"
+        return "mean over balanced sets of K components"
     return f"{component_names(results)[0]}, the smallest component"
 
 
