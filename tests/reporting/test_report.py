@@ -176,16 +176,17 @@ def test_tables_of_everything(everything: pd.DataFrame) -> None:
 
 def test_which_specialists_were_chosen_is_said() -> None:
     results = make_all_results()
+    results.loc[results.quantity == "starvation", "note"] = ""  # as with specialist_form=best
     (line,) = [s for s in sentences(results) if s.startswith("Each specialist is the best")]
     assert "models of K: 1 with D tokens, 1 with D/2 tokens," in line
-    assert line.endswith("1 with D/5 tokens. Its learning rate is theirs.")
+    assert "1 with D/5 tokens. Its learning rate is theirs." in line
     chosen = results.component == NAMES[1]
     of_fifth = chosen & (results.tokens == 60_000)
     results.loc[chosen & (results.quantity == "specialist_epochs"), "value"] = 2.0
     results.loc[of_fifth & (results.quantity == "specialist_rate"), "value"] = 0.5
     (line,) = [s for s in sentences(results) if "best of its size" in s]
     assert "1 to 2 with D tokens, 1 to 2 with D/2 tokens," in line
-    assert line.endswith("1 with D/4 tokens, 0.5 to 1 with D/5 tokens.")
+    assert "1 with D/4 tokens, 0.5 to 1 with D/5 tokens." in line
 
 
 def test_specialists_that_might_gain_from_more_epochs(everything: pd.DataFrame) -> None:
