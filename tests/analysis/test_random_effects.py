@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-from scipy.stats import t
+from scipy.stats import norm, t
 
 from ergokedro.analysis.bootstrap import Clusters, bootstrap_means, cluster, intervals
 from ergokedro.analysis.combined_variance import Part, combine, half_width
@@ -136,19 +136,19 @@ def test_null_contrasts_are_rejected_at_the_nominal_rate(
 
 
 def test_the_interval_is_as_written() -> None:
-    """Three draws: V = 1.5, T = 2 and O = 1 of their own; and where all are the same O = 1.8."""
-    runs, documents = Part(1.5, 2), [Part(0.5, 1), Part(1.5, 3)]
-    df = 4 / (0.25 / 1 + 2.25 / 3)  # of T: 4
+    """Three draws: V = 3, T = 2 and O = 0.5; and V = 1.5 where all are the same O = 1.8."""
+    runs, documents = Part(3.0, 2), [Part(0.5, 9), Part(1.5, 9)]
+    df = 4 / (0.25 / 9 + 2.25 / 9)  # of T
     quantiles = t.ppf(0.975, [2, df, 2 * df])
-    weighted = (1.5 * quantiles[0] + 2 * quantiles[1] - quantiles[2]) / 2.5
-    satterthwaite = t.ppf(0.975, 6.25 / (2.25 / 2 + 4 / df + 1 / (2 * df)))
-    expected = np.sqrt(2.5) * (weighted + satterthwaite) / 2
-    assert half_width(runs, 1.0, documents) == pytest.approx(expected)
-    tested, freedom = combine(runs, 1.0, documents)
+    weighted = (3 * quantiles[0] + 2 * quantiles[1] - 0.5 * quantiles[2]) / 4.5
+    satterthwaite = t.ppf(0.975, 4.5**2 / (9 / 2 + 4 / df + 0.25 / (2 * df)))
+    expected = np.sqrt(4.5) * (weighted + satterthwaite) / 2
+    assert half_width(runs, 0.5, documents) == pytest.approx(expected)
+    tested, freedom = combine(runs, 0.5, documents)
     assert expected < np.sqrt(tested) * t.ppf(0.975, freedom)
-    pooled = (2 * 1.5 + 4 * 2 + 8 * 1.8) / 14  # more than 1.5 + 2 - 1.8
-    expected = np.sqrt(pooled) * t.ppf(0.975, 14)
-    assert half_width(runs, 1.8, documents) == pytest.approx(expected)
+    pooled = (2 * 1.5 + df * 2 + 2 * df * 1.8) / (2 + 3 * df)  # more than 1.5 + 2 - 1.8
+    expected = np.sqrt(pooled) * t.ppf(0.975, 2 + 3 * df)
+    assert half_width(Part(1.5, 2), 1.8, documents) == pytest.approx(expected)
     variance, freedom = combine(Part(2.0, 1), 1.0, documents)
     two_draws = half_width(Part(2.0, 1), 1.0, documents)
     assert two_draws == pytest.approx(np.sqrt(variance) * t.ppf(0.975, freedom))
@@ -334,3 +334,17 @@ def test_equal_values_have_no_spread() -> None:
         (estimate,) = estimate_means(observe(np.full((6, 8), value), ids, ids // 4, draws))
         assert estimate.interval == pytest.approx((value, value, value, 0))
         assert estimate.p_value == p_value
+
+
+def test_intervals_cover_whatever_the_proportions_of_runs_documents_and_both() -> None:
+    """Three draws, ten documents of equal length: mean squares from their distributions."""
+    rng = np.random.default_rng(0)
+    trials, freedom = 200, (2, 9, 18)
+    for of_runs, of_documents in ((i / 4, j / 4) for i in range(5) for j in range(5 - i)):
+        both = max(1 - of_runs - of_documents, 1e-6)
+        expected = (of_runs + both, of_documents + both, both)
+        squares = rng.chisquare(freedom, (trials, 3)) / freedom * expected
+        widths = [half_width(Part(v, 2), o, [Part(d, 9)]) for v, d, o in squares]
+        variance = of_runs + of_documents + both
+        covered = np.mean(2 * norm.cdf(np.array(widths) / np.sqrt(variance)) - 1)
+        assert 0.91 <= covered <= 0.98, (of_runs, of_documents)
