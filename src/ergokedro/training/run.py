@@ -18,7 +18,7 @@ from ergokedro.design.training_windows import TrainingWindows
 from ergokedro.errors import ErgokedroError
 from ergokedro.models.causal_lm import CausalLM
 from ergokedro.models.factory import model_config
-from ergokedro.models.presets import with_learning_rate
+from ergokedro.models.presets import warn_of_untuned_rate, with_learning_rate
 from ergokedro.models.weights import weights_fingerprint
 from ergokedro.parameters import ModelParameters, TrainingParameters
 from ergokedro.progress import progress_bar
@@ -97,6 +97,8 @@ def train_run(
         number of processes has been started, or the training diverges.
     """
     job = training_job(manifest, store, settings, evaluation_windows)
+    tokens = manifest.total_tokens * job.params.epochs
+    warn_of_untuned_rate(settings.training, settings.model, tokens)
     kept = _checkpoints(checkpoints, job, manifest, evaluation_windows) if checkpoints else None
     reused = kept is not None and kept.steps_done(job.steps) == job.steps
     workers = process_group(job.params.processes)
