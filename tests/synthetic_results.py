@@ -303,4 +303,6 @@ def _all_results() -> pd.DataFrame:
     experiment = replace(experiment, params=PARAMS.model_copy(update={"level": level}))
     with pytest.MonkeyPatch.context() as patch:  # whose intervals are tested elsewhere
         patch.setattr(curve_fits, "_REPLICATES", 10)
-        return all_results(experiment, histories, summaries)
+        results = all_results(experiment, histories, summaries)
+    results.loc[results.quantity == "starvation", "note"] = ""  # as of the best specialists
+    return results

@@ -176,7 +176,6 @@ def test_tables_of_everything(everything: pd.DataFrame) -> None:
 
 def test_which_specialists_were_chosen_is_said() -> None:
     results = make_all_results()
-    results.loc[results.quantity == "starvation", "note"] = ""  # as with specialist_form=best
     (line,) = [s for s in sentences(results) if s.startswith("Each specialist is the best")]
     assert "models of K: 1 with D tokens, 1 with D/2 tokens," in line
     assert "1 with D/5 tokens. Its learning rate is theirs." in line
