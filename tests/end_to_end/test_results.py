@@ -57,7 +57,7 @@ def test_the_pages_have_the_numbers_of_the_kept_tables(monkeypatch: pytest.Monke
         written = (RESULTS.parent / name).read_text("utf-8")
         assert page.render(tables, template) == written, "make results-page"
     readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
-    for experiment in ("balanced-300k", "grid-D2400000-micro"):
+    for experiment in ("balanced-300k", "grid-D2400000-micro", "docstrings"):
         number = tables.number(experiment, "difference_to_k1", "balanced", k=5)
         assert number in readme
 
