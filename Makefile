@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PORT   ?= 5000
 STAMP  := $(VENV)/.installed
 
-.PHONY: quick run test test-all check lint docs viz ui screenshots clean help
+.PHONY: quick run test test-all check lint docs results-page viz ui screenshots clean help
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -55,6 +55,9 @@ ui: $(STAMP) ## the tracked runs in the browser; PORT=5001 for another port
 
 screenshots: $(STAMP) ## the pictures of Kedro-Viz and MLflow in the docs, from this folder's results
 	ERGOKEDRO_SCREENSHOTS=docs/images $(BIN)/pytest -q tests/end_to_end/test_browser.py
+
+results-page: $(STAMP) ## docs/results.md and its figure, from the kept tables
+	$(BIN)/python docs/results/page.py
 
 clean: ## delete results and caches, keep the environment
 	rm -rf data/0*/*/ data/.*.lock mlflow.db* mlruns .viz .pytest_cache .mypy_cache .ruff_cache .cache

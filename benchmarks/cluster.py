@@ -1,11 +1,14 @@
 """What a large sweep costs beside its training: the runner, the driver's memory, the analysis.
 
     python benchmarks/cluster.py runner --runs 10 100 1000 --gpus 64
+    python benchmarks/cluster.py provenance --runs 10 100 1000
     python benchmarks/cluster.py analysis --runs 500 --windows 10000
 
 `runner`: RayRunner's tasks with a training that does nothing, on one machine that says it has so
 many GPUs. Their workers are started before, by as many tasks as there are GPUs. Per run: seconds
 until all are finished, processor time of the driver, and the driver's memory.
+
+`provenance`: recording what the files of so many runs were made from, one after the other.
 
 `analysis`: reading the NLL arrays of so many runs (K = 1..5, ten draws, as many seeds as fill them)
 and all results from them, as `kedro run --pipelines analysis` without convergence and figures.
@@ -45,10 +48,13 @@ from ergokedro.datasets.atomic import JSONDataset
 from ergokedro.design.nll import ExactNLL, NLLArrays, load_nll, save_nll
 from ergokedro.design.records import ExactMeta, NLLFingerprints, NLLMeta
 from ergokedro.design.runs import Run
-from ergokedro.parameters import AnalysisParameters, TrainingParameters
+from ergokedro.design.runs import chain as chain_run
+from ergokedro.parameters import AnalysisParameters, Parameters, TrainingParameters
+from ergokedro.pipelines.training.pipeline import create_pipeline
 from ergokedro.progress import progress_bar, whole
 from ergokedro.runtime import tracking
 from ergokedro.runtime.mlflow_store import sqlite_uri
+from ergokedro.runtime.provenance import Provenance
 from ergokedro.runtime.ray_runner import RayRunner
 from ergokedro.runtime.sweep import RunContext
 from ergokedro.training.curves import Measurement
@@ -180,6 +186,26 @@ def measure_runner(counts: list[int], gpus: int) -> None:
     ray.shutdown()
 
 
+def measure_provenance(counts: list[int]) -> None:
+    """Print what it costs to record all files of so many runs."""
+    print("\n| runs | s per run | processor s per run | bytes of the file |")
+    print("|---|---|---|---|")
+    for runs in counts:
+        nodes = create_pipeline([chain_run(k) for k in range(1, runs + 1)]).nodes
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "provenance.json"
+            catalog = DataCatalog({"provenance": JSONDataset(filepath=str(file))})
+            keys = Provenance(catalog, Parameters().model_dump(mode="json"))
+            start, processor = time.perf_counter(), time.process_time()
+            for each in nodes:
+                for dataset in each.outputs:
+                    keys.add(dataset, each)
+            keys.write()
+            wall, processor = time.perf_counter() - start, time.process_time() - processor
+            size = file.stat().st_size
+        print(f"| {runs:,} | {wall / runs:.4f} | {processor / runs:.4f} | {size:,} |", flush=True)
+
+
 def write_runs(plan: list[Run], windows: pd.DataFrame, folder: Path) -> None:
     """NLL that falls with the position, with effects of document and run."""
     rng = np.random.default_rng(0)
@@ -241,6 +267,8 @@ def main() -> None:
     runner = parts.add_parser("runner")
     runner.add_argument("--runs", type=int, nargs="+", default=[10, 100, 1000])
     runner.add_argument("--gpus", type=int, default=64)
+    provenance = parts.add_parser("provenance")
+    provenance.add_argument("--runs", type=int, nargs="+", default=[10, 100, 1000])
     analysis = parts.add_parser("analysis")
     analysis.add_argument("--runs", type=int, default=500)
     analysis.add_argument("--windows", type=int, default=10_000)
@@ -248,6 +276,8 @@ def main() -> None:
     describe_machine("kedro", "ray", "mlflow", "numpy")
     if arguments.part == "runner":
         measure_runner(arguments.runs, arguments.gpus)
+    elif arguments.part == "provenance":
+        measure_provenance(arguments.runs)
     else:
         measure_analysis(arguments.runs, arguments.windows)
 

@@ -1,30 +1,35 @@
 """Training steps and evaluation on the CPU, beside what people use for them.
 
-    python benchmarks/training.py [--repeats 3] [--seconds 8] [--shape "llama, tiny"]
+    python benchmarks/training.py [--rounds 10] [--steps 5] [--threads 1] [--shape "llama, tiny"]
 
-Every measurement runs in a process of its own, since a warm memory allocator would help the next
-one. All peers train the same shape from random weights with AdamW on the same windows of 100
-tokens; models and data are made before the clock starts.
+All peers train the same shape from random weights with AdamW on the same windows of 100 tokens.
+Each is a process of its own, since a warm memory allocator would help the next one, and makes a
+few steps in turn with the others, so that what else the machine does hits all of them. Processor
+time says more than time on the clock where other programs want the cores; then use one thread,
+since threads that wait for each other take processor time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ergokedro.parameters import ModelParameters, TrainingParameters
-from harness import Peer, compare, describe_machine
+from harness import describe_machine
 
 WINDOW = 100
+_WARM_UP = 3
 # name -> model, vocabulary, windows per batch.
 SHAPES: dict[str, tuple[ModelParameters, int, int]] = {
     "tiny, vocabulary 4,096": (ModelParameters(preset="tiny"), 4096, 32),
@@ -34,80 +39,121 @@ SHAPES: dict[str, tuple[ModelParameters, int, int]] = {
 }
 
 
+class Turn(NamedTuple):
+    """What some steps took: seconds of processor time and on the clock; the peak memory in GB."""
+
+    processor: float
+    clock: float
+    peak: float
+
+
+class Requests:
+    """Numbers of steps that come in on standard input; what they took goes to standard output."""
+
+    def __init__(self) -> None:
+        self._left, self._start = _WARM_UP, (0.0, 0.0)
+
+    def another(self) -> bool:
+        """Whether to make another step; waits until one is wanted, or none any more."""
+        if not self._left:
+            taken = (now - start for now, start in zip(_clocks(), self._start, strict=True))
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+            print(json.dumps(["turn", *taken, peak]), flush=True)
+            line = sys.stdin.readline()
+            if not line:
+                return False
+            self._left, self._start = int(line), _clocks()
+        self._left -= 1
+        return True
+
+
+def _clocks() -> tuple[float, float]:
+    return time.process_time(), time.perf_counter()
+
+
+class Worker:
+    """A process that makes steps of one work on request; the first ones are not counted."""
+
+    def __init__(self, work: str, shape: str, threads: int | None):
+        command = [sys.executable, __file__, "--work", work, "--shape", shape]
+        given = {"OMP_NUM_THREADS": str(threads)} if threads else {}
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **given},
+        )
+        self._answer()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def turn(self, steps: int) -> Turn:
+        """Make so many steps."""
+        assert self._process.stdin
+        print(steps, file=self._process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self) -> Turn:
+        for line in self._process.stdout or ():
+            if line.startswith('["turn"'):
+                return Turn(*json.loads(line)[1:])
+        raise SystemExit(f"{self._process.args!r} ended with {self._process.wait()}")
+
+
 def tokens(shape: str, n: int) -> np.ndarray:
     """Random windows, int64 (n, 100)."""
     return np.random.default_rng(0).integers(SHAPES[shape][1], size=(n, WINDOW))
 
 
-def repeat(step: Callable[[], int], seconds: float) -> float:
-    """Tokens per second of `step`, which gives its tokens; the first two steps are not counted."""
-    for _ in range(2):
-        step()
-    start, n = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds:
-        n += step()
-    return n / (time.perf_counter() - start)
+def _own_model(shape: str) -> Any:
+    from ergokedro.models.factory import build_model, model_config
+    from ergokedro.training.device import keep_freed_memory
+
+    params, vocabulary, _ = SHAPES[shape]
+    keep_freed_memory()
+    return build_model(model_config(params, vocabulary), 0)
 
 
-def own_training(shape: str, seconds: float) -> float:
+def own_training(shape: str, requests: Requests) -> None:
     """The project's own step: model, loss, clipping, AdamW, as `train` makes it."""
     import torch
 
-    from ergokedro.models.factory import build_model, model_config
-    from ergokedro.training.device import keep_freed_memory
     from ergokedro.training.optimizers import OPTIMIZERS
     from ergokedro.training.step import accumulate, update
 
-    params, vocabulary, batch = SHAPES[shape]
-    keep_freed_memory()
-    model = build_model(model_config(params, vocabulary), 0)
+    model, batch = _own_model(shape), SHAPES[shape][2]
     optimizers = OPTIMIZERS["adamw"](model, TrainingParameters())
     data = torch.from_numpy(tokens(shape, batch))
-
-    def step() -> int:
+    while requests.another():
         accumulate(model.loss, data, batch)
         update(model, optimizers, 2e-3, 1.0)
-        return data.numel()
-
-    return repeat(step, seconds)
 
 
-def own_evaluation(shape: str, seconds: float) -> float:
+def own_evaluation(shape: str, requests: Requests) -> None:
     """NLL of windows, as `evaluate` makes it."""
-    from ergokedro.models.factory import build_model, model_config
-    from ergokedro.training.device import keep_freed_memory
     from ergokedro.training.evaluation import token_nll
 
-    params, vocabulary, batch = SHAPES[shape]
-    keep_freed_memory()
-    model = build_model(model_config(params, vocabulary), 0)
+    model, batch = _own_model(shape), SHAPES[shape][2]
     data = tokens(shape, batch)
-
-    def step() -> int:
+    while requests.another():
         token_nll(model, data, batch)
-        return data.size
-
-    return repeat(step, seconds)
 
 
-def forward_alone(shape: str, seconds: float) -> float:
+def forward_alone(shape: str, requests: Requests) -> None:
     """The limit of evaluation: the model's forward pass to its logits, nothing else."""
     import torch
 
-    from ergokedro.models.factory import build_model, model_config
-    from ergokedro.training.device import keep_freed_memory
-
-    params, vocabulary, batch = SHAPES[shape]
-    keep_freed_memory()
-    model = build_model(model_config(params, vocabulary), 0)
-    data = torch.from_numpy(tokens(shape, batch))
-
-    def step() -> int:
-        with torch.inference_mode():
+    model = _own_model(shape)
+    data = torch.from_numpy(tokens(shape, SHAPES[shape][2]))
+    with torch.inference_mode():
+        while requests.another():
             model(data[:, :-1])
-        return data.numel()
-
-    return repeat(step, seconds)
 
 
 def _reference(shape: str) -> Any:
@@ -121,132 +167,139 @@ def _reference(shape: str) -> Any:
     return AutoModelForCausalLM.from_config(configuration(model_config(params, vocabulary)))
 
 
-def plain_loop(shape: str, seconds: float) -> float:
+def plain_loop(shape: str, requests: Requests) -> None:
     """A loop in nanoGPT's manner around transformers' model."""
     import torch
 
     model = _reference(shape)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95))
     data = torch.from_numpy(tokens(shape, SHAPES[shape][2]))
-
-    def step() -> int:
+    while requests.another():
         logits = model(input_ids=data[:, :-1]).logits
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), data[:, 1:].flatten())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        return data.numel()
-
-    return repeat(step, seconds)
 
 
-def hf_trainer(shape: str, seconds: float) -> float:
+def hf_trainer(shape: str, requests: Requests) -> None:
     """`transformers.Trainer` with its defaults, on a `datasets` data set."""
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     import datasets
 
-    _, _, batch = SHAPES[shape]
+    batch = SHAPES[shape][2]
     rows = tokens(shape, 200 * batch)
     data = datasets.Dataset.from_dict({"input_ids": rows, "labels": rows})
 
-    class Clock(TrainerCallback):
-        begin, steps = 0.0, 0
-
+    class OnRequest(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step == 2:
-                self.begin = time.perf_counter()
-            self.steps = state.global_step - 2
-            control.should_training_stop = (
-                state.global_step > 2 and time.perf_counter() - self.begin > seconds
-            )
+            control.should_training_stop = not requests.another()
 
-    clock = Clock()
     with tempfile.TemporaryDirectory() as directory:
         args = TrainingArguments(
             directory,
             per_device_train_batch_size=batch,
+            max_steps=10**6,
             report_to=[],
             save_strategy="no",
             disable_tqdm=True,
             logging_strategy="no",
             use_cpu=True,
         )
-        Trainer(_reference(shape), args, train_dataset=data, callbacks=[clock]).train()
-    return clock.steps * batch * WINDOW / (time.perf_counter() - clock.begin)
+        requests.another()
+        Trainer(_reference(shape), args, train_dataset=data, callbacks=[OnRequest()]).train()
 
 
-def matrix_products(seconds: float) -> float:
-    """Float32 operations per second of large matrix products: the machine's rate."""
+_SIDE = 2048
+
+
+def matrix_products(shape: str, requests: Requests) -> None:
+    """Large float32 matrix products: the machine's rate."""
     import torch
 
-    a = torch.randn(2048, 2048)
-
-    def step() -> int:
+    a = torch.randn(_SIDE, _SIDE)
+    while requests.another():
         a @ a
-        return 2 * 2048**3
-
-    return repeat(step, seconds)
 
 
+_OWN, _LIMIT = "ergokedro", "float32 matrix products"
 WORKS = {
-    "ergokedro": own_training,
+    _OWN: own_training,
     "nanoGPT's manner, transformers' model": plain_loop,
     "HF Trainer": hf_trainer,
     "ergokedro, evaluation": own_evaluation,
     "limit of evaluation: forward pass alone": forward_alone,
+    _LIMIT: matrix_products,
 }
 
 
-def peer(work: str, shape: str, seconds: float) -> Peer:
-    """One work in a process of its own."""
+def measure(
+    works: list[str], shape: str, rounds: int, steps: int, threads: int | None
+) -> dict[str, list[Turn]]:
+    """All turns of each work; every other round is in reverse order."""
+    turns: dict[str, list[Turn]] = {work: [] for work in works}
+    with ExitStack() as stack:
+        workers = {work: stack.enter_context(Worker(work, shape, threads)) for work in works}
+        for number in range(rounds):
+            for work in works if number % 2 else works[::-1]:
+                turns[work].append(workers[work].turn(steps))
+    return turns
 
-    def run() -> float:
-        command = [sys.executable, __file__, "--work", work, "--shape", shape]
-        command += ["--seconds", str(seconds)]
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        result = json.loads(output.splitlines()[-1])
-        _memory.setdefault((work, shape), []).append(result["peak"])
-        return float(result["speed"])
 
-    return Peer(work, run)
+def show(turns: dict[str, list[Turn]], shape: str, steps: int) -> None:
+    """Print a table of medians, and the share of the machine's rate that training reaches."""
+    from ergokedro.models.factory import model_config, multiplied_weights
+
+    params, vocabulary, batch = SHAPES[shape]
+    n_tokens = steps * batch * WINDOW
+    middle = {work: _medians(each) for work, each in turns.items()}
+    print(
+        "\n| tokens per second of | processor time | ratio | the clock | ratio | peak memory, GB |"
+    )
+    print("|---|---|---|---|---|---|")
+    for work, turn in middle.items():
+        if work != _LIMIT:
+            cells = " | ".join(
+                f"{n_tokens / seconds:,.0f} | {seconds / own:.2f}"
+                for seconds, own in zip(turn[:2], middle[_OWN], strict=False)
+            )
+            print(f"| {work} | {cells} | {turn.peak:.2f} |")
+    n = multiplied_weights(model_config(params, vocabulary))
+    operations = 6 * n * n_tokens
+    rates = [2 * _SIDE**3 * steps / seconds for seconds in middle[_LIMIT][:2]]
+    shares = [operations / s / rate for s, rate in zip(middle[_OWN], rates, strict=False)]
+    print(
+        f"\nN = {n:,} multiplied weights. 6 N operations per token are {shares[0]:.0%} of the rate "
+        f"of large matrix products in processor time ({rates[0] / 1e9:.0f} GFLOP/s), "
+        f"{shares[1]:.0%} on the clock ({rates[1] / 1e9:.0f} GFLOP/s)."
+    )
 
 
-_memory: dict[tuple[str, str], list[float]] = {}
+def _medians(turns: list[Turn]) -> Turn:
+    return Turn(*(statistics.median(values) for values in zip(*turns, strict=True)))
 
 
 def main() -> None:
     """Compare; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--work", choices=WORKS)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=5, help="of each peer in each round")
+    parser.add_argument("--threads", type=int, help="of each peer; by default torch's choice")
     parser.add_argument("--shape", choices=SHAPES)
+    parser.add_argument("--works", nargs="*", choices=WORKS, default=list(WORKS))
+    parser.add_argument("--work", choices=WORKS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.work:
-        speed = WORKS[args.work](args.shape, args.seconds)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        print(json.dumps({"speed": speed, "peak": peak}))
+        WORKS[args.work](args.shape, Requests())
         return
     describe_machine("torch", "transformers", "accelerate")
-    rate = matrix_products(3)
-    print(f"float32 matrix products: {rate / 1e9:.0f} GFLOP/s")
+    works = list(dict.fromkeys([_OWN, *args.works, _LIMIT]))
     for shape in [args.shape] if args.shape else SHAPES:
-        params, vocabulary, batch = SHAPES[shape]
-        print(f"\n## {shape}, batch {batch}")
-        medians = compare(
-            [peer(work, shape, args.seconds) for work in WORKS], "tokens/s", args.repeats
-        )
-        from ergokedro.models.factory import model_config, multiplied_weights
-
-        n = multiplied_weights(model_config(params, vocabulary))
-        share = medians["ergokedro"] * 6 * n / rate
-        print(
-            f"\nN = {n:,} multiplied weights: 6 N operations per token are {share:.0%} of that rate"
-        )
-        for work in WORKS:
-            print(f"peak memory, {work}: {np.median(_memory[work, shape]):.2f} GB")
+        load = os.getloadavg()[0]
+        print(f"\n## {shape}, batch {SHAPES[shape][2]}; load of the machine {load:.0f}")
+        show(measure(works, shape, args.rounds, args.steps, args.threads), shape, args.steps)
 
 
 if __name__ == "__main__":

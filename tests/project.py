@@ -68,6 +68,7 @@ class Project:
         (root / "src").mkdir()  # Kedro asks for it; the package itself is installed
         (root / "conf" / "small").mkdir()
         (root / "conf" / "small" / "parameters.yml").write_text(yaml.safe_dump(SMALL))
+        (root / "conf" / "small" / "globals.yml").write_text("experiment: synthetic\n")
         return cls(root)
 
     def start(self, *arguments: str, env: str = "local") -> Command:

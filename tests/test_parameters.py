@@ -28,6 +28,10 @@ def test_defaults_are_valid() -> None:
         ({"k": 9}, ["9", "corpus.synthetic.components"]),
         ({"k": 3, "mixture": {"components": ["a", "b"]}}, ["mixture.components", "2"]),
         ({"experiment": "a/b"}, ["experiment = 'a/b'"]),
+        (
+            {"training": {"processes": 6, "batch_size": 5}},
+            ["training.processes = 6 is more than the training.batch_size of 5"],
+        ),
     ],
 )
 def test_messages(raw: dict[str, Any], parts: list[str]) -> None:
@@ -54,6 +58,10 @@ def test_a_larger_k_raises_top_n() -> None:
 def test_pinned_components_set_the_number_of_runs() -> None:
     parameters = validate_parameters({"mixture": {"components": ["a", "b", "c"]}})
     assert parameters.runs == [1, 2, 3]
+
+
+def test_no_references_are_written_as_nothing() -> None:
+    assert validate_parameters({"references": None}).references == []
 
 
 @pytest.mark.parametrize("given", ["a/b + /c d/e@v1", ["a/b", "/c d/e@v1"]])

@@ -22,7 +22,7 @@ LIBRARIES = (
     *("matplotlib.backends.backend_svg", "mlflow.store.tracking.sqlalchemy_store"),
     *("omegaconf", "pandas", "plotly.graph_objects", "pyarrow.parquet", "pydantic", "rich.logging"),
     *("s3fs", "scipy.optimize", "scipy.stats", "sqlalchemy.orm", "tokenizers", "torch"),
-    *("torch._dynamo", "torch.distributed.launcher.api"),
+    *("torch._dynamo"),
 )
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(list(LIBRARIES))

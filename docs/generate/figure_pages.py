@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
 
 from ergokedro.analysis.controls import CONTROLS
-from ergokedro.analysis.series import ResultRow
 from ergokedro.reporting.figures import FIGURES, FigureSpec
 
-# The examples are drawn from kept results.
-EXAMPLE = "synthetic"
-_OF_QUICK = ("token_accounting", "document_lengths", "in_document_xe", "own_text", "exchange")
-OTHER_EXAMPLES = dict.fromkeys(_OF_QUICK, "quick")
+# The examples are drawn from kept results, where these have what the figure shows.
+EXAMPLE = "own-text"
+OTHER_EXAMPLES = {"controls": "balanced-300k"}
+NO_EXAMPLE = "The kept results do not have what this figure shows."
 
 
 def write(folder: Path, results: Path) -> None:
@@ -37,34 +35,29 @@ def write(folder: Path, results: Path) -> None:
     ]
     names = ["- [All figures](index.md)"]
     for name, figure in FIGURES.items():
-        picture = _draw_example(folder / f"{name}.png", figure, results)
-        (folder / f"{name}.md").write_text(page(name, figure, picture), encoding="utf-8")
+        example = _draw_example(folder / f"{name}.png", figure, results)
+        (folder / f"{name}.md").write_text(page(name, figure, example), encoding="utf-8")
         overview.append(f"| [{figure.title}]({name}.md) | {shows(figure)} | {drawn(figure)} |")
         names.append(f"- [{figure.title}]({name}.md)")
     (folder / "index.md").write_text("\n".join(overview) + "\n", encoding="utf-8")
     (folder / "SUMMARY.md").write_text("\n".join(names) + "\n", encoding="utf-8")
 
 
-def page(name: str, figure: FigureSpec, experiment: str | None) -> str:
+def page(name: str, figure: FigureSpec, example: str | None) -> str:
     """The page of one figure in Markdown.
 
     Parameters
     ----------
-    experiment : whose results the example shows; None where there is no example.
+    example : where the numbers of the example come from, as a sentence; None without example.
     """
     endings = [".png", ".svg"]
     if figure.interactive:
         endings += ["_column.png", "_column.svg", ".csv", ".json"]
     files = ", ".join(f"`{name}{ending}`" for ending in endings)
-    example = (
-        f"![{figure.title}: {shows(figure)}]({name}.png)\n\nExample: the kept results "
-        f"`docs/results/{experiment}`; [Results](../results.md) has their command and commit."
-        if experiment
-        else "The kept results do not have what this figure shows."
-    )
+    picture = f"![{figure.title}: {shows(figure)}]({name}.png)\n\n{example}"
     parts = [
         f"# {figure.title}",
-        example,
+        picture if example else NO_EXAMPLE,
         f"## What it shows\n\n{shows(figure)}",
         f"## How to read it\n\n{figure.how_to_read}",
         f"## When it is drawn\n\n{drawn(figure).capitalize()}. Files in "
@@ -88,7 +81,7 @@ def drawn(figure: FigureSpec) -> str:
 
 
 def _draw_example(file: Path, figure: FigureSpec, results: Path) -> str | None:
-    """Write an example, and say which experiment it shows.
+    """Write an example, and say where its numbers come from.
 
     Drawn anew where the kept table of results is all that the figure needs, so that it looks as
     today; else the picture that was kept.
@@ -97,20 +90,12 @@ def _draw_example(file: Path, figure: FigureSpec, results: Path) -> str | None:
     kept = results / experiment / file.name
     if figure.inputs == ("results",):
         table = pd.read_parquet(results / experiment / "results.parquet")
-        figure.static(_complete(table)).savefig(file, dpi=110)
+        figure.static(table).savefig(file, dpi=110)
     elif kept.exists():
         file.write_bytes(kept.read_bytes())
     else:
         return None
-    return experiment
-
-
-def _complete(table: pd.DataFrame) -> pd.DataFrame:
-    """Results that an earlier version wrote, with the columns of today."""
-    missing = {f.name: f.default for f in fields(ResultRow) if f.name not in table}
-    table = table.assign(**missing)
-    if "note" in missing:
-        effects = table.quantity == "difference_to_k1"
-        table.loc[effects & (table.low > 0), "note"] = "higher"
-        table.loc[effects & (table.high < 0), "note"] = "lower"
-    return table
+    return (
+        f"Example: the kept results `docs/results/{experiment}`; [Results](../results.md) has "
+        "their command and commit."
+    )

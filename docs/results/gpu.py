@@ -4,6 +4,7 @@
     python docs/results/gpu.py train CARRY OUT SECONDS  # there: all runs, some groups at a time
     python docs/results/gpu.py unpack OUT               # here: into data/, for the analysis
     python docs/results/gpu.py analyse CORPUS [NAME...] # here: `kedro run --pipelines analysis`
+    python docs/results/gpu.py keep COMMIT MACHINE      # here: tables into docs/results/
 
 `train` continues where an earlier call with the same folder OUT stopped; names of experiments after
 SECONDS select some. A machine with Kedro needs none of this: there `kedro run` trains the same runs
@@ -23,19 +24,24 @@ import multiprocessing
 import os
 import queue
 import shutil
+import subprocess
 import sys
 import tarfile
 import time
 import traceback
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ergokedro.files import flatten
+
 ROOT = Path(__file__).parents[2]
 STEPS = {"test": 1 / 32, "validation": 1 / 2}  # nats
 WORKERS = int(os.environ.get("WORKERS", 6))
+REPORTED = "own-text"  # has most kinds of figures
 CYCLIC3 = {"subsets": "cyclic", "draws": 3}
 RATES = {"micro": 8e-3, "tiny": 1e-2, "pythia-14m": 1e-2}
 
@@ -53,7 +59,12 @@ def experiments() -> dict[str, dict[str, Any]]:
             **settings,
         }
 
-    own = {"subsets": "cyclic", "specialists": True, "specialist_epochs": "1+2"}
+    own = {
+        "specialist_epochs": "1+2",
+        "subsets": "cyclic",
+        "specialists": True,
+        "specialist_form": "grid",
+    }
     table = {
         "literal": of("micro", 4_415_000, 800, controls={"seeds": 3}),
         "literal-tiny": of("tiny", 4_415_000, 400, controls={"seeds": 3}),
@@ -299,6 +310,37 @@ def unpack(out: str) -> None:
             meta = NLLMeta.model_validate_json(content[f"{folder}/meta.json"])
             save_nll(target / "nll.npz", NLLArrays(nll, meta))
         print(file.stem)
+    for preset, source in (("micro", "balanced-300k"), ("tiny", "balanced-tiny")):
+        _take_runs(source, f"grid-D300000-{preset}")
+
+
+def _take_runs(source: str, target: str) -> None:
+    """Give an experiment the runs of another one with equal manifests and more documents."""
+    import pandas as pd
+
+    from ergokedro.design.evaluation_windows import windows_fingerprint
+    from ergokedro.design.nll import NLLArrays, load_nll, save_nll
+
+    model_input, output = ROOT / "data" / "05_model_input", ROOT / "data" / "07_model_output"
+    more, fewer = (
+        pd.read_parquet(model_input / name / "evaluation_windows.parquet")
+        for name in (source, target)
+    )
+    for file in (model_input / target / "manifests").glob("*.json"):
+        assert file.read_bytes() == (model_input / source / "manifests" / file.name).read_bytes()
+        run, taken = output / source / file.stem, output / target / file.stem
+        arrays = load_nll(run / "nll.npz")
+        nll = {}
+        for split, values in arrays.nll.items():
+            rows = pd.Series(range(len(values)), index=more[more.split == split].start)
+            nll[split] = np.array(values[rows[fewer[fewer.split == split].start]])
+        prints = {"evaluation_windows": windows_fingerprint(fewer)}
+        fingerprints = arrays.meta.fingerprints.model_copy(update=prints)
+        meta = arrays.meta.model_copy(update={"fingerprints": fingerprints})
+        taken.mkdir(parents=True, exist_ok=True)
+        for name in ("history.parquet", "summary.json"):
+            shutil.copy(run / name, taken)
+        save_nll(taken / "nll.npz", NLLArrays(nll, meta))
 
 
 def analyse(corpus: str, *names: str) -> None:
@@ -320,6 +362,35 @@ def analyse(corpus: str, *names: str) -> None:
             session.run(pipeline_names=["analysis"])
 
 
+def keep(commit: str, machine: str) -> None:
+    """Keep the tables of all experiments that are analysed, and the report of REPORTED."""
+    from ergokedro.runtime.tracking import git_commit
+
+    analysed = git_commit(ROOT)
+    for name in experiments():
+        if (ROOT / "data" / "08_reporting" / name / "results.parquet").exists():
+            options = [] if name == REPORTED else ["--tables"]
+            options += ["--commit", analysed, "--trained", commit, "--machine", machine]
+            script = str(Path(__file__).parent / "keep.py")
+            subprocess.run([sys.executable, script, name, command(name), *options], check=True)
+
+
+def command(name: str) -> str:
+    """What trains and analyses the same runs one by one where Kedro is installed."""
+    values = flatten({key: v for key, v in _settings(name, "/data/arxiv").items() if v is not None})
+    values.pop("tracking.enabled")
+    params = [f"{key}={_text(value)}" for key, value in values.items() if value is not None]
+    return f"kedro run --env laptop --params '{','.join(params)}'"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(value)}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 if __name__ == "__main__":
-    commands = {"prepare": prepare, "train": train, "unpack": unpack, "analyse": analyse}
+    commands: dict[str, Callable[..., None]] = {
+        "prepare": prepare, "train": train, "unpack": unpack, "analyse": analyse, "keep": keep,
+    }  # fmt: skip
     commands[sys.argv[1]](*sys.argv[2:])

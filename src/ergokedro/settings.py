@@ -5,7 +5,11 @@ import os
 import warnings
 
 from ergokedro.runtime.config_loader import ConfigLoader
-from ergokedro.runtime.console import escape_unknown_characters, plain_lines_without_terminal
+from ergokedro.runtime.console import (
+    escape_unknown_characters,
+    one_line_a_message,
+    plain_lines_without_terminal,
+)
 from ergokedro.runtime.failures import unexpected
 from ergokedro.runtime.hooks import ProjectHooks
 from ergokedro.runtime.sweep import SweepSession
@@ -37,6 +41,7 @@ for _name, _level in _LEVELS.get(_chosen, {}).items():
 
 escape_unknown_characters()
 plain_lines_without_terminal()
+one_line_a_message()
 # A user's mistake and a full disk are reported when the command ends.
 logging.getLogger("kedro.pipeline.node").addFilter(unexpected)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ergokedro.analysis.best_specialists import best_specialists
+from ergokedro.analysis.best_specialists import MOST, best_specialists
 from ergokedro.analysis.controls import plan_experiment
 from ergokedro.analysis.decomposition import TERMS, decomposition
 from ergokedro.analysis.series import results_table
@@ -33,12 +33,19 @@ RATES = {
 }  # fmt: skip
 
 
+GRID: dict[str, Any] = {
+    "specialists": True,
+    "specialist_form": "grid",
+    "specialist_epochs": "0.5+1+2+4",
+}
+
+
 def make_arrays(
     windows: pd.DataFrame, spread: float = 0.0, **settings: Any
 ) -> dict[Run, NLLArrays]:
     """The plan of two components; draw d adds `spread` times d to every model."""
     arrays = {}
-    for run in plan_experiment([1, 2], 2, {"specialists": True, **settings}):
+    for run in plan_experiment([1, 2], 2, {**GRID, **settings}):
         nll = {}
         for split, levels in (("validation", VALIDATION), ("test", TEST)):
             here = windows[windows.split == split]
@@ -52,9 +59,9 @@ def make_arrays(
 
 
 def test_the_lowest_on_validation_text_is_chosen(windows: pd.DataFrame) -> None:
-    experiment = make_experiment(make_arrays(windows), windows, specialists=True)
+    experiment = make_experiment(make_arrays(windows), windows, **GRID)
     best = best_specialists(experiment)
-    assert {key: one.protocol[0] for key, one in best.items()} == {
+    assert {key: one.epochs for key, one in best.items()} == {
         (1, 1): 1, (1, 2): 4, (2, 1): 1, (2, 2): 4,
     }  # fmt: skip
     assert best[1, 1].note == ""
@@ -70,10 +77,10 @@ def test_the_lowest_on_validation_text_is_chosen(windows: pd.DataFrame) -> None:
 
 
 def test_epochs_and_rate_are_chosen_together(windows: pd.DataFrame) -> None:
-    settings: dict[str, Any] = {"specialist_epochs": "1+2", "specialist_rates": "0.5+1+2"}
+    settings: dict[str, Any] = {**GRID, "specialist_epochs": "1+2", "specialist_rates": "0.5+1+2"}
     experiment = make_experiment(make_arrays(windows, **settings), windows, **settings)
     best = best_specialists(experiment)
-    assert (best[2, 1].protocol, best[2, 2].protocol) == ((1, 1), (2, 0.5))
+    assert [(s.epochs, s.rate) for s in (best[2, 1], best[2, 2])] == [(1, 1), (2, 0.5)]
     table = results_table(specialists(experiment))
     test = table[(table.split == "test") & (table.component == NAMES[1])]
     rates = test[test.quantity == "specialist_rate"].set_index("tokens")
@@ -86,26 +93,26 @@ def test_epochs_and_rate_are_chosen_together(windows: pd.DataFrame) -> None:
     assert xe.note[150_000] == f"the most epochs that were tried; {smallest}"
     kept = [run for run in measured_runs(experiment, "test").runs if run.k == 1]
     assert {(r.components[0], r.divisor): (r.repeats, r.rate) for r in kept} == {
-        key: one.protocol for key, one in best.items()
+        key: (one.epochs, one.rate) for key, one in best.items()
     }
     assert len(kept) == len(best)
 
 
 @pytest.mark.parametrize("form", ["epochs", "steps"])
 def test_other_forms_have_the_rate_of_the_chain(windows: pd.DataFrame, form: str) -> None:
-    settings: dict[str, Any] = {"specialist_form": form, "specialist_rates": "0.5"}
+    settings: dict[str, Any] = {**GRID, "specialist_form": form, "specialist_rates": "0.5"}
     arrays = make_arrays(windows, **settings)
     assert {run.rate for run in arrays} == {1}
 
 
 @pytest.mark.parametrize(
     ("form", "starvation", "note"),
-    [("best", 0.40, ""), ("epochs", 0.55, "fewer steps"), ("steps", 0.25, "more repetitions")],
+    [("grid", 0.40, ""), ("epochs", 0.55, "fewer steps"), ("steps", 0.25, "more repetitions")],
 )
 def test_starvation_is_of_the_form_that_was_asked_for(
     windows: pd.DataFrame, form: str, starvation: float, note: str
 ) -> None:
-    settings: dict[str, Any] = {"specialist_form": form}
+    settings: dict[str, Any] = {**GRID, "specialist_form": form}
     experiment = make_experiment(make_arrays(windows, **settings), windows, **settings)
     table = results_table(decomposition(experiment))
     here = table[(table.split == "test") & (table.series == "chain") & (table.position == 0)]
@@ -116,9 +123,41 @@ def test_starvation_is_of_the_form_that_was_asked_for(
     assert bool(note) == bool(rows.note.starvation)
 
 
+def test_one_run_finds_its_number_of_epochs(windows: pd.DataFrame) -> None:
+    """The runs say how many; the largest of the setting is the most."""
+    settings: dict[str, Any] = {
+        **GRID,
+        "specialist_form": "best",
+        "specialist_epochs": "1+2",
+        "draws": 2,
+    }
+    arrays = make_arrays(windows, **settings)
+    found = {
+        run: 2.0 if run.divisor == 2 else 0.75 + 0.5 * run.draw for run in arrays if run.search
+    }
+    experiment = replace(make_experiment(arrays, windows, **settings), best_epochs=found)
+    best = best_specialists(experiment)
+    assert {key: (s.epochs, s.rate, s.note) for key, s in best.items()} == {
+        (1, 1): (1, 1, ""), (2, 1): (1, 1, ""),
+        (1, 2): (2, 1, MOST), (2, 2): (2, 1, MOST),
+    }  # fmt: skip
+    table = results_table([*decomposition(experiment), *specialists(experiment)])
+    rows = table[(table.split == "test") & (table.component == NAMES[1])].set_index("quantity")
+    assert rows.run[["specialist_xe"]].tolist() == [
+        "specialists.c2_of1_best", "specialists.c2_of2_best",
+    ]  # fmt: skip
+    assert set(rows.draws[["specialist_xe"]]) == {2}
+    terms = table[(table.series == "chain") & (table.position == 0)].groupby(["split", "quantity"])
+    values = terms.value.first().unstack()
+    np.testing.assert_allclose(values[list(TERMS)].sum(axis=1), values.cost, atol=1e-12)
+    kept = [run for run in measured_runs(experiment, "test").runs if run.k == 1]
+    assert {run.search for run in kept} == {True}  # the law has no other runs of one component
+    assert len(kept) == 8
+
+
 def test_draws_share_the_number_of_epochs_and_are_averaged(windows: pd.DataFrame) -> None:
     arrays = make_arrays(windows, spread=0.1, draws=3)
-    experiment = make_experiment(arrays, windows, specialists=True, draws=3)
+    experiment = make_experiment(arrays, windows, **GRID, draws=3)
     best = best_specialists(experiment)[2, 2]
     assert sorted(best.runs) == [0, 1, 2]
     assert {run.repeats for run in best.runs.values()} == {4}
@@ -136,7 +175,7 @@ def test_draws_share_the_number_of_epochs_and_are_averaged(windows: pd.DataFrame
 def test_epochs_that_lack_a_draw_are_not_chosen(windows: pd.DataFrame) -> None:
     arrays = make_arrays(windows, draws=2)
     lacking = {run: a for run, a in arrays.items() if not (run.repeats == 4 and run.draw == 1)}
-    best = best_specialists(make_experiment(lacking, windows, specialists=True))
-    assert best[1, 2].protocol == (2, 1)
+    best = best_specialists(make_experiment(lacking, windows, **GRID))
+    assert (best[1, 2].epochs, best[1, 2].rate) == (2, 1)
     other_seed = {replace(run, seed_offset=1): a for run, a in arrays.items()}
     assert not best_specialists(make_experiment(other_seed, windows))

@@ -61,7 +61,8 @@ def mean_of(nll: dict[Run, NLLArrays], run: Run, windows: pd.DataFrame, name: st
 
 
 def test_control_series(nll: dict[Run, NLLArrays], windows: pd.DataFrame) -> None:
-    table = results_table(control_rows(make_experiment(nll, windows, **SETTINGS)))
+    experiment = make_experiment(nll, windows, **SETTINGS)
+    table = results_table(control_rows(experiment))
     balanced = series(table, "balanced")
     for k in range(1, 6):
         expected = np.mean(
@@ -73,6 +74,21 @@ def test_control_series(nll: dict[Run, NLLArrays], windows: pd.DataFrame) -> Non
         assert balanced[k] == pytest.approx(expected, rel=1e-6)
     differences = series(table, "balanced", "difference_to_k1")
     assert differences[4] == pytest.approx(balanced[4] - balanced[1], abs=1e-9)
+    by_component = table[
+        (table.quantity == "component_difference_to_k1") & (table.split == "test") & (table.k == 4)
+    ].set_index("component")
+    assert by_component.value.mean() == pytest.approx(differences[4], abs=1e-9)
+    sets = [s for s in combinations(range(1, 6), 4) if 2 in s]
+    expected = np.mean([mean_of(nll, Run("", s, 4), windows, NAMES[1]) for s in sets])
+    expected -= mean_of(nll, Run("", (2,), 1), windows, NAMES[1])
+    assert by_component.value[NAMES[1]] == pytest.approx(expected, abs=1e-6)
+    in_set = table[
+        (table.series == "set") & (table.split == "test") & (table.component == NAMES[1])
+    ]
+    run = Run("c2_c4", (2, 4), 2, control="subsets")
+    value = in_set[in_set.run == run.name].value.item()
+    assert value == pytest.approx(mean_on(nll[run], windows, NAMES[1]), abs=1e-6)
+    assert set(in_set.tokens) == {experiment.design.total_tokens // k for k in (1, 2, 3, 4, 5)}
     row = table[(table.series == "balanced") & (table.quantity == "difference_to_k1")].iloc[0]
     assert (row.draws, row.seeds) == (2, 3)
 

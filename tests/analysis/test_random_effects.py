@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from scipy.stats import norm, t
 
 from ergokedro.analysis.bootstrap import Clusters, bootstrap_means, cluster, intervals
+from ergokedro.analysis.combined_variance import Part, combine, half_width
 from ergokedro.analysis.power import Variances
 from ergokedro.analysis.random_effects import (
     Estimate,
@@ -75,22 +77,24 @@ def test_percentile_bootstrap_covers_too_seldom_with_four_documents() -> None:
 def test_intervals_cover_with_three_draws(
     variances: Variances, documents: int, components: int, seeds: int
 ) -> None:
-    """Four documents and three draws are few of two kinds, which errs on the wide side."""
     results = estimates(variances, SampleSize(3, seeds, documents, components))
-    assert 0.93 <= coverage(*results) <= (0.98 if documents == 4 else 0.97)
+    assert 0.92 <= coverage(*results) <= 0.975
 
 
-@pytest.mark.parametrize("size", [SampleSize(3, 2, 20, 3), SampleSize(2, 1, 20, 3)])
-@pytest.mark.parametrize("variances", [EQUAL, TYPICAL], ids=["equal", "typical"])
-def test_intervals_err_on_the_wide_side_where_few_draws_and_documents_matter_alike(
-    variances: Variances, size: SampleSize
+@pytest.mark.parametrize(("documents", "components"), [(4, 1), (10, 1), (20, 3)])
+@pytest.mark.parametrize("variances", [EQUAL, TYPICAL, NOISE], ids=["equal", "typical", "noise"])
+def test_intervals_cover_where_several_sources_of_chance_matter_alike(
+    variances: Variances, documents: int, components: int
 ) -> None:
-    results = estimates(variances, size)
+    """Three draws of two seeds; a standard error of 1,500 trials is 0.6 %."""
+    results = estimates(variances, SampleSize(3, 2, documents, components))
+    assert 0.925 <= coverage(*results) <= 0.985
+
+
+@pytest.mark.parametrize("variances", [EQUAL, TYPICAL], ids=["equal", "typical"])
+def test_intervals_err_on_the_wide_side_with_two_draws(variances: Variances) -> None:
+    results = estimates(variances, SampleSize(2, 1, 20, 3))
     assert 0.93 <= coverage(*results) <= 0.985
-
-
-def test_intervals_are_wide_where_all_chance_is_of_single_documents_under_single_runs() -> None:
-    assert coverage(*estimates(NOISE, SampleSize(3, 2, 10, 1))) >= 0.95
 
 
 @pytest.mark.parametrize("size", [SampleSize(8, 3, 10, 3), SampleSize(12, 1, 30, 1)])
@@ -126,8 +130,28 @@ def test_null_contrasts_are_rejected_at_the_nominal_rate(
     results, _ = estimates(variances, size, seed=1)
     p_values = np.array([e.p_value for e in results])
     assert 0.025 <= np.mean(p_values <= 0.05) <= 0.075
-    outside = [e.low > 0 or e.high < 0 for e in results]
-    np.testing.assert_array_equal(outside, p_values < 0.05)
+    outside = np.array([e.low > 0 or e.high < 0 for e in results])
+    assert 0.025 <= outside.mean() <= 0.075
+    assert not (~outside & (p_values < 0.05)).any()  # no interval is wider than its test
+
+
+def test_the_interval_is_as_written() -> None:
+    """Three draws: V = 3, T = 2 and O = 0.5; and V = 1.5 where all are the same O = 1.8."""
+    runs, documents = Part(3.0, 2), [Part(0.5, 9), Part(1.5, 9)]
+    df = 4 / (0.25 / 9 + 2.25 / 9)  # of T
+    quantiles = t.ppf(0.975, [2, df, 2 * df])
+    weighted = (3 * quantiles[0] + 2 * quantiles[1] - 0.5 * quantiles[2]) / 4.5
+    satterthwaite = t.ppf(0.975, 4.5**2 / (9 / 2 + 4 / df + 0.25 / (2 * df)))
+    expected = np.sqrt(4.5) * (weighted + satterthwaite) / 2
+    assert half_width(runs, 0.5, documents) == pytest.approx(expected)
+    tested, freedom = combine(runs, 0.5, documents)
+    assert expected < np.sqrt(tested) * t.ppf(0.975, freedom)
+    pooled = (2 * 1.5 + df * 2 + 2 * df * 1.8) / (2 + 3 * df)  # more than 1.5 + 2 - 1.8
+    expected = np.sqrt(pooled) * t.ppf(0.975, 2 + 3 * df)
+    assert half_width(Part(1.5, 2), 1.8, documents) == pytest.approx(expected)
+    variance, freedom = combine(Part(2.0, 1), 1.0, documents)
+    two_draws = half_width(Part(2.0, 1), 1.0, documents)
+    assert two_draws == pytest.approx(np.sqrt(variance) * t.ppf(0.975, freedom))
 
 
 def textbook_variances(values: np.ndarray) -> dict[str, float]:
@@ -310,3 +334,17 @@ def test_equal_values_have_no_spread() -> None:
         (estimate,) = estimate_means(observe(np.full((6, 8), value), ids, ids // 4, draws))
         assert estimate.interval == pytest.approx((value, value, value, 0))
         assert estimate.p_value == p_value
+
+
+def test_intervals_cover_whatever_the_proportions_of_runs_documents_and_both() -> None:
+    """Three draws, ten documents of equal length: mean squares from their distributions."""
+    rng = np.random.default_rng(0)
+    trials, freedom = 200, (2, 9, 18)
+    for of_runs, of_documents in ((i / 4, j / 4) for i in range(5) for j in range(5 - i)):
+        both = max(1 - of_runs - of_documents, 1e-6)
+        expected = (of_runs + both, of_documents + both, both)
+        squares = rng.chisquare(freedom, (trials, 3)) / freedom * expected
+        widths = [half_width(Part(v, 2), o, [Part(d, 9)]) for v, d, o in squares]
+        variance = of_runs + of_documents + both
+        covered = np.mean(2 * norm.cdf(np.array(widths) / np.sqrt(variance)) - 1)
+        assert 0.91 <= covered <= 0.98, (of_runs, of_documents)

@@ -23,7 +23,9 @@ def make_specialists(windows: pd.DataFrame, **controls: str) -> dict[Run, NLLArr
     place = windows.component.map({name: i for i, name in enumerate(NAMES)}).clip(upper=2)
     noise = np.random.default_rng(0).normal(scale=0.5, size=(len(windows), 99))
     arrays = {}
-    for run in plan_experiment([1, 2, 3], 3, {"specialists": True, **controls}):
+    for run in plan_experiment(
+        [1, 2, 3], 3, {"specialists": True, "specialist_form": "epochs", **controls}
+    ):
         own = run.components[0] - 1
         worse = WORSE[place, own] + STARVED[run.divisor]
         values = (2.0 + worse[:, None] + noise).astype(np.float32)
@@ -32,10 +34,11 @@ def make_specialists(windows: pd.DataFrame, **controls: str) -> dict[Run, NLLArr
     return arrays
 
 
-@pytest.mark.parametrize("form", ["best", "epochs", "steps"])
+@pytest.mark.parametrize("form", ["grid", "epochs", "steps"])
 def test_numbers_are_those_put_in(windows: pd.DataFrame, form: str) -> None:
     arrays = make_specialists(windows, specialist_form=form)
-    table = results_table(specialists(make_experiment(arrays, windows, specialist_form=form)))
+    experiment = make_experiment(arrays, windows, specialists=True, specialist_form=form)
+    table = results_table(specialists(experiment))
     assert set(table.seed) == {7}
     test = table[table.split == "test"]
     apart = test[test.quantity == "distinguishability"]

@@ -87,7 +87,6 @@ def test_a_corpus_of_ones_own(
         "analysis": SMALL["analysis"],
     }
     (folder / "parameters.yml").write_text(yaml.safe_dump(parameters))
-    (folder / "globals.yml").write_text("experiment: mine\n")
     (folder / "tracking.yml").write_text("enabled: false\n", encoding="utf-8")
     only = ("--pipelines", pipelines) if pipelines else ("--to-outputs", "xe_table")
     project.kedro("run", "--env", "mine", *only)

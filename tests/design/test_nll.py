@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,14 @@ def test_pickled_objects_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "nll.npz", meta=np.array([{}], dtype=object))
     with pytest.raises(ErgokedroError, match="no readable NLL arrays"):
         load_nll(tmp_path / "nll.npz")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
+def test_files_do_not_stay_open(tmp_path: Path, arrays: NLLArrays) -> None:
+    """A process may open 1,024 files; an analysis reads those of a thousand runs."""
+    save_nll(tmp_path / "nll.npz", arrays)
+    before = set(os.listdir("/proc/self/fd"))
+    loaded = [load_nll(tmp_path / "nll.npz") for _ in range(20)]
+    assert len(set(os.listdir("/proc/self/fd")) - before) < 20
+    (tmp_path / "nll.npz").unlink()  # as when another command replaces it
+    np.testing.assert_array_equal(loaded[0].nll["validation"], arrays.nll["validation"])

@@ -45,7 +45,7 @@ def test_run_name() -> None:
 
 SETTINGS = {
     "specialists": True,
-    "specialist_epochs": "1",
+    "specialist_form": "epochs",
     "subsets": True,
     "growing": True,
     "pseudo": True,
@@ -60,7 +60,7 @@ def test_without_controls_the_plan_is_the_chain() -> None:
 
 
 def test_specialists_for_one_k() -> None:
-    runs = plan_experiment([2], 5, {"specialists": True, "specialist_epochs": 1})
+    runs = plan_experiment([2], 5, {"specialists": True, "specialist_form": "epochs"})
     assert [(run.name, run.components, run.divisor) for run in runs] == [
         ("k2", (1, 2), 2),
         ("specialists.c1_of1", (1,), 1),
@@ -72,7 +72,7 @@ def test_specialists_for_one_k() -> None:
 
 def specialist_repeats(**settings: object) -> dict[int, list[float]]:
     """Divisor of D -> multiples of the epochs, of the specialists of the third component."""
-    runs = plan_experiment([1, 3], 3, {"specialists": True, **settings})
+    runs = plan_experiment([1, 3], 3, {"specialists": True, "specialist_form": "grid", **settings})
     found: dict[int, list[float]] = {}
     for run in runs:
         if run.components == (3,):
@@ -81,7 +81,7 @@ def specialist_repeats(**settings: object) -> dict[int, list[float]]:
 
 
 def test_specialists_try_several_numbers_of_epochs() -> None:
-    assert specialist_repeats() == {1: [0.5, 1, 2, 4], 3: [0.5, 1, 2, 4]}
+    assert specialist_repeats() == {1: [0.5, 1, 2], 3: [0.5, 1, 2]}
     assert specialist_repeats(specialist_epochs="2+1") == {1: [1, 2], 3: [1, 2]}
     assert specialist_repeats(specialist_epochs=2, specialist_sizes="6+12") == {
         1: [2], 3: [2], 6: [2], 12: [2],
@@ -89,11 +89,12 @@ def test_specialists_try_several_numbers_of_epochs() -> None:
     assert specialist_repeats(specialist_form="epochs") == {1: [1], 3: [1]}
     assert specialist_repeats(specialist_form="steps") == {1: [1], 3: [3]}
     # A whole number stays one, since the fingerprint of a manifest tells 1 from 1.0.
-    assert [type(n) for n in specialist_repeats()[1]] == [float, int, int, int]
+    assert [type(n) for n in specialist_repeats()[1]] == [float, int, int]
 
 
 def test_specialists_try_each_rate_with_each_number_of_epochs() -> None:
-    settings = {"specialists": True, "specialist_epochs": "1+2", "specialist_rates": "0.5+1"}
+    settings = {"specialists": True, "specialist_form": "grid"}
+    settings |= {"specialist_epochs": "1+2", "specialist_rates": "0.5+1"}
     runs = plan_experiment([1, 3], 1, settings)
     assert [(r.name, r.repeats, r.rate) for r in runs if r.divisor == 3 and r.k == 1][:4] == [
         ("specialists.c1_of3_r0p5", 1, 0.5),
@@ -107,12 +108,27 @@ def test_specialists_try_each_rate_with_each_number_of_epochs() -> None:
 
 
 def test_names_of_specialists_have_no_dot_of_their_own() -> None:
-    runs = plan_experiment([1], 1, {"specialists": True, "specialist_sizes": 8})
+    settings = {"specialists": True, "specialist_sizes": 8}
+    runs = plan_experiment([1], 1, {**settings, "specialist_form": "grid"})
     assert [run.name for run in runs] == [
-        "k1", "specialists.c1_of1_x0p5", "specialists.c1_of1_x2", "specialists.c1_of1_x4",
+        "k1", "specialists.c1_of1_x0p5", "specialists.c1_of1_x2",
         "specialists.c1_of8_x0p5", "specialists.c1_of8", "specialists.c1_of8_x2",
-        "specialists.c1_of8_x4",
     ]  # fmt: skip
+    runs = plan_experiment([1], 1, {**settings, "specialist_rates": "0.5+1"})
+    assert [run.name for run in runs] == [
+        "k1", "specialists.c1_of1_best_r0p5", "specialists.c1_of1_best",
+        "specialists.c1_of8_best_r0p5", "specialists.c1_of8_best",
+    ]  # fmt: skip
+
+
+def test_the_best_number_of_epochs_is_found_in_one_run_of_each_size() -> None:
+    runs = plan_experiment([1, 3], 3, {"specialists": True, "specialist_epochs": "1+4"})
+    found = [run for run in runs if run.search]
+    assert [(run.components, run.divisor) for run in found] == [
+        ((1,), 1), ((2,), 1), ((3,), 1), ((1,), 3), ((2,), 3), ((3,), 3),
+    ]  # fmt: skip
+    assert {run.repeats for run in found} == {4}  # the most
+    assert not {run.search for run in runs if not run.control} - {False}
 
 
 @pytest.mark.parametrize(
@@ -212,8 +228,13 @@ def test_every_draw_has_every_number_of_a_seed() -> None:
 @pytest.mark.parametrize("subsets", [True, "cyclic"])
 def test_what_is_repeated(subsets: bool | str) -> None:
     """Chain, sets and pseudo-components by draws and seeds; specialists by draws; growing not."""
-    once = {"specialists": True, "subsets": subsets, "growing": True, "pseudo": True}
-    once["specialist_epochs"] = "1"
+    once = {
+        "specialists": True,
+        "subsets": subsets,
+        "growing": True,
+        "pseudo": True,
+    }
+    once["specialist_form"] = "epochs"
     ks, n = [1, 2, 3, 4], 4
     base = plan_experiment(ks, n, once)
     runs = plan_experiment(ks, n, {**once, "draws": 2, "seeds": 3})

@@ -60,7 +60,9 @@ def test_every_setting_of_a_command_exists() -> None:
 def test_every_module_that_a_page_names_exists() -> None:
     """Such as `sources.py`, `runtime/sweep.py` and `tests/training/test_leaks.py`."""
     files = [
-        path for folder in ("src", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")
+        path
+        for folder in ("src", "tests", "benchmarks", "docs/results")
+        for path in (ROOT / folder).rglob("*.py")
     ]
     paths = [
         f"/{path.relative_to(ROOT).as_posix()}"
@@ -109,7 +111,7 @@ def test_every_settings_file_is_valid() -> None:
             check_parameters(content)
             shown += 1
         else:
-            assert content.keys() & {"experiment", "tracking_uri"}, title
+            assert content.keys() & {"data_root", "tracking_uri"}, title
     assert shown >= 4
 
 

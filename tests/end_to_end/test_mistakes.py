@@ -108,7 +108,6 @@ def conf(tmp_path: Path) -> Path:
     """A copy of the configuration, with an environment `mine` for a corpus of one's own."""
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     (tmp_path / "conf" / "mine").mkdir()
-    (tmp_path / "conf" / "mine" / "globals.yml").write_text("experiment: mine\n")
     (tmp_path / "conf" / "mine" / "parameters.yml").write_text("corpus: {source: /texts.csv}\n")
     return tmp_path / "conf"
 
@@ -117,7 +116,7 @@ def conf(tmp_path: Path) -> Path:
     ("name", "text", "expected"),
     [
         ("paramters.yml", "k: 3", ["paramters.yml is read by nothing", "parameters"]),
-        ("globals.yml", "experimnt: mine", ["'/texts.csv'", "'synthetic'", "mine/globals.yml"]),
+        ("globals.yml", "experiment: synthetic", ["'/texts.csv'", "mine/globals.yml"]),
         ("globals.yml", "experiment: ../up", ["experiment = '../up'", "letters"]),
         ("parameters.yml", "corpus:\n\tsource: x", ["mine/parameters.yml, line 2", "spaces"]),
         ("parameters.yml", "k: 1\nk: 2", ["mine/parameters.yml, line 2", "write each key once"]),
@@ -140,6 +139,7 @@ def conf(tmp_path: Path) -> Path:
         ),
         ("globals.yml", "experiment: 2024", ["experiment = 2024", 'experiment: "2024"']),
         ("tracking.yml", "- enabled", ["mine/tracking.yml", "a list at its top"]),
+        ("globals.yml", "- experiment", ["mine/globals.yml", "a list at its top"]),
         ("globals.yml", "\tx: 1", ["mine/globals.yml, line 1", "tabs"]),
     ],
 )

@@ -69,6 +69,8 @@ def test_the_page(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     ).nll["test"].shape  # fmt: skip
     check_mlflow(project, check_results(project, monkeypatch))
     assert "Published models on the same text" in report(project)
+    for name, unit in (("pythia-70m", "nats per token"), ("smollm2", "bits per byte")):
+        assert re.search(rf"windows {name} is .* the run of K = 3.*{unit}, paired", report(project))
 
     again = project.run(*run)
     for name in ("pythia-70m", "smollm2"):

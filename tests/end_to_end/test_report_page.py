@@ -90,6 +90,33 @@ def test_no_barrier_for_any_reader(
     assert barriers == []
 
 
+# Texts of interactive figures that are cut off, and pairs of labels that lie on each other.
+BAD_TEXTS = """[...document.querySelectorAll('.plot')].flatMap((plot) => {
+  const ground = plot.getBoundingClientRect();
+  const boxes = (within) => [...plot.querySelectorAll(within + ' text')]
+    .filter((text) => text.textContent.trim())
+    .map((text) => [text.textContent, text.getBoundingClientRect()]);
+  const labels = boxes('.annotation');
+  const cut = boxes('').filter(([, box]) => box.left < ground.left - 2
+    || box.right > ground.right + 2 || box.bottom > ground.bottom + 2);
+  const covered = labels.filter(([, one], i) => labels.slice(i + 1).some(([, other]) =>
+    one.left < other.right && other.left < one.right
+    && one.top + 2 < other.bottom && other.top + 2 < one.bottom));
+  return [...cut, ...covered].map(([text]) => text);
+})"""
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_no_text_of_a_figure_is_cut_or_lies_on_another(
+    browser: Any, report: str, width: int
+) -> None:
+    page = open_page(browser, report, viewport={"width": width, "height": 900})
+    open_sections(page)
+    bad = page.evaluate(BAD_TEXTS)
+    page.close()
+    assert bad == []
+
+
 def test_pictures_are_there_without_javascript_and_in_print(browser: Any, report: str) -> None:
     pictures = "[...document.images].filter((i) => i.offsetParent && i.naturalWidth).length"
     plain = browser.new_page(java_script_enabled=False)

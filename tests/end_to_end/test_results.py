@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -46,6 +47,19 @@ def test_a_specialist_of_the_quick_results_is_reproduced(tmp_path: Path) -> None
     assert here.sum() == starvation.windows
     xe = load_nll(file).nll["test"][here].mean(dtype=float)
     assert alone.value + starvation.low <= xe <= alone.value + starvation.high
+
+
+def test_the_pages_have_the_numbers_of_the_kept_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(RESULTS))
+    page = importlib.import_module("page")
+    tables = page.Tables(RESULTS)
+    for name, template in page.PAGES.items():
+        written = (RESULTS.parent / name).read_text("utf-8")
+        assert page.render(tables, template) == written, "make results-page"
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    for experiment in ("balanced-300k", "grid-D2400000-micro"):
+        number = tables.number(experiment, "difference_to_k1", "balanced", k=5)
+        assert number in readme
 
 
 @pytest.mark.parametrize("folder", sorted(p.parent.name for p in RESULTS.glob("*/run.json")))

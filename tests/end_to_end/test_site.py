@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 import docstrings
 import figure_pages
 import module_pages
 import site_check
 from ergokedro.reporting.figures import FIGURES, FigureSpec
+from ergokedro.reporting.figures.exchange import plot_exchange
+from project import ROOT
 
 LINKS = """<a href="index.html">home</a> <a href="sub/page.html#part">page</a>
 <a href="https://example.org">elsewhere</a> <img src="data:,"> <a href="viz/index.html">graph</a>"""
@@ -81,11 +85,21 @@ def test_every_figure_of_the_project_has_its_page() -> None:
         if figure.plot.__module__.startswith("ergokedro."):
             assert len(figure.how_to_read) > 100, name
             assert figure_pages.shows(figure).endswith("."), name
-    page = figure_pages.page("controls", FIGURES["controls"], "synthetic")
+    page = figure_pages.page("controls", FIGURES["controls"], "Example: the kept results.")
     assert "with `controls.subsets`" in page.lower()
-    assert "docs/results/synthetic" in page
+    assert "(controls.png)\n\nExample: the kept results." in page
     own = FigureSpec("Mine", lambda results: None)
-    assert "In every experiment" in figure_pages.page("mine", own, None)
+    page = figure_pages.page("mine", own, None)
+    assert "In every experiment" in page
+    assert "mine.png)" not in page
+
+
+def test_the_example_of_the_exchange_matrix_is_determined() -> None:
+    results = pd.read_parquet(ROOT / f"docs/results/{figure_pages.EXAMPLE}/results.parquet")
+    chart = plot_exchange(results)
+    assert chart.title.startswith("Most useful: to cs.AI a token of cs.CL is worth 1.04")
+    assert chart.matrix is not None
+    assert chart.matrix.values.notna().all(axis=None)
 
 
 def test_every_module_is_on_the_page_of_its_package() -> None:

@@ -44,9 +44,11 @@ def test_a_sweep_is_three_jobs_one_after_another(tmp_path: Path) -> None:
 
 def test_a_task_of_an_array_trains_its_run(tmp_path: Path) -> None:
     variables = {"SLURM_CPUS_PER_TASK": "4", "SLURM_ARRAY_TASK_ID": "3", "SETTINGS": "seed=1"}
-    commands = run("slurm_job.sh", tmp_path, "training", SLURM_JOB_ID="9", **variables)
-    params = "training.threads=4,seed=1,k=3"
-    assert commands == [f"srun .venv/bin/kedro run --pipelines training --params {params}"]
+    for first, references in (("3", ""), ("1", ",references=")):
+        variables |= {"SLURM_JOB_ID": "9", "SLURM_ARRAY_TASK_MIN": first}
+        command = run("slurm_job.sh", tmp_path, "training", **variables)[-1]
+        params = f"training.threads=4,seed=1,k=3{references}"
+        assert command == f"srun .venv/bin/kedro run --pipelines training --params {params}"
 
 
 def test_a_job_at_the_end_of_its_time_is_requeued(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ergokedro.errors import ErgokedroError
+from ergokedro.models import presets
 from ergokedro.models.causal_lm import CausalLM
 from ergokedro.models.factory import (
     MODELS,
@@ -20,7 +21,13 @@ from ergokedro.models.factory import (
     save_model,
 )
 from ergokedro.models.gpt_neox.config import GPTNeoXConfig, from_transformers
-from ergokedro.models.presets import PRESETS, shape, with_learning_rate, with_preset
+from ergokedro.models.presets import (
+    PRESETS,
+    shape,
+    warn_of_untuned_rate,
+    with_learning_rate,
+    with_preset,
+)
 from ergokedro.models.weights import file_tensors, n_parameters, weights_fingerprint
 from ergokedro.parameters import ModelParameters, TrainingParameters
 
@@ -144,6 +151,35 @@ def test_the_learning_rate_suits_the_size(
     chosen = with_learning_rate(TrainingParameters(**training), ModelParameters(**model))
     assert chosen.learning_rate == pytest.approx(rate)
     assert with_learning_rate(chosen, ModelParameters(preset="pythia-1b")) == chosen
+
+
+@pytest.mark.parametrize(
+    ("model", "training", "tokens", "warned"),
+    [
+        ({}, {}, 3e6, False),
+        ({"preset": "tiny"}, {}, 2e5, False),
+        ({"parameters": 3e6}, {}, 2.9e7, False),
+        ({}, {}, 3.1e7, True),
+        ({}, {}, 1.9e4, True),
+        ({"preset": "pythia-70m"}, {}, 3e6, True),
+        ({"architecture": "llama", "config": {"hidden_size": 320}}, {}, 3e6, True),
+        ({"architecture": "gpt2", "config": "/somewhere"}, {}, 3e6, False),
+        ({"preset": "pythia-70m"}, {"learning_rate": 1e-3}, 3e8, False),
+    ],
+)
+def test_a_rate_far_from_its_evidence_is_warned_of_once(
+    model: dict[str, Any],
+    training: dict[str, Any],
+    tokens: float,
+    warned: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    presets._warn_once.cache_clear()
+    for _ in range(2):
+        warn_of_untuned_rate(TrainingParameters(**training), ModelParameters(**model), tokens)
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == warned
+    assert all(f"reads {tokens:,.0f}; set it, or sweep it" in message for message in messages)
 
 
 @pytest.mark.parametrize(

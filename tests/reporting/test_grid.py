@@ -63,6 +63,21 @@ def test_every_point_and_k_has_a_row_with_its_own_numbers(table: pd.DataFrame) -
             assert row.difference is None
 
 
+def test_the_difference_is_the_balanced_one_where_sets_were_run(table: pd.DataFrame) -> None:
+    balanced = table[table.quantity == "difference_to_k1"].assign(
+        series="balanced", value=lambda rows: 2 * rows.value, note="of sets"
+    )
+    both = pd.concat([table, balanced], ignore_index=True)
+    for row, alone in zip(grid_rows(both), grid_rows(table), strict=True):
+        if alone.difference is not None:
+            assert row.difference is not None
+            assert row.difference.value == pytest.approx(2 * alone.difference.value)
+            assert row.note == "of sets"
+    assert "mean over sets, paired by window" in " ".join(render_grid_markdown(both, PNG).split())
+    partly = both[(both.series != "balanced") | (both.total_tokens == min(TOTALS))]
+    assert grid_rows(partly) == grid_rows(table)
+
+
 def test_the_report_has_a_table_in_markdown_and_in_html(table: pd.DataFrame) -> None:
     markdown = render_grid_markdown(table, PNG)
     rows = [line for line in markdown.splitlines() if line.startswith(("| micro", "| tiny"))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -26,17 +28,30 @@ def results() -> pd.DataFrame:
 
 def test_terminal_table(results: pd.DataFrame) -> None:
     design = make_design()
-    meaning, title, _, header, *lines = (
+    meaning, *title, header, one, two, three, four, five = (
         format_table(xe_table(results, design), results, design).strip().splitlines()
     )
     assert meaning == answer(results)
-    assert "nats" in title
-    assert header.split() == [
-        "k", "xe", "low", "high", "smallest", "optimum", "excess", "components",
+    assert "nats per token: on source-1, the same text for every K" in " ".join(title)
+    columns = re.split("  +", header.strip())
+    assert columns == [
+        "K", "on source-1", "on own components", "95 % interval", "least possible", "excess",
+        "components",
     ]  # fmt: skip
-    assert [line.split()[0] for line in lines] == list("12345")
-    unknown = make_results(known=False)
-    assert "optimum" not in format_table(xe_table(unknown, design), unknown, design)
+    row = xe_table(results, design).iloc[1]
+    numbers = [
+        f"{row[name]:.4f}" for name in ("smallest", "xe", "low", "high", "optimum", "excess")
+    ]
+    numbers[2:4] = [" to ".join(numbers[2:4])]
+    assert re.split("  +", two.strip()) == ["2", *numbers, "source-1, source-2"]
+    assert [line.split()[0] for line in (one, two, three, four, five)] == list("12345")
+
+
+def test_the_terminal_table_without_an_optimum_names_none() -> None:
+    unknown, design = make_results(known=False), make_design()
+    text = format_table(xe_table(unknown, design), unknown, design)
+    assert "least" not in text
+    assert "excess" not in text
 
 
 def test_components_are_shown_in_nats_per_token_and_in_bits_per_byte(
@@ -94,10 +109,22 @@ def test_the_answer_says_which_chance_its_interval_holds(results: pd.DataFrame) 
     assert text.endswith("An effect of the size that was asked for would take 1,234 documents.")
 
 
+def test_draws_that_share_text_are_said_to(results: pd.DataFrame) -> None:
+    rows = results[(results.quantity == "difference_to_k1") & (results.k == 5)]
+    disjoint = pd.concat([results.assign(draws=3), rows.assign(quantity="variance_draws", note="")])
+    assert (
+        state_of(disjoint, "3 draws of the training documents, which have no text in") == "passed"
+    )
+    shared = disjoint.copy()
+    note = "two draws have 40% of their text in common"
+    shared.loc[shared.quantity == "variance_draws", "note"] = note
+    assert state_of(shared, f"but {note}: the variance between draws is too small") == "warning"
+
+
 def test_sets_of_components_are_the_headline_where_they_were_run(results: pd.DataFrame) -> None:
     of_sets = results[(results.series == "smallest") & (results.position == 0)]
     both = pd.concat([results, of_sets.assign(series="balanced")])
-    assert "in the mean over all sets of components" in answer(both)
+    assert "in the mean over balanced sets of components" in answer(both)
     assert state_of(results, "`controls.subsets=true`") == "not run"
     assert state_of(both, "same weight at every K") == "passed"
 
@@ -145,6 +172,20 @@ def test_tables_of_everything(everything: pd.DataFrame) -> None:
     ]
     bound = everything[(everything.quantity == "identification_bound") & (everything.k == 2)]
     assert costs[0][6] == f"{bound.value.iloc[0]:.4f}"
+
+
+def test_which_specialists_were_chosen_is_said() -> None:
+    results = make_all_results()
+    (line,) = [s for s in sentences(results) if s.startswith("Each specialist is the best")]
+    assert "models of K: 1 with D tokens, 1 with D/2 tokens," in line
+    assert "1 with D/5 tokens. Its learning rate is theirs." in line
+    chosen = results.component == NAMES[1]
+    of_fifth = chosen & (results.tokens == 60_000)
+    results.loc[chosen & (results.quantity == "specialist_epochs"), "value"] = 2.0
+    results.loc[of_fifth & (results.quantity == "specialist_rate"), "value"] = 0.5
+    (line,) = [s for s in sentences(results) if "best of its size" in s]
+    assert "1 to 2 with D tokens, 1 to 2 with D/2 tokens," in line
+    assert "1 with D/4 tokens, 0.5 to 1 with D/5 tokens." in line
 
 
 def test_specialists_that_might_gain_from_more_epochs(everything: pd.DataFrame) -> None:

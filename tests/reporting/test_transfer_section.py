@@ -69,6 +69,25 @@ def test_the_map_shows_what_is_determined(results: pd.DataFrame) -> None:
     assert chart.title == "Most useful: to a a token of b is worth 0.40 of its own"
 
 
+def test_an_interval_from_useless_to_as_good_as_own_text_tells_nothing(
+    results: pd.DataFrame,
+) -> None:
+    of_law = results.quantity == "tau"
+    wide = results.assign(low=results.low.mask(of_law, 0.0), high=results.high.mask(of_law, 9.9))
+    assert np.isnan(exchange_matrix(wide, list("abc"), "test").loc["a", "b"])
+    assert not find_transfer(wide).worthless
+
+
+def test_worthless_is_said_where_every_pair_is_known(results: pd.DataFrame) -> None:
+    rates = results.quantity.isin(["tau", "exchange_direct"])
+    useless = results.assign(value=results.value.mask(rates, 0.0))
+    assert not find_transfer(useless).worthless  # of a and c there is a bound alone
+    known = useless[(useless.component != "a") | (useless.source != "c")]
+    assert find_transfer(known).worthless
+    assert plot_exchange(known).title.startswith("A token of another component is worth nothing")
+    assert plot_exchange(useless).title.startswith("Most useful: to a a token of b is worth 0.00")
+
+
 def test_nothing_measured_is_an_empty_map(results: pd.DataFrame) -> None:
     only_xe = results[results.quantity == "xe"]
     found = find_transfer(only_xe)

@@ -78,6 +78,39 @@ def test_plugins_in_src_are_imported_before_names_are_checked(project: Path) -> 
     assert parameters["training"]["optimizer"] == "copied"
 
 
+def experiment_of(root: Path, env: str | None) -> tuple[str, str]:
+    """The experiment of an environment, and the folder that the catalog makes of it."""
+    loader = ConfigLoader(str(root / "conf"), env=env, **CONFIG_LOADER_ARGS)
+    return loader["globals"]["experiment"], loader["catalog"]["results"]["filepath"]
+
+
+def test_no_environment_writes_over_another_ones_files(project: Path) -> None:
+    mine, named = project / "conf" / "mine", project / "conf" / "named"
+    mine.mkdir()
+    named.mkdir()
+    (mine / "parameters.yml").write_text("training: {epochs: 1}\n")
+    (named / "globals.yml").write_text("experiment: other\n")
+    for env, experiment in {
+        None: "synthetic",
+        "local": "synthetic",
+        "base": "synthetic",
+        "quick": "quick",
+        "mine": "mine",
+        "named": "other",
+    }.items():
+        folder = f"data/08_reporting/{experiment}/results.parquet"
+        assert experiment_of(project, env) == (experiment, folder)
+    (mine / "globals.yml").write_text("data_root: elsewhere\n")
+    assert experiment_of(project, "mine") == ("mine", "elsewhere/08_reporting/mine/results.parquet")
+
+
+def test_the_name_of_an_environment_must_fit_a_folder(project: Path) -> None:
+    (project / "conf" / "my env").mkdir()
+    loader = ConfigLoader(str(project / "conf"), env="my env", **CONFIG_LOADER_ARGS)
+    with pytest.raises(ErgokedroError, match="experiment = 'my env' names a folder in every layer"):
+        loader["parameters"]
+
+
 def test_plugins_may_be_a_list() -> None:
     assert check_parameters({"plugins": ["json", "string"]}).plugins == "json+string"
 

@@ -9,7 +9,11 @@ import sys
 import pytest
 from rich.logging import RichHandler
 
-from ergokedro.runtime.console import plain_lines_without_terminal, where_results_are
+from ergokedro.runtime.console import (
+    one_line_a_message,
+    plain_lines_without_terminal,
+    where_results_are,
+)
 
 LONG = "a message of more than eighty characters, which rich would fold " * 3
 
@@ -40,6 +44,20 @@ def test_one_plain_line_a_message_unless_on_a_terminal(
     printed = capsys.readouterr().out
     plain = re.fullmatch(r"\d\d:\d\d:\d\d WARNING (.*)\n", printed)
     assert (plain is not None and plain[1] == LONG) == (not terminal)
+
+
+def test_a_label_with_a_line_end_breaks_no_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [RichHandler()])
+    plain_lines_without_terminal()
+    one_line_a_message()
+    log = logging.getLogger("ergokedro.design")
+    log.warning("Few test documents: %s", "two\nlines 3, bell\a 4, Grüße 5")
+    logging.getLogger("elsewhere").warning("a\nb")
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first.endswith(r"Few test documents: two\nlines 3, bell\x07 4, Grüße 5")
+    assert len(others) == 2  # what others log stays as it is
 
 
 def test_the_report_and_its_folder_are_named_and_no_other_file() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ def run(
         for name in one.outputs:
             catalog.save(name, 1)
             keys.add(name, one, content if name == "store" else None)
+    keys.write()
 
 
 def outdated(
@@ -178,8 +180,28 @@ def test_two_commands_at_once_change_their_own_keys(catalog: DataCatalog) -> Non
     first.forget(k1.all_outputs())
     second.forget(k2.all_outputs())
     second.add("k2.nll", k2.nodes[0])  # and the first one is killed
+    second.write()
     assert outdated(catalog, k2, training__epochs=5) == []
     assert outdated(catalog, k1) == outdated(catalog, k1, training__epochs=5) == ["k1.train"]
+
+
+def test_a_thousand_runs_are_written_seldom(
+    catalog: DataCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    keys, (first, *_, last) = Provenance(catalog, settings()), PIPELINE.nodes
+    keys.add("store", first)
+    assert catalog.load("provenance").keys() == {"store"}
+    now = 0.9
+    keys.add("k1.nll", PIPELINE.only_nodes("k1.train").nodes[0])
+    assert catalog.load("provenance").keys() == {"store"}
+    now = 1.1
+    keys.add("k2.nll", PIPELINE.only_nodes("k2.train").nodes[0])
+    assert catalog.load("provenance").keys() == {"store", "k1.nll", "k2.nll"}
+    keys.add("report", last)
+    keys.write()
+    assert "report" in catalog.load("provenance")
 
 
 def test_a_damaged_record_knows_nothing(catalog: DataCatalog, tmp_path: Path) -> None:

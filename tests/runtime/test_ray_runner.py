@@ -42,17 +42,20 @@ def test_a_missing_ray_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_run_needs() -> None:
     assert task_options(make_plan("cpu")) == {"num_cpus": 2}
     measured = make_plan("cpu", Probe(1.0, 1.5e9, 10), processes=3)
-    assert task_options(measured) == {"num_cpus": 6, "memory": 2_000_000_000}
+    assert task_options(measured) == {"num_cpus": 2, "memory": 2_000_000_000}
     assert task_options(make_plan("cuda")) == {"num_cpus": 1, "num_gpus": 0.5}
-    assert task_options(make_plan("cuda", processes=4)) == {"num_cpus": 4, "num_gpus": 4}
+    assert task_options(make_plan("cuda", processes=4)) == {"num_cpus": 1, "num_gpus": 1}
 
 
 def test_how_many_runs_the_nodes_compute(caplog: pytest.LogCaptureFixture) -> None:
     assert runs_at_once({"num_cpus": 1, "num_gpus": 0.5}, [CPU_NODE, GPU_NODE, GPU_NODE]) == 32
     assert runs_at_once({"num_cpus": 6, "memory": 20e9}, [CPU_NODE, GPU_NODE]) == 2 + 5
+    # Processes of one run may be on several nodes.
+    assert runs_at_once({"num_cpus": 1, "num_gpus": 1}, [GPU_NODE, GPU_NODE], processes=16) == 1
+    assert runs_at_once({"num_cpus": 10}, [CPU_NODE, CPU_NODE, GPU_NODE], processes=2) == 2
     assert not caplog.records
-    assert runs_at_once({"num_cpus": 64}, [CPU_NODE, GPU_NODE]) == 1
-    assert "No node of the Ray cluster has what a run needs (CPU 64)" in caplog.text
+    assert runs_at_once({"num_cpus": 32}, [CPU_NODE, GPU_NODE], processes=2) == 1
+    assert "have room for 1 of the 2 processes of a run (each CPU 32)" in caplog.text
 
 
 def test_gpus_are_used_where_there_are_any() -> None:

@@ -13,6 +13,7 @@ from kedro.runner import ThreadRunner
 
 from ergokedro import progress
 from ergokedro.errors import ErgokedroError
+from ergokedro.parameters import Parameters
 from ergokedro.progress import progress_bar
 from ergokedro.runtime import sweep
 from ergokedro.runtime.sweep import SweepRunner, SweepSession
@@ -50,6 +51,15 @@ def run(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, at_once: int) -> in
     output = SweepRunner().run(pipeline, catalog)
     total: int = output["sum"].load()
     return total
+
+
+def test_processes_of_a_run_need_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = Parameters.model_validate({"training": {"processes": 2}})
+    monkeypatch.setattr(sweep, "current_parameters", lambda: params)
+    training = node(identity, "input", "k1.model", name="train_model", namespace="k1")
+    catalog = DataCatalog({"input": MemoryDataset(1)})
+    with pytest.raises(ErgokedroError, match=r"processes = 2: .*--runner ergokedro.*RayRunner"):
+        SweepRunner().run(Pipeline([training]), catalog)
 
 
 class Counter:

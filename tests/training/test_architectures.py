@@ -15,24 +15,20 @@ import yaml
 from kedro.framework.cli.utils import _split_params
 
 from architectures import NAMES, config_of, settings
-from ergokedro import progress
 from ergokedro.files import flatten
 from ergokedro.models.factory import build_model, load_model, model_config, save_model
 from ergokedro.models.weights import weights_fingerprint
 from ergokedro.parameters import CheckpointParameters, Parameters, TrainingParameters
 from ergokedro.runtime.config_loader import check_parameters
-from ergokedro.training import launcher
 from ergokedro.training.checkpoint import Checkpoints
 from ergokedro.training.cost_estimate import make_plan
-from ergokedro.training.curves import Measurement
-from ergokedro.training.launcher import train_in_processes
 from ergokedro.training.run import RunSettings, evaluate_run, train_run
 from ergokedro.training.step import Stepper
 from ergokedro.training.trainer import train
 from how_to import run_page
+from process_pairs import stop_after_three, train_in_two
 from project import ROOT
 from small_training import SmallRun, make_job, random_windows, small_run
-from warm import CONTEXT
 
 TRAINING = TrainingParameters(
     epochs=1,
@@ -93,14 +89,11 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     np.testing.assert_array_equal(arrays[0].nll["test"], arrays[1].nll["test"])
 
 
-def test_two_processes_train_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_train_as_one() -> None:
     """With tied weights and the model's own logits."""
-    monkeypatch.setattr(launcher, "_START_METHOD", CONTEXT.get_start_method())
-    config, results = config_of("gemma2"), []
-    for start, processes in ((train, 1), (train_in_processes, 2)):
-        params = TRAINING.model_copy(update={"processes": processes, "batch_size": 5})
-        results.append(start(make_job(random_windows(11), params, model=config)))
-    one, two = results
+    params = TRAINING.model_copy(update={"batch_size": 5})
+    job = make_job(random_windows(11), params, model=config_of("gemma2"))
+    one, (two, _) = train(job), train_in_two(job)
     assert two.summary.processes == 2
     np.testing.assert_allclose(losses(two.history), losses(one.history), rtol=1e-5)
     for ours, theirs in zip(two.model.parameters(), one.model.parameters(), strict=True):
@@ -109,27 +102,15 @@ def test_two_processes_train_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama", "mamba2", "gpt2"])
-def test_two_processes_resume_to_the_same_bits(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_processes_resume_to_the_same_bits(name: str, tmp_path: Path) -> None:
     """As two processes that were not stopped; one process differs by the rounding of sums."""
-    monkeypatch.setattr(launcher, "_START_METHOD", CONTEXT.get_start_method())
-    params = TRAINING.model_copy(update={"processes": 2, "batch_size": 5, "epochs": 3})
+    params = TRAINING.model_copy(update={"batch_size": 5, "epochs": 3})
     job = make_job(random_windows(11), params, model=config_of(name))
-
-    def stop(measurements: list[Measurement]) -> None:
-        if any(point.step >= 3 for point in measurements):
-            progress.stop()
-
     checkpoints = Checkpoints(tmp_path, name, {}, CheckpointParameters(every=100))
-    try:
-        with pytest.raises(progress.Stopped):
-            train_in_processes(job, checkpoints=checkpoints, on_metrics=stop)
-    finally:
-        progress.resume()
+    train_in_two(job, checkpoints, stop_after_three)
     assert 3 <= checkpoints.steps_done(job.steps) < job.steps
-    resumed = train_in_processes(job, checkpoints=checkpoints)
-    whole = train_in_processes(job)
+    resumed, _ = train_in_two(job, checkpoints)
+    whole, _ = train_in_two(job)
     assert weights_fingerprint(resumed.model) == weights_fingerprint(whole.model)
     np.testing.assert_array_equal(losses(resumed.history), losses(whole.history))
     one = train(make_job(random_windows(11), params, model=config_of(name)))

@@ -10,11 +10,19 @@ from typing import Any
 
 import pytest
 
+from ergokedro.models.architecture import ModuleArchitecture
 from ergokedro.parameters import CheckpointParameters
 from ergokedro.registry import load_plugins
-from ergokedro.training.identity import PACKAGE, code_fingerprint, package_sources, run_identity
+from ergokedro.training.identity import (
+    PACKAGE,
+    code_fingerprint,
+    package_sources,
+    run_identity,
+    versions,
+)
 from ergokedro.training.optimizers import OPTIMIZERS
 from small_training import MODEL, PARAMS
+from toy_plugin import Bigram, BigramArchitecture
 
 
 def identity(**changes: Any) -> dict[str, Any]:
@@ -96,6 +104,12 @@ def mine(model, params):
     assert identity(optimizer="mine") != used
     assert identity() == unused
     del sys.modules["some_plugin"]
+
+
+def test_the_module_of_a_model_class_counts() -> None:
+    by_class, by_entry = versions(ModuleArchitecture(Bigram)), versions(BigramArchitecture())
+    assert by_class == by_entry
+    assert by_class["code"] != versions()["code"]
 
 
 def test_threads_may_ask_at_the_same_time() -> None:

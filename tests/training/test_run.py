@@ -28,7 +28,7 @@ from ergokedro.training.run import (
     train_run,
     training_job,
 )
-from how_to import run_page
+from how_to import python_blocks, run_page
 from small_training import SmallRun, small_run
 
 TRAINING = TrainingParameters(
@@ -230,6 +230,8 @@ def test_a_plugin_resumes_to_the_same_bits(
 
 
 def test_the_model_of_the_how_to_page(small: SmallRun, tmp_path: Path) -> None:
+    code, _ = python_blocks("extend-model.md")
+    assert len(code.strip().splitlines()) <= 30
     run_page("extend-model.md")
     settings = changed({"architecture": "gru", "num_layers": 1}, {"epochs": 2})
     trained = train_small(small, settings)

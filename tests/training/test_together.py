@@ -32,7 +32,7 @@ def jobs_of(optimizer: str) -> list[TrainingJob]:
 def test_each_run_is_what_it_is_alone(optimizer: str) -> None:
     jobs = jobs_of(optimizer)
     for job, together in zip(jobs, train_together(jobs, CPU), strict=True):
-        alone = train(job, announce=False)
+        alone = train(job)
         timeless = together.history[together.history.metric != "tokens_per_second"]
         expected = alone.history[alone.history.metric != "tokens_per_second"]
         columns = ["step", "tokens", "metric", "component"]

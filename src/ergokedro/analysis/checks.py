@@ -87,7 +87,7 @@ def check_comparable(plan: list[Run], summaries: list[RunSummary]) -> None:
     first = summaries[0]
     for run, other in zip(plan, summaries, strict=True):
         same_seed = _SAME_SEED if run.added_seed == 0 else ()
-        of_protocol = run.divisor == run.k and run.repeats == run.rate == 1
+        of_protocol = run.divisor == run.k and run.repeats == run.rate == 1 and not run.search
         same_total = _SAME_TOTAL if of_protocol else ()
         for key in (*same_seed, *same_total, *_SAME):
             if getattr(other, key) != getattr(first, key):

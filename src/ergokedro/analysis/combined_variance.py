@@ -18,6 +18,18 @@ by them (Cochran 1964, Approximate significance levels of the Behrens-Fisher tes
 of freedom or more, what documents crossed with runs account for belongs to the rest, as their
 variance is known with more degrees of freedom; with one it does not, since that covers too seldom
 again (90 %). Where several parts matter alike, this errs on the wide side.
+
+That is needed for tests at the small levels of a family. At 95 % it is too wide (98 to 99.7 % where
+V is not much larger than O), and intervals with three draws or seeds at least have a length of
+their own: variance V + T - O, and as quantile the mean of Satterthwaite's and of
+
+    (V t_V + T t_T - O t_O) / (V + T - O)
+
+(Milliken and Johnson 2009, Analysis of messy data 1, chapter 20; Burdick, Borror and Montgomery
+2005, Design and analysis of gauge R&R studies). Where V + T - O is less than the mean of V, T and O
+weighted by their degrees of freedom, all are estimates of the same O, and that mean is the
+variance. At smaller levels this would be wrong too often: in 4 % of cases at 1.25 %. An interval is
+never wider than by the test.
 """
 
 from __future__ import annotations
@@ -29,6 +41,8 @@ from scipy.special import stdtridf, stdtrit
 
 # With so few degrees of freedom the variance over runs enters the quantile by its share.
 _FEW = 3
+# With fewer degrees of freedom of the runs, intervals are as wide as the tests.
+_LEAST = 2
 # Effective degrees of freedom are those whose 97.5 % quantile of Student's t is the combined one.
 _TAIL = 0.975
 _LARGEST_DF = 1e6
@@ -69,6 +83,35 @@ def combine(runs: Part, overlap: float, documents: list[Part]) -> Part:
     quantile = (share * _quantile(runs.df) + rest * _quantile(df_of_rest)) / (share + rest)
     mixed = float(np.clip(stdtridf(_TAIL, quantile), 1.0, _LARGEST_DF))
     return Part(variance, min(satterthwaite, mixed))
+
+
+def half_width(runs: Part, overlap: float, documents: list[Part]) -> float:
+    """Half of the 95 % interval; parameters as of :func:`combine`."""
+    variance, df = combine(runs, overlap, documents)
+    of_test = float(np.sqrt(variance)) * _quantile(df)
+    total = sum(part.variance for part in documents)
+    if runs.df < _LEAST or total <= 0:
+        return of_test
+    return min(of_test, _shorter(runs, overlap, documents, total))
+
+
+def _shorter(runs: Part, overlap: float, documents: list[Part], total: float) -> float:
+    """Half of the interval with three draws or seeds at least; `total` is T of all components."""
+    df_of_documents = total**2 / sum(part.variance**2 / part.df for part in documents)
+    parts = [
+        (runs.variance, runs.df),
+        (total, df_of_documents),
+        (overlap, runs.df * df_of_documents),
+    ]
+    variances, freedom = np.array(parts).T
+    pooled = float(variances @ freedom / freedom.sum())
+    variance = runs.variance + total - overlap
+    if variance < pooled:
+        return float(np.sqrt(pooled)) * _quantile(freedom.sum())
+    weights = np.array([1, 1, -1]) * variances / variance
+    weighted = weights @ [_quantile(df) for df in freedom]
+    satterthwaite = max(variance**2 / (variances**2 / freedom).sum(), 1.0)
+    return float(np.sqrt(variance) * (weighted + _quantile(satterthwaite)) / 2)
 
 
 def _quantile(df: float) -> float:

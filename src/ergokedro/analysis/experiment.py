@@ -32,6 +32,8 @@ class Experiment:
     settings : of the controls, by name.
     references : NLL of published models, by the name of their files.
     text : what the training text alone says; None if it is not known.
+    best_epochs : of the runs that look for their best number of epochs, that number, as a multiple
+        of the chain's.
     common_text : K -> share of its text that two draws have in common; those without any may be
         left out.
     """
@@ -45,6 +47,7 @@ class Experiment:
     references: Mapping[str, ReferenceNLL] = field(default_factory=dict)
     text: TrainingText | None = None
     common_text: Mapping[int, float] = field(default_factory=dict)
+    best_epochs: Mapping[Run, float] = field(default_factory=dict)
 
     @property
     def runs(self) -> list[Run]:

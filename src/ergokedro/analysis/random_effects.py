@@ -51,10 +51,11 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from ergokedro.analysis.bootstrap import Interval
-from ergokedro.analysis.combined_variance import Part, combine
+from ergokedro.analysis.combined_variance import Part, combine, half_width
 from ergokedro.analysis.run_layout import RunLayout, Spread
 
 _NAN = float("nan")
+_TAIL = 0.975  # beyond a 95 % interval, on each side
 # Values of runs and documents that are reduced at a time: bounds the memory for many quantities.
 _BLOCK = 2**22
 
@@ -147,10 +148,12 @@ class Estimate:
     Attributes
     ----------
     value, low, high, standard_error : nats; NaN but for the value where there is no interval.
-    degrees_of_freedom : effective, of Student's t.
+    degrees_of_freedom : effective, of the test's Student's t.
     components : where the variance comes from. Contributions add up to the squared standard error
         unless that would be less than the variance over runs, or over documents, alone.
     size : how much was observed; documents are the mean over the components.
+    interval_scale : the interval is that of Student's t, with its half width times this number, see
+        :mod:`ergokedro.analysis.combined_variance`: tests at small levels are more careful.
     """
 
     value: float
@@ -160,6 +163,7 @@ class Estimate:
     degrees_of_freedom: float
     components: tuple[VarianceComponent, ...]
     size: SampleSize
+    interval_scale: float = 1.0
 
     @property
     def interval(self) -> Interval:
@@ -175,7 +179,8 @@ class Estimate:
 
     def at(self, confidence: float) -> Estimate:
         """The same estimate with intervals of another confidence."""
-        half = stdtrit(self.degrees_of_freedom, (1 + confidence) / 2) * self.standard_error
+        quantile = stdtrit(self.degrees_of_freedom, (1 + confidence) / 2)
+        half = quantile * self.standard_error * self.interval_scale
         return replace(self, low=float(self.value - half), high=float(self.value + half))
 
 
@@ -266,10 +271,14 @@ def _estimate(moments: _Moments, index: int) -> Estimate:
         Part(float(variance), float(df))
         for variance, df in zip(moments.document_variances[index], moments.document_df, strict=True)
     ]
-    variance, df = _NAN, _NAN
+    variance, df, scale = _NAN, _NAN, 1.0
     if not np.isnan(moments.document_variances[index]).any():
         runs = Part(float(moments.runs.of_mean[index, 0]), layout.n_units - 1)
-        variance, df = combine(runs, float(moments.crossed.of_mean[index].sum()), documents)
+        overlap = float(moments.crossed.of_mean[index].sum())
+        variance, df = combine(runs, overlap, documents)
+        if variance > 0:
+            width = half_width(runs, overlap, documents)
+            scale = width / float(np.sqrt(variance) * stdtrit(df, _TAIL))
     return Estimate(
         value=float(moments.means[index]),
         low=_NAN,
@@ -278,6 +287,7 @@ def _estimate(moments: _Moments, index: int) -> Estimate:
         degrees_of_freedom=df,
         components=(*_run_components(moments, index), *_document_components(moments, index)),
         size=SampleSize(layout.n_draws, layout.n_seeds, mean_documents, len(moments.strata)),
+        interval_scale=scale,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ergokedro.analysis.contrasts import chain_replicates
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.measurement import curves
 from ergokedro.analysis.series import ResultRow, Selection, selections
@@ -18,6 +19,7 @@ from ergokedro.design.nll import ReferenceNLL
 from ergokedro.errors import ErgokedroError
 
 SERIES = "reference"
+_PAIRED = ("chain", "smallest", "all")
 _OTHER_TOKENS = "other tokenizer: nats of the same characters, per token of this experiment"
 
 
@@ -32,6 +34,8 @@ def references(experiment: Experiment) -> Iterator[ResultRow]:
     - xe, nats per token, and bits_per_byte. Where the model's tokenizer gives other tokens, `note`
       says so, and xe is in nats per token of the experiment's own tokenizer;
     - in_context_xe and binned_in_context_xe, not for each component.
+
+    Then the rows of :func:`less_runs`.
     """
     n = len(experiment.design.components)
     ks = sorted({1, n, *(run.k for run in experiment.chain)})
@@ -42,6 +46,46 @@ def references(experiment: Experiment) -> Iterator[ResultRow]:
                 for row in _rows(experiment, selection, nll):
                     note = "" if arrays.meta.same_tokens else _OTHER_TOKENS
                     yield replace(row, k=k, **tags, note=row.note or note)
+    yield from less_runs(experiment)
+
+
+def less_runs(experiment: Experiment) -> Iterator[ResultRow]:
+    """Rows of every published model less each K of the chain, paired by window.
+
+    Yields
+    ------
+    In the series of the runs (chain, smallest and all), `run` being the published model and `k` the
+    run's, over all draws and seeds of this K:
+
+    - bits_per_byte_less_run;
+    - xe_less_run, nats per token, where the model's tokenizer gives the tokens of the experiment.
+    """
+    for split in experiment.splits if experiment.references else ():
+        replicates = chain_replicates(experiment, split)
+        for run, arrays in experiment.references.items():
+            for trained in experiment.chain:
+                less = {
+                    repeat: arrays.nll[split].astype(np.float64) - nll
+                    for repeat, nll in replicates[trained.k].items()
+                }
+                for selection in experiment.selections(split, trained):
+                    if selection.series in _PAIRED:
+                        for row in _paired_rows(experiment, selection, less, arrays):
+                            yield replace(row, run=run, k=trained.k)
+
+
+def _paired_rows(
+    experiment: Experiment,
+    selection: Selection,
+    less: Mapping[tuple[int, int], np.ndarray],
+    arrays: ReferenceNLL,
+) -> Iterator[ResultRow]:
+    bits = bits_per_byte(experiment, selection, less)
+    yield replace(bits, quantity="bits_per_byte_less_run")
+    if arrays.meta.same_tokens:
+        draws = [draw for draw, _ in less]
+        value = selection.estimate(np.stack(list(less.values())), experiment.params, draws)
+        yield selection.row("xe_less_run", value, run="", k=0)
 
 
 def _selections(

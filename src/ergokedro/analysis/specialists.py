@@ -49,7 +49,8 @@ def _by_tokens(
     tags = experiment.tags(first)
     notes = specialist.note, specialist.rate_note
     yield selection.row("specialist_xe", xe, note="; ".join(filter(None, notes)), **tags)
-    for quantity, value, note in zip(_CHOSEN, specialist.protocol, notes, strict=True):
+    chosen = specialist.epochs, specialist.rate
+    for quantity, value, note in zip(_CHOSEN, chosen, notes, strict=True):
         yield selection.row(quantity, float(value), unit="1", note=note, **tags)
 
 

@@ -74,8 +74,11 @@ class Manifest(_Frozen):
         A whole number stays an int, which the fingerprint tells from a float.
     draw : number of the sample of every component's text.
     uneven : K does not divide the windows of an epoch, so that equal shares differ by one window.
-    rate : multiplies the learning rate. The fingerprint leaves 1 out, so that it is that of
-        manifests from before this field.
+    rate : multiplies the learning rate.
+    search : the run finds the best number of epochs, up to that of `repeats`.
+
+    The fingerprint leaves `rate` and `search` out where they change nothing, so that it is that of
+    manifests from before these fields.
     """
 
     run: str
@@ -91,6 +94,7 @@ class Manifest(_Frozen):
     draw: int = 0
     uneven: bool = False
     rate: int | float = 1
+    search: bool = False
 
     @property
     def in_chain(self) -> bool:
@@ -104,7 +108,7 @@ class Manifest(_Frozen):
 
     def epochs(self, protocol: int) -> int:
         """Passes over the run's tokens: `protocol`, those of the chain, times `repeats`; rounded,
-        and at least one."""
+        and at least one. The most, with `search`."""
         return max(1, round(protocol * self.repeats))
 
     @property
@@ -115,16 +119,18 @@ class Manifest(_Frozen):
     @property
     def fingerprint(self) -> str:
         """Hash of the content."""
-        exclude = {"rate"} if self.rate == 1 else None
+        unchanged = {"rate": self.rate == 1, "search": not self.search}
+        exclude = {name for name, is_default in unchanged.items() if is_default}
         return fingerprint(self.model_dump(mode="json", exclude=exclude))
 
     @property
     def order_key(self) -> int:
         """Seed material of the window order: the token ranges alone, so that a store written by
         another version of a library gives the same order."""
-        not_ranges = {"store", "tokenizer", "repeats", "seed_offset", "draw", "uneven", "rate"}
+        of_text = {"store", "tokenizer", "draw", "uneven"}
+        of_training = {"repeats", "seed_offset", "rate", "search"}
         notes = {"components": {"__all__": {"left_out", "too_short", "overlap"}}}
-        exclude = dict.fromkeys(not_ranges, True) | notes
+        exclude = dict.fromkeys(of_text | of_training, True) | notes
         content = self.model_dump(mode="json", exclude=exclude, exclude_defaults=True)
         return int(fingerprint(content), 16)
 
@@ -261,6 +267,7 @@ def make_manifest(store: TokenStore, design: Design, run: Run) -> Manifest:
         draw=run.draw,
         uneven=total % run.k != 0,
         rate=run.rate,
+        search=run.search,
     )
 
 

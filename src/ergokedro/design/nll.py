@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from pydantic import TypeAdapter
 
 from ergokedro.data.tokenizer import Tokenizer
@@ -60,7 +62,7 @@ def load_nll(path: Path) -> Arrays[Any]:
     """Read what :func:`save_nll` wrote, with its record.
 
     The arrays are checked and then mapped, read-only, so that those of hundreds of runs need no
-    memory of their own.
+    memory of their own. The file does not stay open: a process may open about a thousand.
 
     Raises
     ------
@@ -71,8 +73,10 @@ def load_nll(path: Path) -> Arrays[Any]:
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():
                 raise ValueError(f"the checksum of {damaged} differs")
+            with pa.memory_map(str(path)) as file:
+                mapped = file.read_buffer()
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            content = {name: _map(Path(path), archive, info) for name, info in members.items()}
+            content = {name: _view(mapped, archive, info) for name, info in members.items()}
         meta = _RECORD.validate_json(content.pop(_META).tobytes())
     except Exception as error:  # numpy and zipfile raise many kinds for a damaged file
         raise ErgokedroError(
@@ -81,7 +85,7 @@ def load_nll(path: Path) -> Arrays[Any]:
     return Arrays(content, meta)
 
 
-def _map(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+def _view(mapped: pa.Buffer, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     """One array of a file of :func:`numpy.savez`, which compresses nothing."""
     if member.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"{member.filename} is compressed")
@@ -89,13 +93,11 @@ def _map(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.nd
         np.lib.format.read_magic(file)  # of version 1.0, as of every array without named fields
         shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
         header = file.tell()
-    if 0 in shape:
-        return np.empty(shape, dtype)
-    with path.open("rb") as raw:  # the lengths of name and extra field, which may differ here
-        raw.seek(member.header_offset + _LENGTHS_AT)
-        lengths = sum(struct.unpack("<HH", raw.read(4)))
-    offset = member.header_offset + _LENGTHS_AT + 4 + lengths + header
-    return np.memmap(path, dtype, "r", offset, shape, "F" if by_column else "C")
+    start = member.header_offset + _LENGTHS_AT
+    # Of name and extra field, which may differ from those in the archive's directory.
+    lengths = sum(struct.unpack_from("<HH", mapped, start))
+    values = np.frombuffer(mapped, dtype, math.prod(shape), start + 4 + lengths + header)
+    return values.reshape(shape, order="F" if by_column else "C")
 
 
 def find_nll(path: Path, meta: Meta) -> Arrays[Meta] | None:

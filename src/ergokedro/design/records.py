@@ -31,6 +31,8 @@ class TrainingSummary(Record):
         :func:`ergokedro.training.stability.stability`.
     seconds : of the training, validation and checkpoints included.
     tokens_per_second : `tokens_seen` over `seconds`.
+    best_epochs : passes over the text of the average of the weights that is the model; None where
+        weights are not averaged and `epochs` are made. `epochs` are then the most.
     """
 
     seed: int
@@ -52,6 +54,7 @@ class TrainingSummary(Record):
     device: str
     threads: int
     processes: int = 1
+    best_epochs: float | None = None
 
 
 class RunSummary(TrainingSummary):

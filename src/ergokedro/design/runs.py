@@ -26,6 +26,7 @@ class Run:
     draw : number of the sample of every component's training documents.
     draws : how many such samples are made; 1 in draw 0, whose text does not depend on it.
     rate : the run has this many times the learning rate.
+    search : its number of epochs is the best one, found in the run; `repeats` then gives the most.
     """
 
     label: str
@@ -38,6 +39,7 @@ class Run:
     draw: int = 0
     draws: int = 1
     rate: float = 1
+    search: bool = False
 
     @property
     def name(self) -> str:

@@ -75,3 +75,29 @@ class Architecture(ABC):
         model = self.build(config)
         model.load_state_dict(load_file(directory / WEIGHTS_FILE), strict=True)
         return model
+
+
+class ModuleArchitecture(Architecture):
+    """Models of one class, built by `model_class(config)`.
+
+    `config` has `vocab_size`, the settings `model.*` that have a value, such as `hidden_size` and
+    `num_layers`, and the fields of `model.config`.
+    """
+
+    def __init__(self, model_class: type[CausalLM]):
+        self.model_class = model_class
+        # Runs are trained again when the code of the module that defines their entry has changed.
+        self.__module__ = model_class.__module__
+
+    def config(self, params: ModelParameters, vocab_size: int) -> dict[str, Any]:
+        """The settings that have a value, as fields."""
+        fields = params.model_dump(exclude=_NO_FIELDS, exclude_none=True)
+        own = params.config if isinstance(params.config, dict) else {}
+        return {**fields, **own, "vocab_size": vocab_size}
+
+    def build(self, config: dict[str, Any]) -> CausalLM:
+        """A model with the random weights that its modules begin with."""
+        return self.model_class(config)
+
+
+_NO_FIELDS = {"architecture", "preset", "parameters", "config"}

@@ -42,6 +42,8 @@ _RATES = {
 }
 # Up to this width the best rates did not fall with the width.
 _RATE, _MEASURED_WIDTH = 8e-3, 256
+# Tokens that the runs read with which rates were swept, and how far from them a run is warned of.
+_MEASURED_TOKENS, _FAR = (2e5, 3e6), 10
 # Rate of an optimizer relative to Muon's.
 _RATE_OF = {"muon": 1.0, "adamw": 0.25}
 # Weights of a layer of width d: 4 d² of attention, 8 d² of the MLP.
@@ -101,8 +103,6 @@ def with_learning_rate(training: TrainingParameters, model: ModelParameters) -> 
     rate = _RATES.get(model.preset) if own else None
     if rate is None:
         rate = _RATE * min(1.0, _MEASURED_WIDTH / (width or 1))
-        if width and width > _MEASURED_WIDTH:
-            _say_once(width, rate * _RATE_OF[training.optimizer])
     return training.model_copy(update={"learning_rate": rate * _RATE_OF[training.optimizer]})
 
 
@@ -114,11 +114,37 @@ def _width(model: ModelParameters) -> int | None:
     return with_preset(model).hidden_size
 
 
+def warn_of_untuned_rate(
+    training: TrainingParameters, model: ModelParameters, tokens: float
+) -> None:
+    """Warn, once for each size, where the learning rate was not set and is far from its evidence.
+
+    Rates were swept at widths up to 256, over 0.2 to 3 million tokens. A run is far from that if
+    it is wider, or reads ten times more tokens or ten times fewer.
+
+    Parameters
+    ----------
+    tokens : that the run reads, over all epochs.
+    """
+    low, high = _MEASURED_TOKENS
+    width = _width(model)
+    wide = width is not None and width > _MEASURED_WIDTH
+    if "learning_rate" in training.model_fields_set or training.optimizer not in _RATE_OF:
+        return
+    if wide or not low / _FAR <= tokens <= high * _FAR:
+        rate = with_learning_rate(training, model).learning_rate
+        _warn_once(rate, f"{width or 'unknown'}", f"{tokens:,.0f}")
+
+
 @cache
-def _say_once(width: int, rate: float) -> None:
-    log.info(
-        "training.learning_rate = %.2g by the rule for width %d, where it was not measured; sweep "
-        "it if the absolute cross entropy matters",
+def _warn_once(rate: float, width: str, tokens: str) -> None:
+    log.warning(
+        "training.learning_rate = %.2g was found at widths up to %d with %g to %g million "
+        "tokens, but this model has width %s and reads %s; set it, or sweep it, if the absolute "
+        "cross entropy matters",
         rate,
+        _MEASURED_WIDTH,
+        *(limit / 1e6 for limit in _MEASURED_TOKENS),
         width,
+        tokens,
     )

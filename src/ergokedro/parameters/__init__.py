@@ -78,6 +78,8 @@ def _check_form_of_k(value: Any) -> Any:
 
 
 def _split_names(value: Any) -> Any:
+    if value is None:  # `--params references=`
+        return []
     if isinstance(value, str):
         return [part.strip() for part in value.split("+") if part.strip()]
     return value
@@ -98,7 +100,10 @@ class Parameters(ParameterGroup):
     experiment: str | None = Field(
         None,
         pattern=EXPERIMENT_NAME,
-        description="Folder of this experiment in every data layer; default: the environment's.",
+        description=(
+            "Folder of this experiment in every data layer; default: `experiment` of globals.yml, "
+            "else the environment's name, and synthetic without --env."
+        ),
     )
     shared_data: str | None = Field(
         None,

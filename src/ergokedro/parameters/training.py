@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field, model_validator
 
 from ergokedro.parameters.base import Fraction, ParameterGroup
 
@@ -159,8 +157,8 @@ class TrainingParameters(ParameterGroup):
         1,
         ge=1,
         description=(
-            "Processes that train one run together, each on its rows of every batch: the number of "
-            "GPUs; on CPUs they share the threads."
+            "With RayRunner: processes that train one run together, on one node or several, each "
+            "on its rows of every batch. Each has a GPU of its own; on CPUs they share `threads`."
         ),
     )
     parallel_runs: int | None = Field(
@@ -180,3 +178,12 @@ class TrainingParameters(ParameterGroup):
     )
     checkpoints: CheckpointParameters = CheckpointParameters()
     repeat: bool = Field(False, description="Repeat runs that are already finished.")
+
+    @model_validator(mode="after")
+    def _all_have_work(self) -> TrainingParameters:
+        if self.processes > self.batch_size:
+            raise ValueError(
+                f"training.processes = {self.processes} is more than the training.batch_size of "
+                f"{self.batch_size} windows; some would have nothing to do. Lower it"
+            )
+        return self

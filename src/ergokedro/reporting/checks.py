@@ -6,7 +6,7 @@ The words, and the setting that runs what was not run, are in templates/checks.j
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import pandas as pd
@@ -54,7 +54,7 @@ def run_checks(
     return [
         *_optimum(acceptance),
         _repeats("seeds", headline.seeds, noise=findings.seed_noise),
-        _repeats("draws", headline.draws),
+        _draws(headline),
         Check("sets", "passed" if headline.series == "balanced" else "not run"),
         _pseudo(findings),
         _documents(headline, findings),
@@ -73,6 +73,12 @@ def _optimum(acceptance: pd.DataFrame) -> Iterator[Check]:
 
 def _repeats(name: str, number: int, **facts: Any) -> Check:
     return Check(name, "passed" if number > 1 else "not run", {"number": number, **facts})
+
+
+def _draws(headline: Headline) -> Check:
+    """Several draws whose text is partly the same differ less than others would."""
+    check = _repeats("draws", headline.draws, shared=headline.shared_text)
+    return replace(check, state="warning") if headline.shared_text else check
 
 
 def _pseudo(findings: Findings) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,14 @@ from ergokedro.reporting.figures.style import (
 )
 from ergokedro.reporting.pictures import Picture
 from ergokedro.reporting.report import flat_settings
-from ergokedro.reporting.results import Estimate, pick_rows
+from ergokedro.reporting.results import Estimate, interval_note, pick_rows
 from ergokedro.reporting.text import plain_text, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PICTURE = "comparison"
+_WIDTH = 90  # characters of a line above the picture
 # Where an experiment's files are says nothing of the experiment.
 _OF_PLACE = {"experiment", "experiments", "shared_data", "plan", "largest_sweep"}
 
@@ -129,7 +131,8 @@ def plot_comparison(table: pd.DataFrame, split: str = "test") -> Figure:
     axis.axhline(0, color=MIDDLE, lw=0.8, linestyle=":")
     k_axis(axis, rows.k.unique())
     axis.set_ylabel(DIFFERENCE_LABEL)
-    axis.set_title(f"K less K = 1, {series} series, {split} text (bars: intervals)", fontsize=10)
+    note = f"K less K = 1, {series} series, {split} text.{interval_note(table, rows)}"
+    axis.set_title(textwrap.fill(note, _WIDTH), loc="left", fontsize=10)
     axis.legend(frameon=False, fontsize=9)
     fit_fonts(figure)
     return figure

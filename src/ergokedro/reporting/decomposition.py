@@ -15,6 +15,20 @@ _CORRECT = 0.9  # share of windows whose component is identified
 
 
 @dataclass(frozen=True)
+class SpecialistSize:
+    """The specialists of all components with D / divisor tokens, as they were chosen.
+
+    Attributes
+    ----------
+    epochs, rates : the least and the most of them, as multiples of those of the models of K.
+    """
+
+    divisor: int
+    epochs: tuple[float, float]
+    rates: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Cost:
     """The cost of a model of K over specialists, nats per token.
 
@@ -26,6 +40,7 @@ class Cost:
     bound : the most that identification can cost.
     known : the exact sources are known; else what is called identification is mixing redundancy.
     confounded : what else starvation holds beside less text; '' for the best specialists.
+    sizes : which specialists were chosen, from the largest to the smallest.
     specialists, at_most : how many there are, and how many of them make the most epochs that were
         tried, so that more might be better.
     """
@@ -38,6 +53,7 @@ class Cost:
     bound: float
     known: bool
     confounded: str
+    sizes: list[SpecialistSize]
     specialists: int
     at_most: int
 
@@ -92,7 +108,33 @@ def find_cost(results: pd.DataFrame, split: str) -> Cost | None:
     known = knows_sources(results)
     epochs = pick_rows(results, "specialist_epochs", "component", split)
     at_most = int((epochs.note == MOST).sum())
-    return Cost(k, total, terms, largest, clearly, bound, known, confounded, len(epochs), at_most)
+    return Cost(
+        k,
+        total,
+        terms,
+        largest,
+        clearly,
+        bound,
+        known,
+        confounded,
+        _sizes(results, split),
+        len(epochs),
+        at_most,
+    )
+
+
+def _sizes(results: pd.DataFrame, split: str) -> list[SpecialistSize]:
+    """One of each size, with what was chosen on validation text."""
+    chosen = {}
+    for quantity in ("specialist_epochs", "specialist_rate"):
+        rows = pick_rows(results, quantity, "component", split)
+        divisors = (rows.tokens.max() / rows.tokens).round().astype(int)
+        chosen[quantity] = rows.value.groupby(divisors).agg(["min", "max"])
+    epochs, rates = chosen.values()
+    return [
+        SpecialistSize(divisor, tuple(epochs.loc[divisor]), tuple(rates.loc[divisor]))
+        for divisor in epochs.index
+    ]
 
 
 def _largest(terms: dict[str, Estimate]) -> tuple[str, bool]:

@@ -22,7 +22,7 @@ from ergokedro.reporting.figures.style import (
     colour_of,
 )
 from ergokedro.reporting.pictures import Picture
-from ergokedro.reporting.results import Estimate, n_components
+from ergokedro.reporting.results import Estimate, interval_note, n_components
 from ergokedro.reporting.text import plain_text, shorten
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def collect(
     Rows of its results, without those by position, with the columns experiment, preset,
     parameters (N, number of weights) and total_tokens (D, per epoch) in front.
     """
-    names = ["component", *SERIES, "balanced"]
+    names = ["component", "set", *SERIES, "balanced"]
     rows = results[
         results.quantity.isin(_QUANTITIES) & results.series.isin(names) & (results.position == 0)
     ].reset_index(drop=True)
@@ -70,7 +70,7 @@ class GridRow:
     parameters : N, number of weights.
     total_tokens : D, per epoch.
     xe : by series, in the order of :func:`grid_series`; None where it was not measured.
-    difference : of K and K = 1 on the smallest component; None for K = 1.
+    difference : of K and K = 1, of :func:`effect_series`; None for K = 1.
     note : 'higher', 'lower' or 'not determined', after the correction for the family.
     """
 
@@ -88,19 +88,27 @@ def grid_series(table: pd.DataFrame) -> list[str]:
     return [name for name in _SHOWN if ((table.series == name) & (table.quantity == "xe")).any()]
 
 
+def effect_series(table: pd.DataFrame) -> str:
+    """The series that tells the effect of K: 'balanced' where every experiment has it."""
+    differences = table[table.quantity == "difference_to_k1"]
+    balanced = differences[differences.series == "balanced"]
+    everywhere = set(balanced.experiment) == set(differences.experiment)
+    return "balanced" if len(balanced) and everywhere else "smallest"
+
+
 def grid_rows(table: pd.DataFrame, split: str = "test") -> list[GridRow]:
     """One row per size, total and K, ascending."""
     here = table[table.split == split]
     keys = ["parameters", "preset", "total_tokens", "k"]
-    series = grid_series(table)
+    series, effect = grid_series(table), effect_series(table)
     rows = []
     for (parameters, preset, total, k), group in here.groupby(keys):
         found = {
             (row.quantity, row.series): row
             for row in group.itertuples()
-            if row.series != "component"
+            if row.series not in ("component", "set")
         }
-        difference = found.get(("difference_to_k1", "smallest"))
+        difference = found.get(("difference_to_k1", effect))
         rows.append(
             GridRow(
                 preset,
@@ -126,8 +134,9 @@ def windows_differ(table: pd.DataFrame) -> bool:
 
 
 def plot_grid(table: pd.DataFrame, split: str = "test") -> Figure:
-    """XE of the smallest component, and its difference to K = 1, against D: a column per size."""
-    here = table[(table.split == split) & (table.series == "smallest")]
+    """XE, and its difference to K = 1, against D: a column per size."""
+    series = effect_series(table)
+    here = table[(table.split == split) & (table.series == series)]
     sizes = list(here.groupby(["parameters", "preset"]).groups)
     figure, axes = make_figure(len(sizes), rows=2, width=max(6.0, 4.5 * len(sizes)), height=8)
     components = n_components(table)
@@ -146,7 +155,12 @@ def plot_grid(table: pd.DataFrame, split: str = "test") -> Figure:
     axes[0].set_ylabel(XE_LABEL)
     axes[len(sizes)].set_ylabel(DIFFERENCE_LABEL)
     share_legend(figure, axes)
-    figure.suptitle(f"Smallest component, {split} text (bars: intervals)", fontsize=11)
+    averaged = {
+        "balanced": "Mean over balanced sets of K components",
+        "smallest": "Smallest component",
+    }
+    note = f"{averaged[series]}, {split} text.{interval_note(table, here)}"
+    figure.suptitle("\n".join(note.split(". ", 1)), fontsize=11)
     fit_fonts(figure)
     return figure
 
@@ -180,6 +194,7 @@ def _content(table: pd.DataFrame, png: bytes) -> dict[str, object]:
     return {
         "rows": grid_rows(table),
         "series": grid_series(table),
+        "effect": effect_series(table),
         "windows_differ": windows_differ(table),
         "experiments": sorted(table.experiment.unique()),
         "laws": [
@@ -189,6 +204,8 @@ def _content(table: pd.DataFrame, png: bytes) -> dict[str, object]:
                     (name, *(_law_estimate(law, quantity, name) for quantity in ("E", "alpha")))
                     for name in law.fit.components
                 ],
+                "components": law.fit.components,
+                "worth": _worth(law),
                 "errors": list(law.errors.itertuples()),
             }
             for law in laws_over_grid(table)
@@ -197,8 +214,17 @@ def _content(table: pd.DataFrame, png: bytes) -> dict[str, object]:
     }
 
 
-def _law_estimate(law: GridLaw, quantity: str, component: str) -> Estimate | None:
+def _worth(law: GridLaw) -> list[list[Estimate | None]]:
+    """tau: for every component, of every component; None for its own, and where not determined."""
+    names = law.fit.components
+    return [
+        [None if name == source else _law_estimate(law, "tau", name, source) for source in names]
+        for name in names
+    ]
+
+
+def _law_estimate(law: GridLaw, quantity: str, component: str, source: str = "") -> Estimate | None:
     """A parameter of the law, or None where the runs do not determine it."""
-    estimate = law.fit.estimate(quantity, component)
+    estimate = law.fit.estimate(quantity, component, source)
     value, low, high, _ = estimate.interval
     return Estimate(value, low, high) if estimate.determined else None

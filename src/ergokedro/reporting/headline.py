@@ -47,6 +47,7 @@ class Headline:
     series : 'balanced', or 'smallest' where the sets of components were not run.
     rows : by K.
     draws, seeds, documents : how many are behind the difference of the largest K.
+    shared_text : how much text its draws have in common, in words; '' where they are disjoint.
     needed : where that difference is not determined, how many draws, seeds or documents would
         probably determine an effect of `analysis.detect`, the others as they are.
     """
@@ -56,6 +57,7 @@ class Headline:
     draws: int
     seeds: int
     documents: int
+    shared_text: str
     needed: dict[str, int]
 
     @property
@@ -82,6 +84,7 @@ def find_headline(results: pd.DataFrame, split: str = "test") -> Headline:
     ]
     last = differences.iloc[-1] if len(differences) else xe.iloc[-1]
     k = rows[-1].k
+    shared = pick_rows(results, "variance_draws", series, split).set_index("k").note.get(k, "")
     needed = {unit: pick_rows(results, f"needed_{unit}", series, split) for unit in _NEEDED}
     numbers = {unit: table.set_index("k").value.get(k) for unit, table in needed.items()}
     return Headline(
@@ -90,5 +93,6 @@ def find_headline(results: pd.DataFrame, split: str = "test") -> Headline:
         draws=int(last.draws),
         seeds=int(last.draws * last.seeds),  # every draw has its own
         documents=int(last.documents),
+        shared_text=str(shared),
         needed={u: int(n) for u, n in numbers.items() if n is not None and math.isfinite(n)},
     )

@@ -19,6 +19,9 @@ class ReferenceRow:
     smallest, together : XE, nats per token of the experiment.
     smallest_bits, together_bits : bits per byte.
     same_tokens : its tokenizer gives the tokens of the experiment.
+    k : the largest K that was run.
+    less_run, less_run_smallest : the model less that run on all components and on the smallest,
+        paired by window; in nats per token, or bits per byte where its tokens are others.
     """
 
     name: str
@@ -27,6 +30,9 @@ class ReferenceRow:
     smallest_bits: Estimate
     together_bits: Estimate
     same_tokens: bool
+    k: int
+    less_run: Estimate
+    less_run_smallest: Estimate
 
 
 def on_series(results: pd.DataFrame, quantity: str, series: str, split: str) -> pd.DataFrame:
@@ -63,6 +69,16 @@ def reference_rows(results: pd.DataFrame, split: str = "test") -> list[Reference
             Estimate.of(smallest_bits.loc[name]),
             Estimate.of(together_bits.loc[name]),
             same_tokens=not smallest.note[name],
+            k=int(_less_largest_run(results, name, "all", split).k),
+            less_run=Estimate.of(_less_largest_run(results, name, "all", split)),
+            less_run_smallest=Estimate.of(_less_largest_run(results, name, "smallest", split)),
         )
         for name in smallest.index
     ]
+
+
+def _less_largest_run(results: pd.DataFrame, name: str, series: str, split: str) -> pd.Series:
+    """A published model less the run of the largest K: nats per token, or else bits per byte."""
+    units = ("xe_less_run", "bits_per_byte_less_run")
+    rows = pd.concat([pick_rows(results, quantity, series, split) for quantity in units])
+    return rows[rows.run == f"references.{name}"].drop_duplicates("k").iloc[-1]

@@ -6,6 +6,7 @@ This module gathers numbers and decisions; the words are in the templates.
 from __future__ import annotations
 
 import platform
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,10 +24,12 @@ from ergokedro.reporting.decomposition import CostRow, cost_rows
 from ergokedro.reporting.headline import Headline, find_headline
 from ergokedro.reporting.pictures import Picture
 from ergokedro.reporting.references import ReferenceRow, reference_rows
+from ergokedro.reporting.results import coverage, percent
+from ergokedro.reporting.text import shorten, visible
 from ergokedro.reporting.transfer import Transfer, find_transfer
 
 _LIBRARIES = ("ergokedro", "torch", "transformers", "numpy", "kedro")
-_NUMBERS = ("xe", "low", "high", "smallest", "optimum", "excess")
+_LONGEST, _WIDTH = 24, 110  # characters of a component's name and of a line in a terminal
 
 
 @dataclass(frozen=True)
@@ -133,9 +136,8 @@ def render_html(report: Report, pictures: Mapping[str, Picture]) -> str:
 
 def format_table(table: pd.DataFrame, results: pd.DataFrame, design: Design) -> str:
     """For a terminal: the report's first sentence, and the table of XE per K, nats per token."""
-    shown = table[["k", *table.columns.intersection(_NUMBERS), "components"]].copy()
-    for column in shown.columns.intersection(_NUMBERS):
-        shown[column] = shown[column].map("{:.4f}".format)
+    smallest = shorten(design.components[0], _LONGEST)
+    known = "optimum" in table
     answer = rendering.render_plain(
         "answer.txt.j2",
         headline=find_headline(results),
@@ -143,7 +145,31 @@ def format_table(table: pd.DataFrame, results: pd.DataFrame, design: Design) -> 
         total_tokens=design.total_tokens,
     )
     title = (
-        "Cross entropy on test text, nats per token. smallest: on the same text for every K; xe, "
-        "with its interval: on\ntext of the components trained on, which is other text for every K."
+        f"Cross entropy on test text, nats per token: on {smallest}, the same text for every K; "
+        "then on the components that K was trained on, other text for every K, with its interval"
+        f"{', the least that is possible there, and the excess over that' if known else ''}."
     )
-    return f"\n{answer}{title}\n{shown.to_string(index=False)}\n"
+    interval = _numbers(table.low) + " to " + _numbers(table.high)
+    columns = {
+        "K": table.k.map(str),
+        f"on {smallest}": _numbers(table.smallest),
+        "on own components": _numbers(table.xe),
+        f"{percent(coverage(results))}interval": interval,
+    }
+    if known:
+        columns |= {"least possible": _numbers(table.optimum), "excess": _numbers(table.excess)}
+    columns["components"] = table.components.map(visible)
+    return f"\n{answer}{textwrap.fill(title, _WIDTH)}\n{_aligned(columns)}\n"
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    return values.map("{:.4f}".format)
+
+
+def _aligned(columns: Mapping[str, pd.Series]) -> str:
+    """Columns of text, two spaces apart and aligned at their right ends."""
+    padded = []
+    for name, cells in columns.items():
+        width = max(map(len, (name, *cells)))
+        padded.append([cell.rjust(width) for cell in (name, *cells)])
+    return "\n".join("  ".join(row) for row in zip(*padded, strict=True))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from scipy.special import stdtr
 
 
 class Estimate(NamedTuple):
@@ -35,6 +37,41 @@ def headline_series(results: pd.DataFrame, split: str) -> str:
     """The series whose differences are the effect of K: 'balanced', where the sets were run."""
     balanced = pick_rows(results, "difference_to_k1", "balanced", split)
     return "smallest" if balanced.empty else "balanced"
+
+
+def interval_note(results: pd.DataFrame, rows: pd.DataFrame, drawn_as: str = "Bars") -> str:
+    """A sentence on the intervals of some rows: their coverage, and the chance that they hold.
+
+    Parameters
+    ----------
+    results : the whole table, whose intervals all have the same coverage.
+
+    Returns
+    -------
+    The sentence after a space; '' where no row has an interval.
+    """
+    shown = rows[rows.low.notna()]
+    if shown.empty:
+        return ""
+    draws = shown.draws > 1
+    repeated = {"training documents": draws, "seeds": draws | (shown.seeds > 1)}  # draws have own
+    always = ["held-out documents", *(name for name, held in repeated.items() if held.all())]
+    partly = [name for name, held in repeated.items() if held.any() and not held.all()]
+    also = f", some also over {' and '.join(partly)}" if partly else ""
+    listed = " and ".join(filter(None, [", ".join(always[:-1]), always[-1]]))
+    return f" {drawn_as}: {percent(coverage(results))}intervals over {listed}{also}."
+
+
+def coverage(results: pd.DataFrame) -> float:
+    """Of the intervals, as those by Student's t show it; NaN where there are none of these."""
+    rows = results[(results.degrees_of_freedom > 0) & (results.standard_error > 0)]
+    half = (rows.high - rows.low) / 2 / rows.standard_error
+    return float((2 * stdtr(rows.degrees_of_freedom, half) - 1).median())
+
+
+def percent(share: float) -> str:
+    """A share as '95 % ', before a noun; '' where it is not known."""
+    return "" if np.isnan(share) else f"{100 * share:.4g} % "
 
 
 def knows_sources(results: pd.DataFrame) -> bool:

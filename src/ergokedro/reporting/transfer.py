@@ -11,7 +11,7 @@ import pandas as pd
 from ergokedro.reporting.results import Estimate, pick_rows
 
 # A token of another component that is worth less is shown as worth 0.00.
-WORTHLESS = 0.005
+_WORTHLESS = 0.005
 _LAW = "transfer"
 _HELD_OUT = {"set": "one set of components", "k": "one K", "budget": "one budget of tokens"}
 
@@ -37,6 +37,11 @@ class Worth:
     def determined(self) -> bool:
         """There is a value or a bound."""
         return self.note in ("", "<", ">")
+
+    @property
+    def tells(self) -> bool:
+        """It is a value whose interval does not hold both no use and that of own text, 0 and 1."""
+        return self.note == "" and not (self.estimate.low <= 0 and self.estimate.high >= 1)
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,8 @@ class Exchange:
 
     @property
     def best(self) -> Worth | None:
-        """The law's estimate, else that of the run on both alone; None without a value."""
-        return next((w for w in (self.law, self.direct) if w and w.note == ""), None)
+        """The law's estimate, else that of the run on both alone; None where neither tells."""
+        return next((w for w in (self.law, self.direct) if w and w.tells), None)
 
 
 @dataclass(frozen=True)
@@ -141,9 +146,10 @@ class Transfer:
 
     @property
     def worthless(self) -> bool:
-        """No token of another component is worth anything."""
-        best = self.best_exchange
-        return bool(best and best.best and best.best.estimate.value < WORTHLESS)
+        """No token of another component is worth anything, and that of every pair is known."""
+        known = [pair.best for pair in self.exchange if pair.best]
+        all_known = bool(known) and len(known) == len(self.exchange)
+        return all_known and all(one.estimate.value < _WORTHLESS for one in known)
 
     @property
     def any(self) -> bool:

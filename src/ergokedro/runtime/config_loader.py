@@ -36,6 +36,8 @@ from ergokedro.runtime.settings_files import (
 )
 from ergokedro.training.names import check_names
 
+_DEFAULT_EXPERIMENT = "synthetic"  # of the embedded corpus
+
 _current: ConfigLoader | None = None
 
 
@@ -60,6 +62,9 @@ class ConfigLoader(OmegaConfigLoader):
             if isinstance(error, OmegaConfBaseException):
                 raise ErgokedroError(wrong_reference(error, self._folders())) from None
             raise
+        if key == "globals":
+            # So that no environment replaces the files of another one.
+            return {"experiment": self._named_env or _DEFAULT_EXPERIMENT, **value}
         if key == "tracking":
             return validate_tracking({**value, **(self.runtime_params or {}).get(key, {})})
         if key == "parameters":
@@ -86,16 +91,17 @@ class ConfigLoader(OmegaConfigLoader):
         names = dict.fromkeys((self.base_env, self.env or self.default_run_env))
         return [source / name for name in names if (source / name).is_dir()]
 
-    def _own_folder(self) -> Path | None:
-        """The folder of the chosen environment, if it is not one of Kedro's two defaults.
-
-        None, too, where the configuration is a URL or a package's archive.
-        """
+    @property
+    def _named_env(self) -> str | None:
+        """The chosen environment, if it is not one of Kedro's two defaults."""
         env = self.env or self.default_run_env
+        return None if env in (self.base_env, self.default_run_env) else env
+
+    def _own_folder(self) -> Path | None:
+        """The folder of that environment; None where the configuration is a URL or an archive."""
         source = Path(self.conf_source)
-        if env in (self.base_env, self.default_run_env) or not source.is_dir():
-            return None
-        return source / env
+        env = self._named_env
+        return source / env if env is not None and source.is_dir() else None
 
     def _check_environment(self) -> None:
         """Refuse a mistyped name of a folder or file, which would silently leave the default."""
@@ -122,7 +128,7 @@ class ConfigLoader(OmegaConfigLoader):
 
     def _check_experiment(self, parameters: Parameters) -> None:
         """Refuse to replace the embedded corpus's files by those of another corpus."""
-        experiment = parameters.experiment or self["globals"].get("experiment")
+        experiment = parameters.experiment or self["globals"]["experiment"]
         if not isinstance(experiment, str) or not re.fullmatch(EXPERIMENT_NAME, experiment):
             raise ErgokedroError(
                 f"experiment = {experiment!r} names a folder in every layer of data/: use "
@@ -131,10 +137,10 @@ class ConfigLoader(OmegaConfigLoader):
             )
         data = parameters.shared_data or experiment
         name = "shared_data" if parameters.shared_data else "experiment"
-        if data == "synthetic" != parameters.corpus.source:
+        if data == _DEFAULT_EXPERIMENT and parameters.corpus.source != "synthetic":
             folder = self._own_folder() or Path(self.conf_source) / "local"
             raise ErgokedroError(
-                f"corpus.source = {parameters.corpus.source!r}, but {name} = 'synthetic', "
+                f"corpus.source = {parameters.corpus.source!r}, but {name} = {data!r}, "
                 "whose files are those of the embedded corpus and would be replaced. Write "
                 f"`experiment: NAME` to {folder / 'globals.yml'}, or add experiment=NAME to "
                 "--params."

@@ -10,6 +10,8 @@ from typing import TextIO
 
 from rich.logging import RichHandler
 
+from ergokedro.reporting.text import visible
+
 
 class _PlainHandler(logging.StreamHandler[TextIO]):
     """Writes to whatever standard output is at the time."""
@@ -37,6 +39,18 @@ def plain_lines_without_terminal() -> None:
     for handler in [h for h in root.handlers if isinstance(h, RichHandler)]:
         root.removeHandler(handler)
         root.addHandler(_PlainHandler())
+
+
+def one_line_a_message() -> None:
+    """Write line ends and control codes, such as of labels and file names, as escapes."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_visible)
+
+
+def _visible(record: logging.LogRecord) -> bool:
+    if record.name.startswith("ergokedro"):
+        record.msg, record.args = visible(record.getMessage()), None
+    return True
 
 
 def where_results_are(files: Iterable[str]) -> list[str]:

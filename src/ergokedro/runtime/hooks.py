@@ -22,6 +22,7 @@ from ergokedro.remote import RemoteCopy, cache_folder, is_remote
 from ergokedro.runtime import mlflow_store, tracking
 from ergokedro.runtime.config_loader import current_parameters
 from ergokedro.runtime.console import where_results_are
+from ergokedro.runtime.left_out import left_out
 from ergokedro.runtime.locks import Command, OutputLock
 from ergokedro.runtime.provenance import Provenance, outside
 
@@ -41,6 +42,7 @@ class ProjectHooks:
         self._catalog: DataCatalog | None = None
         self._log_models = False
         self._commit = ""
+        self._left_out: str | None = None
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
@@ -56,11 +58,16 @@ class ProjectHooks:
         self._parameters = self._context.config_loader["parameters"]
         check_inputs(pipeline, catalog)
         lock = self._lock_outputs(pipeline)
+        atexit.register(self.release)
         self._provenance = Provenance(catalog, self._parameters, lock.alone, outside(catalog))
         if not self._parameters["plan"]:
             outdated = pipeline
             if run_params["only_missing_outputs"]:
                 outdated = self._provenance.outdated(pipeline)
+            if "results" in outdated.all_outputs():
+                self._left_out = left_out(catalog, current_parameters())
+                if self._left_out:
+                    log.warning(self._left_out)
             self._provenance.forget(outdated.all_outputs())
             self._start_tracking(run_params)
 
@@ -83,7 +90,9 @@ class ProjectHooks:
         return self._lock
 
     def release(self) -> None:
-        """Let other processes write the outputs."""
+        """Write what the outputs were made from, and let other processes write them."""
+        if self._provenance is not None:
+            self._provenance.write()
         if self._lock is not None:
             self._lock.release()
 
@@ -194,6 +203,8 @@ class ProjectHooks:
         if page:
             local = page.startswith(mlflow_store.UI_ADDRESS)
             print(f"  {page}{' after `mlflow ui --app-name ergokedro`' if local else ''}")
+        if self._left_out:
+            print(f"\n{self._left_out}")
 
 
 def run_filters(params: dict[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -28,6 +29,9 @@ from ergokedro.runtime.config_loader import current_parameters
 log = logging.getLogger(__name__)
 
 NAME = "provenance"
+# Between two writes of the keys, which take milliseconds for a thousand runs. A command that is
+# killed loses those of the last second: what they stand for counts as outdated.
+_PAUSE_SECONDS = 1.0
 # Settings that change no result.
 _IRRELEVANT = {
     "experiment",
@@ -68,6 +72,8 @@ class Provenance:
         self._alone, self._lock = alone, threading.Lock()
         self._contents = contents or {}
         self._keys = self._load()
+        self._made: list[tuple[str, Node, Any]] = []  # not written yet
+        self._written = -_PAUSE_SECONDS
 
     def _load(self) -> dict[str, str]:
         try:
@@ -99,15 +105,28 @@ class Provenance:
             self._change(lambda keys: {n: k for n, k in keys.items() if n not in forgotten})
 
     def add(self, dataset: str, node: Node, content: Any = None) -> None:
-        """Record that `node` has made `dataset`, from `content` outside the catalog."""
-        self._change(
-            lambda keys: dict(sorted({**keys, dataset: self._key(node, keys, content)}.items()))
-        )
+        """Record that `node` has made `dataset`, from `content` outside the catalog.
+
+        It is written at the latest with the first change after a second, or by :meth:`write`.
+        """
+        with self._lock:
+            self._made.append((dataset, node, content))
+        if time.monotonic() - self._written >= _PAUSE_SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        """Write all that was recorded."""
+        if self._made:
+            self._change(lambda keys: keys)
 
     def _change(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
         with self._lock, self._alone():
-            self._keys = change(self._load())
+            keys = change(self._load())
+            for dataset, node, content in self._made:
+                keys[dataset] = self._key(node, keys, content)
+            self._keys, self._made = dict(sorted(keys.items())), []
             self._catalog.save(NAME, self._keys)
+            self._written = time.monotonic()
 
     def _key(self, node: Node, keys: Mapping[str, str], content: Any = None) -> str:
         settings: dict[str, Any] = {}

@@ -46,13 +46,13 @@ def wants_gpu(training: TrainingParameters, resources: list[dict[str, float]]) -
 
 
 def task_options(plan: Plan) -> dict[str, float]:
-    """What Ray reserves for one run; the memory, in bytes, only where the plan was measured."""
-    machine, processes = plan.machine, plan.training.processes
+    """What Ray reserves for a process of a run; memory, in bytes, where the plan was measured."""
+    machine = plan.machine
     if machine.device.type == "cuda":
         # A process that computes on a GPU needs one core.
-        gpus = processes if processes > 1 else 1 / machine.runs_per_gpu
-        return {"num_cpus": processes, "num_gpus": gpus}
-    options: dict[str, float] = {"num_cpus": machine.threads * processes}
+        gpus = 1 if plan.training.processes > 1 else 1 / machine.runs_per_gpu
+        return {"num_cpus": 1, "num_gpus": gpus}
+    options: dict[str, float] = {"num_cpus": machine.threads}
     if plan.measured is not None:
         options["memory"] = int(plan.measured.memory + _BASE_MEMORY)
     return options
@@ -61,25 +61,41 @@ def task_options(plan: Plan) -> dict[str, float]:
 _RESOURCES = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
 
 
-def runs_at_once(options: dict[str, float], resources: list[dict[str, float]]) -> int:
+def by_resource(options: dict[str, float]) -> dict[str, float]:
+    """:func:`task_options` by the names that nodes have for them."""
+    return {_RESOURCES[option]: amount for option, amount in options.items()}
+
+
+def room(options: dict[str, float], resources: list[dict[str, float]]) -> int:
+    """How many processes the nodes have room for; parameters as of :func:`runs_at_once`."""
+    needs = by_resource(options)
+    return sum(
+        min(int(node.get(name, 0) / amount) for name, amount in needs.items()) for node in resources
+    )
+
+
+def runs_at_once(
+    options: dict[str, float], resources: list[dict[str, float]], processes: int = 1
+) -> int:
     """How many runs the nodes can compute at the same time; at least one.
 
     Parameters
     ----------
     options : of :func:`task_options`.
     resources : of each node, by Ray's names.
+    processes : of each run.
     """
-    needs = {_RESOURCES[option]: amount for option, amount in options.items()}
-    together = sum(
-        min(int(node.get(name, 0) / amount) for name, amount in needs.items()) for node in resources
-    )
-    if together == 0:
+    together = room(options, resources)
+    if together < processes:
         log.warning(
-            "No node of the Ray cluster has what a run needs (%s); runs wait until one joins. "
-            "training.threads and training.processes change what a run needs.",
-            ", ".join(f"{name} {amount:g}" for name, amount in needs.items()),
+            "The nodes of the Ray cluster have room for %d of the %d processes of a run (each %s); "
+            "runs wait until others join. training.threads and training.processes change what a "
+            "run needs.",
+            together,
+            processes,
+            ", ".join(f"{name} {amount:g}" for name, amount in by_resource(options).items()),
         )
-    return max(1, together)
+    return max(1, together // processes)
 
 
 @contextmanager

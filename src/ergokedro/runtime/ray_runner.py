@@ -21,11 +21,13 @@ from ergokedro import progress
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import Parameters
 from ergokedro.registry import loaded_plugins
-from ergokedro.runtime import ray_worker, tracking
+from ergokedro.runtime import ray_group, ray_worker, tracking
 from ergokedro.runtime.config_loader import project_folder
 from ergokedro.runtime.ray_cluster import (
+    by_resource,
     connected,
     describe_node,
+    room,
     runs_at_once,
     task_options,
     wants_gpu,
@@ -56,6 +58,8 @@ class RayRunner(SweepRunner):
     ErgokedroError
         If Ray is not installed.
     """
+
+    starts_processes = True
 
     def __init__(self, is_async: bool = False):
         if find_spec("ray") is None:
@@ -92,13 +96,15 @@ class RayRunner(SweepRunner):
         plan = ray.get(task.remote(manifests, params, vocab_size, done))
         if isinstance(plan, ray_worker.Failure):
             raise ErgokedroError(plan.message)
-        at_once = training.parallel_runs or runs_at_once(task_options(plan), resources)
+        at_once = training.parallel_runs or runs_at_once(
+            task_options(plan), resources, training.processes
+        )
         return replace(plan, machine=replace(plan.machine, slots=at_once, parallel_runs=at_once))
 
     def train(self, parts: list[Pipeline], plan: Plan, context: RunContext) -> None:
         """Run all parts, submitted in this order."""
         at_once = plan.training.parallel_runs or len(parts)
-        _Tasks(task_options(plan), context).run(parts, at_once)
+        _Tasks(task_options(plan), plan.training.processes, context).run(parts, at_once)
 
 
 @dataclass
@@ -133,9 +139,10 @@ class _Tasks:
     Parameters
     ----------
     options : of :func:`task_options`.
+    processes : that train a run together.
     """
 
-    def __init__(self, options: dict[str, float], context: RunContext):
+    def __init__(self, options: dict[str, float], processes: int, context: RunContext):
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -148,8 +155,12 @@ class _Tasks:
         self._task = remote(ray_worker.run_namespace)
         # On the driver's node, so that the end of no other one ends it.
         node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        mailbox = ray.remote(num_cpus=0, scheduling_strategy=node)(ray_worker.Mailbox)
-        self._mailbox = mailbox.remote()
+        beside = ray.remote(num_cpus=0, scheduling_strategy=node)
+        self._mailbox = beside(ray_worker.Mailbox).remote()
+        self._options, self._processes = options, processes
+        self._group = beside(ray_group.run_in_group).options(
+            max_retries=-1, retry_exceptions=[ray_group.LostProcessError]
+        )
         self._tracker = tracking.active()
         driver = ray_worker.Driver(
             self._mailbox,
@@ -208,11 +219,14 @@ class _Tasks:
         work = cloudpickle.dumps(
             (part.nodes, {name: catalog.get(name) for name in part.datasets()})
         )
-        task = self._task
-        if self._unfit:
-            others = f"!in({','.join(sorted(self._unfit))})"
-            task = task.options(label_selector={"ray.io/node-id": others})
-        self._running[task.remote(_name(part), work, self._driver)] = part
+        others = {"ray.io/node-id": f"!in({','.join(sorted(self._unfit))})"} if self._unfit else {}
+        arguments = (_name(part), work, self._driver)
+        if self._processes > 1 and f"{_name(part)}.model" in part.all_outputs():
+            group = ray_group.Group(self._processes, by_resource(self._options), others)
+            task = self._group.remote(*arguments, group)
+        else:
+            task = self._task.options(label_selector=others).remote(*arguments)
+        self._running[task] = part
 
     def _receive(self, run: str, message: ray_worker.Message) -> None:
         match message:
@@ -295,7 +309,7 @@ class _Tasks:
                 hooks.hook.after_dataset_saved(dataset_name=name, data=None, node=node)
 
     def _avoid(self, failure: ray_worker.Failure) -> None:
-        """Give a node no more runs; if none is left, fail."""
+        """Give a node no more runs; if the others have no room for one, fail."""
         import ray
 
         node = str(failure.node)
@@ -305,7 +319,7 @@ class _Tasks:
         self._mailbox.avoid.remote(node)
         log.warning("No more runs go to %s: %s", describe_node(node), failure.message)
         others = [n for n in ray.nodes() if n["Alive"] and n["NodeID"] not in self._unfit]
-        if not any(n["Resources"].get("CPU", 0) for n in others):
+        if room(self._options, [n["Resources"] for n in others]) < self._processes:
             self._fail(ErgokedroError(failure.message))
 
     def _fail(self, error: BaseException) -> None:

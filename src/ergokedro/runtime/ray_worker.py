@@ -127,28 +127,52 @@ def run_namespace(name: str, work: bytes, driver: Driver) -> Failure | None:
     """
     import ray
 
+    def run() -> None:
+        nodes, catalog = unpack(work, driver)
+        hooks = _create_hook_manager()
+        if driver.tracks:
+            _track(hooks, outbox, driver.commit)
+        with _checkpoints(name, catalog):
+            SequentialRunner().run(Pipeline(nodes), catalog, hooks)
+
     node = ray.get_runtime_context().get_node_id()
     with _reporting(name, node, driver.mailbox) as outbox:
-        try:
-            check_versions(driver.versions)
-            load_plugins(driver.plugins)
-            tracking.know_commit(driver.commit)
-            nodes, datasets = pickle.loads(work)
-            hooks = _create_hook_manager()
-            if driver.tracks:
-                _track(hooks, outbox, driver.commit)
-            catalog = DataCatalog(datasets)
-            with _checkpoints(name, catalog):
-                SequentialRunner().run(Pipeline(nodes), catalog, hooks)
-        except progress.Stopped:
-            return Failure("stopped", node)
-        except Exception as error:
-            plain = plain_error(error)
-            if plain is None:
-                raise
-            return Failure(plain.message, node if isinstance(plain, MachineError) else None)
-        finally:
-            _free_gpu_memory()
+        return attempt(run, node)
+
+
+def unpack(work: bytes, driver: Driver) -> tuple[list[Node], DataCatalog]:
+    """The nodes of a run and the catalog of their datasets, once this process can use them.
+
+    Raises
+    ------
+    MachineError
+        If this node has other code or libraries than the driver.
+    """
+    check_versions(driver.versions)
+    load_plugins(driver.plugins)
+    tracking.know_commit(driver.commit)
+    nodes, datasets = pickle.loads(work)
+    return nodes, DataCatalog(datasets)
+
+
+def attempt(function: Callable[[], None], node: str) -> Failure | None:
+    """Call a function; give why it failed, if that is no defect.
+
+    Parameters
+    ----------
+    node : id of this node.
+    """
+    try:
+        function()
+    except progress.Stopped:
+        return Failure("stopped", node)
+    except Exception as error:
+        plain = plain_error(error)
+        if plain is None:
+            raise
+        return Failure(plain.message, node if isinstance(plain, MachineError) else None)
+    finally:
+        _free_gpu_memory()
     return None
 
 

@@ -124,6 +124,9 @@ class SweepRunner(SequentialRunner):
     :func:`ergokedro.training.device.choose_machine` decides how many run at a time.
     """
 
+    # Whether it starts the processes of `training.processes`.
+    starts_processes = False
+
     def run(
         self,
         pipeline: Pipeline,
@@ -140,6 +143,8 @@ class SweepRunner(SequentialRunner):
             catalog.get(name, fallback_to_runtime_pattern=True)
         context = RunContext(catalog, hook_manager, run_id)
         before, sweep, after = _divide(pipeline)
+        if not self.starts_processes and any(n.endswith(".model") for n in sweep.all_outputs()):
+            _check_processes(current_parameters())
         if before.nodes:
             context.run(before)
         if sweep.nodes and not self.run_sweep(sweep, context):
@@ -176,6 +181,16 @@ class SweepRunner(SequentialRunner):
     def train(self, parts: list[Pipeline], plan: Plan, context: RunContext) -> None:
         """Run all parts in this order, as many at a time as the plan says."""
         side_by_side(context.run, parts, plan.machine.parallel_runs)
+
+
+def _check_processes(params: Parameters) -> None:
+    """Refuse what this machine's threads cannot do, before anything is computed for it."""
+    if params.training.processes > 1 and not params.plan:
+        raise ErgokedroError(
+            f"training.processes = {params.training.processes}: they are started by Ray. Add "
+            "`--runner ergokedro.runtime.RayRunner` to the command, after pip install "
+            "'ergokedro[ray]'."
+        )
 
 
 def _divide(pipeline: Pipeline) -> tuple[Pipeline, Pipeline, Pipeline]:

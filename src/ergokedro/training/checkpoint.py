@@ -91,7 +91,7 @@ class Checkpoints:
             return time.monotonic() - self._saved >= self._pause
         return step % max(1, round(every if every >= 1 else every * steps)) == 0
 
-    def start_over(self, steps: int) -> None:
+    def _start_over(self, steps: int) -> None:
         """Delete the run of `steps` steps, once, if it is finished and shall be repeated."""
         if self._repeat and self.finished(steps):
             shutil.rmtree(self._own)
@@ -110,7 +110,7 @@ class Checkpoints:
 
     def latest(self, steps: int) -> Checkpoint | None:
         """The checkpoint from which a run of `steps` steps resumes, or None if there is none."""
-        self.start_over(steps)
+        self._start_over(steps)
         for file in reversed(self._files()):
             try:
                 return self._read(file)

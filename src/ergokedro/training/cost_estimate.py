@@ -66,9 +66,10 @@ class Plan:
         if not self.unfinished:
             return f"Plan: nothing to train; {finished}"
         return (
-            f"Plan: {_count(len(self.unfinished))} over {self.tokens_left / 1e6:,.1f} M tokens, "
-            f"about {self.time_left} of training here (a short probe gave "
-            f"{self.probe.rate:,.0f} tokens/s per run)" + (f"; {finished}" if finished else "")
+            f"Plan: {_count(len(self.unfinished))} over {self._at_most}"
+            f"{self.tokens_left / 1e6:,.1f} M tokens, about {self.time_left} of training here (a "
+            f"short probe gave {self.probe.rate:,.0f} tokens/s per run)"
+            + (f"; {finished}" if finished else "")
         )
 
     def table(self) -> str:
@@ -95,11 +96,16 @@ class Plan:
             f"Model: {weights:,} parameters",
             f"Memory: about {at_once * self.probe.memory / 1e9:.2f} GB for training",
             f"Disk: about {disk / 1e9:.2f} GB for models and checkpoints",
-            f"Time: about {self.time_left} of training for {_count(left)} and "
+            f"Time: {self._at_most}about {self.time_left} of training for {_count(left)} and "
             f"{self.tokens_left:,} tokens at {self.probe.rate:,.0f} tokens/s per run, measured "
             "just now beside whatever else runs here; more for evaluation"
             + (f"; {finished}" if finished else ""),
         ]
+
+    @property
+    def _at_most(self) -> str:
+        """Said before what runs that look for their best number of epochs may not need."""
+        return "at most " if any(manifest.search for manifest in self.unfinished) else ""
 
     def _finished(self) -> str:
         n = len(self.manifests) - len(self.unfinished)
@@ -109,10 +115,14 @@ class Plan:
         done = self.done.get(manifest.run, 0)
         if done >= self.steps(manifest):
             return "finished"
-        return f"resumes from step {done:,}" if done else ""
+        notes = ["the most; ends when more epochs do not help"] * manifest.search
+        if done:
+            notes.append(f"resumes from step {done:,}")
+        return "; ".join(notes)
 
     def seen(self, manifest: Manifest) -> int:
-        """Number of tokens that a manifest's run trains on, over all epochs."""
+        """Number of tokens that a manifest's run trains on, over all epochs; the most, where it
+        looks for their best number."""
         return manifest.total_tokens * manifest.epochs(self.training.epochs)
 
     def steps(self, manifest: Manifest) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
 
-from ergokedro.progress import Advanced, Began, ProgressBar, Report, Stopped, progress_bar
+from ergokedro.errors import ErgokedroError
+from ergokedro.progress import ProgressBar, Stopped, progress_bar
+
+Value = TypeVar("Value")
 
 
 class Workers(Protocol):
@@ -25,6 +28,9 @@ class Workers(Protocol):
 
     def rows(self, batch: torch.Tensor) -> torch.Tensor:
         """The rows of a batch that this process computes."""
+
+    def share(self, value: Value) -> Value:
+        """The value that the leading process gives."""
 
     def sum_up(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
         """Replace gradients by their sums over all processes; give the sum of `loss`, a scalar."""
@@ -49,6 +55,10 @@ class SingleProcess:
         """All rows."""
         return batch
 
+    def share(self, value: Value) -> Value:
+        """The value itself."""
+        return value
+
     def sum_up(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
         """Nothing to sum up."""
         return loss
@@ -61,34 +71,37 @@ class SingleProcess:
 
 
 class ProcessGroup:
-    """One process of an initialised torch process group.
+    """One process of torch's process group, which is initialised.
 
-    All processes start from the same weights and make the same step with the same gradients, so
-    that no weights need be exchanged. The first one leads.
-
-    Parameters
-    ----------
-    send : sends a message to the process that waits for the result.
-    is_cancelled : whether the run was cancelled; asked in the leading process only.
+    All processes start from the same weights, those of the seed or of a checkpoint that the first
+    one reads, and make the same step with the same gradients, so that no weights need be exchanged.
+    The first one leads.
     """
 
-    def __init__(self, send: Callable[[Report], None], is_cancelled: Callable[[], bool]):
+    def __init__(self) -> None:
         self._rank, self.size = dist.get_rank(), dist.get_world_size()
         self.leads = self._rank == 0
-        self._send, self._is_cancelled = send, is_cancelled
-        # For the agreement to stop: on the CPU, so that no step waits for a GPU.
+        # For agreements: on the CPU, so that no step waits for a GPU.
         self._control = dist.new_group(backend="gloo")
 
     def rows(self, batch: torch.Tensor) -> torch.Tensor:
         """Every `size`-th row, so that uneven batches are spread evenly."""
         return batch[self._rank :: self.size]
 
+    def share(self, value: Value) -> Value:
+        """The first process's value, which is pickled."""
+        values = [value]
+        with _contact():
+            dist.broadcast_object_list(values, src=0, group=self._control)
+        return values[0]
+
     def sum_up(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
         """One all-reduce over every gradient and the loss."""
         weights = list(model.parameters())
         parts = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
         flat = torch.cat([loss.reshape(1), *(part.reshape(-1) for part in parts)])
-        _all_reduce(flat)
+        with _contact():
+            dist.all_reduce(flat)
         gradients = flat[1:].split([weight.numel() for weight in weights])
         for weight, gradient in zip(weights, gradients, strict=True):
             weight.grad = gradient.view_as(weight)
@@ -98,44 +111,73 @@ class ProcessGroup:
     def progress_bar(
         self, description: str, total: float, unit: str, done: float = 0
     ) -> Iterator[ProgressBar]:
-        """Progress that the waiting process shows."""
-        if self.leads:
-            self._send(Began(description, total, unit, done))
-        yield _SharedProgress(self, description)
+        """Progress that the first process shows."""
+        if not self.leads:
+            yield _SharedProgress(self, None)
+            return
+        with progress_bar(description, total=total, unit=unit, done=done) as bar:
+            yield _SharedProgress(self, bar)
 
-    def report(self, report: Report) -> None:
-        """Tell the waiting process of progress."""
-        if self.leads:
-            self._send(report)
-
-    def stop_if_cancelled(self) -> None:
+    def stop_if(self, cancelled: bool) -> None:
         """Stop all processes after the same step.
 
         Raises
         ------
         Stopped
-            In every process, if the run was cancelled.
+            In every process, if `cancelled` is true in the first one.
         """
-        stop = torch.tensor(float(self.leads and self._is_cancelled()))
-        _all_reduce(stop, self._control)
+        stop = torch.tensor(float(cancelled))
+        with _contact():
+            dist.broadcast(stop, src=0, group=self._control)
         if stop:
             raise Stopped
 
 
-def _all_reduce(values: torch.Tensor, group: dist.ProcessGroup | None = None) -> None:
+def process_group(processes: int) -> Workers:
+    """This process alone, or torch's process group, which must have so many.
+
+    Raises
+    ------
+    ErgokedroError
+        If it has another number.
+    """
+    initialised = dist.is_available() and dist.is_initialized()
+    size = dist.get_world_size() if initialised else 1
+    if size != processes:
+        raise ErgokedroError(
+            f"training.processes = {processes}, but {size} share this run. Add `--runner "
+            "ergokedro.runtime.RayRunner` to the command, which starts them; or, in Python, "
+            "initialise torch's process group before."
+        )
+    return ProcessGroup() if size > 1 else SingleProcess()
+
+
+@contextmanager
+def _contact() -> Iterator[None]:
+    """Raise LostContactError if the collective operation in the block fails."""
     try:
-        dist.all_reduce(values, group=group)
+        yield
     except RuntimeError as error:
         raise LostContactError(str(error)) from error
 
 
 class _SharedProgress:
-    """The progress bar of a process group."""
+    """The progress bar of a process group.
 
-    def __init__(self, group: ProcessGroup, description: str):
-        self._group, self._description = group, description
+    Parameters
+    ----------
+    bar : of the first process; None in the others.
+    """
+
+    def __init__(self, group: ProcessGroup, bar: ProgressBar | None):
+        self._group, self._bar = group, bar
 
     def update(self, amount: float, **fields: str) -> None:
-        """Report progress; raises Stopped in every process if the run was cancelled."""
-        self._group.report(Advanced(self._description, amount, fields))
-        self._group.stop_if_cancelled()
+        """Show progress; raises Stopped in every process if the first one was cancelled."""
+        cancelled = False
+        try:
+            if self._bar is not None:
+                self._bar.update(amount, **fields)
+        except Stopped:
+            cancelled = True
+        self._group.stop_if(cancelled)

@@ -14,7 +14,7 @@ from ergokedro.parameters import TrainingParameters
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """All that decides the result of a training run; picklable, so that processes can share it.
+    """All that decides the result of a training run.
 
     Attributes
     ----------
@@ -24,8 +24,8 @@ class TrainingJob:
     params : the training protocol.
     seed : of the initial weights.
     validation : component -> integers (n, W), measured at intervals.
-    plugins : as the setting `plugins`: what other processes import first, since `model` and
-        `params` may name something that they register.
+    averaged_for : components of `validation` for which the average of the weights is to be the best
+        there is, see :mod:`ergokedro.training.averaging`; none: the weights are not averaged.
     """
 
     name: str
@@ -34,12 +34,17 @@ class TrainingJob:
     params: TrainingParameters
     seed: int
     validation: Mapping[str, np.ndarray] = field(default_factory=dict)
-    plugins: str = ""
+    averaged_for: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
-        """Optimizer steps over all epochs."""
-        return self.params.epochs * self.windows.steps_per_epoch(self.params.batch_size)
+        """Optimizer steps over all epochs; the most, where the weights are averaged."""
+        return self.params.epochs * self.steps_per_epoch
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of one epoch."""
+        return self.windows.steps_per_epoch(self.params.batch_size)
 
     @property
     def tokens(self) -> int:

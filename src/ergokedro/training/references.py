@@ -124,6 +124,7 @@ def evaluate_reference(
             "The corpus has changed since it was tokenized. Run "
             "`kedro run --pipelines data_processing,mixture_design` first."
         )
+    reference = _on_this_machine(reference)
     model = load_published(Path(reference.directory), reference.name)
     with _reader(reference, model) as reader:
         same = _gives_same_tokens(reader, corpus, store, windows)
@@ -147,6 +148,15 @@ def evaluate_reference(
     if kept:
         save_nll(kept, arrays)
     return arrays
+
+
+def _on_this_machine(reference: Reference) -> Reference:
+    """The reference, of which the hub's files are downloaded where another machine opened it."""
+    if not reference.revision or Path(reference.directory).is_dir():
+        return reference
+    name, _, _ = reference.name.partition("@")
+    directory, _ = locate(f"{name}@{reference.revision}")
+    return reference.model_copy(update={"directory": str(directory)})
 
 
 _HOW = {

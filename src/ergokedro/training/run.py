@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,18 +18,17 @@ from ergokedro.design.training_windows import TrainingWindows
 from ergokedro.errors import ErgokedroError
 from ergokedro.models.causal_lm import CausalLM
 from ergokedro.models.factory import model_config
-from ergokedro.models.presets import with_learning_rate
+from ergokedro.models.presets import warn_of_untuned_rate, with_learning_rate
 from ergokedro.models.weights import weights_fingerprint
 from ergokedro.parameters import ModelParameters, TrainingParameters
 from ergokedro.progress import progress_bar
-from ergokedro.registry import loaded_plugins
 from ergokedro.training.checkpoint import Checkpoints
 from ergokedro.training.curves import OnMetrics, ignore
 from ergokedro.training.device import choose_device, cpu_threads, keep_freed_memory
+from ergokedro.training.distributed import process_group
 from ergokedro.training.evaluation import evaluate, pick_windows
 from ergokedro.training.identity import model_versions, run_identity
 from ergokedro.training.job import TrainingJob
-from ergokedro.training.launcher import train_in_processes
 from ergokedro.training.trainer import train
 
 log = logging.getLogger(__name__)
@@ -79,6 +79,8 @@ def train_run(
 ) -> TrainedRun:
     """Train a model from random weights on what the manifest says.
 
+    With `training.processes` above 1 every process of torch's process group calls this.
+
     Parameters
     ----------
     store : the token store that the manifest was made for.
@@ -91,14 +93,16 @@ def train_run(
     Raises
     ------
     ErgokedroError
-        If a setting names something that is not registered, settings do not fit together, or the
-        training diverges.
+        If a setting names something that is not registered, settings do not fit together, another
+        number of processes has been started, or the training diverges.
     """
     job = training_job(manifest, store, settings, evaluation_windows)
+    tokens = manifest.total_tokens * job.params.epochs
+    warn_of_untuned_rate(settings.training, settings.model, tokens)
     kept = _checkpoints(checkpoints, job, manifest, evaluation_windows) if checkpoints else None
     reused = kept is not None and kept.steps_done(job.steps) == job.steps
-    start = train_in_processes if job.params.processes > 1 else train
-    result = start(job, checkpoints=kept, on_metrics=on_metrics)
+    workers = process_group(job.params.processes)
+    result = train(job, checkpoints=kept, on_metrics=on_metrics, workers=workers)
     summary = run_summary(manifest, settings.model, job.params, result.summary)
     return TrainedRun(result.model, result.history, summary, reused)
 
@@ -126,7 +130,10 @@ def training_job(
     epochs = manifest.epochs(settings.training.epochs)
     training = with_learning_rate(settings.training, settings.model)
     rate = training.learning_rate * manifest.rate
-    training = training.model_copy(update={"epochs": epochs, "learning_rate": rate})
+    changes = {"epochs": epochs, "learning_rate": rate}
+    if manifest.search:
+        changes |= _constant_rate(settings.training, epochs)
+    training = training.model_copy(update=changes)
     seed = settings.seed + manifest.seed_offset
     block_shuffle = training.shuffle == "block"
     return TrainingJob(
@@ -141,8 +148,15 @@ def training_job(
             manifest.window_length,
             training.validation_windows,
         ),
-        plugins=loaded_plugins(),
+        averaged_for=tuple(manifest.labels) if manifest.search else (),
     )
+
+
+def _constant_rate(protocol: TrainingParameters, epochs: int) -> dict[str, Any]:
+    """Changes of the protocol for a run whose weights are averaged: as many steps of warm-up as its
+    own epochs have, then a constant rate."""
+    warmup = min(1.0, protocol.warmup_fraction * protocol.epochs / epochs)
+    return {"schedule": "wsd", "decay_fraction": 0.0, "warmup_fraction": warmup}
 
 
 def _checkpoints(

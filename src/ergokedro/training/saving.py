@@ -6,8 +6,11 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from ergokedro.models.weights import file_tensors
+from ergokedro.training.averaging import AveragedWeights
 from ergokedro.training.checkpoint import Checkpoint, Checkpoints, capture, restore
 from ergokedro.training.curves import Curves, Stopwatch
+from ergokedro.training.distributed import Workers
 from ergokedro.training.job import TrainingJob
 from ergokedro.training.step import Stepper
 
@@ -24,15 +27,24 @@ class RunState:
     Attributes
     ----------
     setup : what the run is computed with: device, threads, processes.
+    average : of the weights, where the run looks for the best one.
     """
 
     stepper: Stepper
     curves: Curves
     watch: Stopwatch
     setup: dict[str, Any]
+    average: AveragedWeights | None = None
 
-    def capture(self, *, resumable: bool) -> Checkpoint:
-        """The state as a checkpoint; without the optimizers if not `resumable`."""
+    def done(self, steps: int) -> int:
+        """How many of the run's `steps` steps are made; all where further ones are not needed."""
+        ended = self.average is not None and self.average.ended
+        return steps if ended else self.curves.step
+
+    def capture(self, steps: int) -> Checkpoint:
+        """The state as a checkpoint of a run of `steps` steps; without the optimizers, which a
+        finished run does not need, if all are done."""
+        resumable = self.done(steps) < steps
         optimizers = self.stepper.optimizers if resumable else []
         tensors, numbers = capture(self.stepper.model, optimizers)
         curve_tensors, curve_values = self.curves.state()
@@ -42,7 +54,11 @@ class RunState:
             "seconds": self.watch.seconds,
             "machine": self.setup,
         }
-        return Checkpoint(self.curves.step, {**tensors, **curve_tensors}, state)
+        tensors |= curve_tensors
+        if self.average is not None:
+            averages, state["average"] = self.average.state(resumable=resumable)
+            tensors |= file_tensors(averages)
+        return Checkpoint(self.done(steps), tensors, state)
 
     def restore(self, checkpoint: Checkpoint, *, resumable: bool) -> None:
         """The inverse of :meth:`capture`; `setup` becomes the checkpoint's if not `resumable`."""
@@ -50,6 +66,8 @@ class RunState:
         optimizers = self.stepper.optimizers if resumable else []
         restore(checkpoint.tensors, state["optimizers"], self.stepper.model, optimizers)
         self.curves.restore(checkpoint.tensors, state)
+        if self.average is not None:
+            self.average.restore(checkpoint.tensors, state["average"])
         self.watch.seconds = state["seconds"]
         if not resumable:
             self.setup = state["machine"]
@@ -60,47 +78,48 @@ class Saver:
 
     Parameters
     ----------
-    checkpoints : of the run, or None to keep none.
-    writes : whether this process saves.
+    checkpoints : of the run, or None to keep none; the leading process alone reads and writes them.
+    workers : the processes that share the work.
     """
 
     def __init__(
-        self, checkpoints: Checkpoints | None, job: TrainingJob, state: RunState, *, writes: bool
+        self, checkpoints: Checkpoints | None, job: TrainingJob, state: RunState, workers: Workers
     ):
-        self._checkpoints, self._writes = checkpoints, writes
-        self._job, self._state = job, state
+        self._checkpoints = checkpoints if workers.leads else None
+        self._job, self._state, self._workers = job, state, workers
 
-    def resume(self, *, announce: bool) -> None:
+    def resume(self) -> None:
         """Restore the latest checkpoint, if there is one, and log where the run starts."""
+        latest = self._workers.share(self._latest())
+        if latest is not None:
+            self._state.restore(latest, resumable=latest.step < self._job.steps)
+
+    def _latest(self) -> Checkpoint | None:
         if self._checkpoints is None:
-            return
+            return None
         steps = self._job.steps
         latest = self._checkpoints.latest(steps)
-        if announce:
-            self._checkpoints.announce(latest, steps)
-        if latest is None:
-            return
-        resumable = latest.step < steps
-        if resumable and latest.state["machine"] != self._state.setup:
+        self._checkpoints.announce(latest, steps)
+        if latest and latest.step < steps and latest.state["machine"] != self._state.setup:
             log.warning(
                 "%s started with %s and resumes with %s: results differ by rounding",
                 self._job.name,
                 latest.state["machine"],
                 self._state.setup,
             )
-        self._state.restore(latest, resumable=resumable)
+        return latest
 
     def save_if_due(self) -> None:
         """Save after the step that was just made, if its turn has come."""
-        if self._checkpoints is None or not self._writes:
+        if self._checkpoints is None:
             return
-        if self._checkpoints.due(self._state.curves.step, self._job.steps):
+        if self._checkpoints.due(self._state.done(self._job.steps), self._job.steps):
             with self._state.watch.paused():
                 self._save(self._checkpoints)
 
     def save_now(self) -> None:
         """Save, since the run was cancelled."""
-        if self._checkpoints is None or not self._writes:
+        if self._checkpoints is None:
             return
         self._save(self._checkpoints)
         step, steps = self._state.curves.step, self._job.steps
@@ -108,6 +127,4 @@ class Saver:
 
     def _save(self, checkpoints: Checkpoints) -> None:
         steps = self._job.steps
-        # A finished run is not resumed: its optimizers are not kept.
-        resumable = self._state.curves.step < steps
-        checkpoints.save(self._state.capture(resumable=resumable), steps)
+        checkpoints.save(self._state.capture(steps), steps)

@@ -85,7 +85,7 @@ def train_together(jobs: list[TrainingJob], device: torch.device) -> list[Traini
     initial = [weights_fingerprint(model) for model in models]
     curves = [Curves(job, ignore) for job in jobs]
     begin = perf_counter()
-    ensemble = _Ensemble(models, jobs[0], device)
+    ensemble = Ensemble(models, jobs[0], device)
     _make_steps(jobs, ensemble, curves)
     seconds = (perf_counter() - begin) / len(jobs)
     setup = {"device": str(device), "threads": torch.get_num_threads(), "processes": 1}
@@ -105,6 +105,11 @@ def _check(jobs: list[TrainingJob]) -> None:
         raise ErgokedroError(
             "Runs that are trained together have the same model, training settings and number of "
             "windows; these differ. Split them with ergokedro.training.together.groups."
+        )
+    if any(job.averaged_for for job in jobs):
+        raise ErgokedroError(
+            "Runs that look for their best number of epochs (controls.specialist_form=best) end at "
+            "different steps and cannot be trained together; train them one by one."
         )
     optimizer = jobs[0].params.optimizer
     if jobs[0].model["model_type"] != "gpt_neox" or optimizer not in ("muon", "adamw"):
@@ -147,16 +152,25 @@ class _StackedCrossEntropy(torch.autograd.Function):
         return grad_hidden * factor, grad_weight * factor, None
 
 
-class _Ensemble:
+class Ensemble:
     """The stacked weights of all runs, and their optimizers.
 
     Parameters
     ----------
     models : one per run, on the CPU.
     job : of any of the runs.
+    graph : on CUDA, record the kernels of a step once as a graph, which is then replayed: to launch
+        them one by one takes longer than their work.
     """
 
-    def __init__(self, models: list[CausalLM], job: TrainingJob, device: torch.device):
+    def __init__(
+        self,
+        models: list[CausalLM],
+        job: TrainingJob,
+        device: torch.device,
+        *,
+        graph: bool = True,
+    ):
         self.device, self._params = device, job.params
         self._model = cast(GPTNeoX, build_model(job.model, job.seed)).to(device)
         stacked, _ = stack_module_state(cast(list[nn.Module], models))
@@ -176,6 +190,7 @@ class _Ensemble:
                 group["lr"] = self._rate
                 group["capturable"] = device.type == "cuda"  # AdamW wants to be told of the graph
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._recorded = graph and device.type == "cuda"
         self._warm = 0
 
     def _make_optimizers(self) -> list[Optimizer]:
@@ -197,12 +212,10 @@ class _Ensemble:
     def step(self, windows: torch.Tensor, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
         """One step of every run: int64 (runs, b, W) -> losses and gradient norms, both (runs,).
 
-        On CUDA the kernels of a step are recorded once as a graph, which is then replayed: to
-        launch them one by one takes longer than their work. A smaller batch, at the end of an
-        epoch, is not recorded.
+        A smaller batch, at the end of an epoch, is not recorded.
         """
         self._rate.fill_(rate)
-        if self.device.type != "cuda" or windows.shape[1] != self._params.batch_size:
+        if not self._recorded or windows.shape[1] != self._params.batch_size:
             return self._step(windows)
         if self._graph is None and self._warm < _WARM_UP:
             self._warm += 1
@@ -232,7 +245,7 @@ class _Ensemble:
     def _losses(self, windows: torch.Tensor) -> torch.Tensor:
         """Mean NLL of every run's windows, (runs,), nats per token."""
         hidden = self._hidden(windows[:, :, :-1], shared=False)
-        return _StackedCrossEntropy.apply(hidden, self._output, windows[:, :, 1:].flatten(1))  # type: ignore[no-any-return, no-untyped-call]
+        return _StackedCrossEntropy.apply(hidden, self._output, windows[:, :, 1:].flatten(1))  # type: ignore[no-untyped-call]
 
     def _hidden(self, tokens: torch.Tensor, *, shared: bool) -> torch.Tensor:
         """Last hidden states of int64 (runs, b, t), or (b, t) that all runs share: (runs, n, d)."""
@@ -276,7 +289,7 @@ class _Ensemble:
                     parameter.copy_(stacked[name][number])
 
 
-def _make_steps(jobs: list[TrainingJob], ensemble: _Ensemble, curves: list[Curves]) -> None:
+def _make_steps(jobs: list[TrainingJob], ensemble: Ensemble, curves: list[Curves]) -> None:
     """All steps of all runs, and the points of their curves."""
     job = jobs[0]
     size, steps = job.params.batch_size, job.steps
@@ -320,7 +333,7 @@ def _record(curves: list[Curves], done: list[tuple[torch.Tensor, torch.Tensor, i
             curve.add(StepResult(losses[step, run], norms[step, run], windows))
 
 
-def _validate(job: TrainingJob, ensemble: _Ensemble, curves: list[Curves]) -> None:
+def _validate(job: TrainingJob, ensemble: Ensemble, curves: list[Curves]) -> None:
     """Measure the XE of the validation windows, component by component."""
     xe = {
         component: ensemble.mean_nll(torch.from_numpy(windows.astype(np.int64)).to(ensemble.device))

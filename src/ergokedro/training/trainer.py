@@ -19,6 +19,7 @@ from ergokedro.models.causal_lm import CausalLM
 from ergokedro.models.factory import build_model
 from ergokedro.models.weights import n_parameters, weights_fingerprint
 from ergokedro.progress import ProgressBar, Stopped
+from ergokedro.training.averaging import AveragedWeights
 from ergokedro.training.checkpoint import Checkpoints
 from ergokedro.training.curves import Curves, OnMetrics, Stopwatch, ignore
 from ergokedro.training.device import choose_machine, cpu_threads, keep_freed_memory
@@ -55,7 +56,6 @@ def train(
     checkpoints: Checkpoints | None = None,
     on_metrics: OnMetrics = ignore,
     workers: Workers = SINGLE_PROCESS,
-    announce: bool = True,
 ) -> TrainingResult:
     """Train a model from random weights, or from where an earlier call was interrupted.
 
@@ -63,8 +63,7 @@ def train(
     ----------
     checkpoints : of this run, or None to keep none.
     on_metrics : receives the points of the curves as they come, those of an interrupted call first.
-    workers : the processes that share the work, this one among them.
-    announce : log whether the run starts, resumes or is finished already.
+    workers : the processes that share the work, this one among them; each of them calls this.
 
     Raises
     ------
@@ -83,12 +82,16 @@ def train(
             "threads": machine.threads,
             "processes": workers.size,
         }
-        state = RunState(stepper, curves, Stopwatch(), setup)
-        saver = Saver(checkpoints, job, state, writes=workers.leads)
-        saver.resume(announce=announce)
+        average = AveragedWeights(job, model, workers) if job.averaged_for else None
+        state = RunState(stepper, curves, Stopwatch(), setup, average)
+        saver = Saver(checkpoints, job, state, workers)
+        saver.resume()
         with workers.progress_bar(job.name, job.tokens, "tokens", done=curves.tokens) as bar:
             _make_steps(job, state, saver, bar, validates=workers.leads)
-    summary = training_summary(job, curves, model, state.watch.seconds, initial, **setup)
+    best = average.best_epochs if average else None
+    summary = training_summary(
+        job, curves, model, state.watch.seconds, initial, best_epochs=best, **state.setup
+    )
     return TrainingResult(model.cpu(), pd.DataFrame(curves.history), summary)
 
 
@@ -97,18 +100,21 @@ def _make_steps(
 ) -> None:
     """Make the steps that are left; if the run is cancelled, save its state first."""
     curves, watch = state.curves, state.watch
-    if curves.step == job.steps:
+    if state.done(job.steps) == job.steps:
         return
     log_at = points(job.steps, job.params.log_points)
     validate_at = points(job.steps, job.params.validation_points) if validates else set()
     watch.start(curves.tokens)
     if curves.step == 0 and validates:
         _validate(job, state)
-    while curves.step < job.steps:
+    ended = False
+    while not ended:
         before = curves.tokens
         curves.add(state.stepper.step(curves.step))
-        shown = _log(job, state) if curves.step in log_at else {}
-        if curves.step in validate_at:
+        _average(state)
+        ended = state.done(job.steps) == job.steps
+        shown = _log(job, state) if ended or curves.step in log_at else {}
+        if validates and (ended or curves.step in validate_at):
             _validate(job, state)
         watch.read()
         saver.save_if_due()
@@ -117,6 +123,16 @@ def _make_steps(
         except Stopped:
             saver.save_now()
             raise
+
+
+def _average(state: RunState) -> None:
+    """Count the weights of the last step, where they are averaged."""
+    if state.average is None:
+        return
+    with state.watch.paused():
+        xe = state.average.add(state.curves.step)
+    if xe is not None:
+        state.curves.record({("averaged_xe", ""): xe})
 
 
 def _log(job: TrainingJob, state: RunState) -> dict[str, str]:
@@ -147,12 +163,12 @@ def training_summary(
     Parameters
     ----------
     initial : fingerprint of the weights before the first step.
-    setup : the fields `device`, `threads` and `processes`.
+    setup : the fields `device`, `threads` and `processes`, and what else the caller knows.
     """
     rates = np.array([learning_rate(step, job.steps, job.params) for step in range(job.steps)])
     return TrainingSummary(
         seed=job.seed,
-        steps=job.steps,
+        steps=curves.step,
         tokens_seen=curves.tokens,
         epochs=job.params.epochs,
         batch_size=job.params.batch_size,

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ergokedro.analysis.bootstrap import Clusters, bootstrap_means
+from ergokedro.analysis.bootstrap import Clusters, Interval, bootstrap_means
+from ergokedro.analysis.transfer.document_variance import DocumentVariance, add_documents
 from ergokedro.analysis.transfer.fitting import LawFit, fit_law
 from ergokedro.analysis.transfer.laws import LAWS
 from ergokedro.analysis.transfer.runs import MixtureRuns
@@ -212,6 +213,15 @@ def runs_on_documents(seed: int, documents: int) -> MixtureRuns:
     xe[:, :, 0] = bootstrap_means(clusters, 200, seed)
     xe[:, runs.tokens == 0] = np.nan
     return replace(runs, xe=xe[0], replicates=xe[1:], documents=np.full(2, documents))
+
+
+def test_an_interval_that_reaches_a_limit_of_the_search_still_does_with_documents() -> None:
+    """More degrees of freedom would end it before the limit, so that it would count as known."""
+    documents = DocumentVariance(np.full((1, 1), 0.01), np.zeros(1), np.array([1e6]))
+    (interval,) = add_documents(
+        [Interval(0.0, 0.0, 10.0, 1.16)], 2, documents, (np.zeros(1), np.full(1, 10.0)), 0.95
+    )
+    assert (interval.low, interval.high) == (0.0, 10.0)
 
 
 def test_intervals_cover_the_truth_over_documents_too() -> None:

@@ -22,7 +22,12 @@ D = 300_000
 # The first two are one source: a token of either is a token of the other. The third is alone.
 TAU = np.array([[1.0, 1, 0], [1, 1, 0], [0, 0, 1]])
 ALPHA = 0.35
-SETTINGS: dict[str, Any] = {"specialists": True, "subsets": True, "specialist_sizes": "6+12"}
+SETTINGS: dict[str, Any] = {
+    "specialists": True,
+    "subsets": True,
+    "specialist_sizes": "6+12",
+    "specialist_form": "grid",
+}
 
 
 def make_experiment(shift_draws: float = 0.0, **settings: Any) -> Experiment:
@@ -124,7 +129,7 @@ def test_errors_on_unseen_mixtures(table: pd.DataFrame) -> None:
 
 def test_bounds_are_marked() -> None:
     """Without specialists as small as a share, or with a mixture better than all text alone."""
-    settings: dict[str, Any] = {"specialists": True, "subsets": True, "specialist_epochs": "1"}
+    settings: dict[str, Any] = {"specialists": True, "subsets": True, "specialist_form": "epochs"}
     experiment = make_experiment(**settings)
     kept = {
         run: a for run, a in experiment.nll.items()
@@ -145,7 +150,9 @@ def test_the_chain_alone_says_nothing() -> None:
 
 
 def test_specialists_alone_do_not_determine_all_of_the_law() -> None:
-    table = results_table(transfer(make_experiment(specialists=True, specialist_sizes="6")))
+    table = results_table(
+        transfer(make_experiment(specialists=True, specialist_sizes="6", specialist_form="epochs"))
+    )
     tau = pick(table, "tau", component=COMPONENTS[2]).set_index("source")
     assert (tau.note == "the runs determine it only together with other parameters").all()
     assert tau.value.isna().all()

@@ -73,7 +73,7 @@ def test_the_headline_is_balanced_where_sets_were_run(results: pd.DataFrame) -> 
     of_sets = results[results.series == "smallest"].assign(series="balanced", note="lower")
     of_sets.loc[:, ["value", "low", "high"]] *= -1
     chart = plot_effect_of_k(pd.concat([results, of_sets]))
-    assert "mean over all sets of K components" in chart.note
+    assert "mean over balanced sets of K components" in chart.note
     assert chart.title.startswith("5 components lower cross entropy by 0.0")
 
 

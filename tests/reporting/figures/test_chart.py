@@ -63,8 +63,31 @@ def test_both_forms_show_a_matrix() -> None:
     assert [text.get_text() for text in axis.texts] == ["1.0", "?", "0.5", "2.0"]
     assert [text.get_weight() for text in axis.texts] == ["bold", "normal", "normal", "bold"]
     assert len(axis.patches) == 2
-    (heatmap,) = chart_to_plotly(make_matrix()).data
-    assert [list(row) for row in heatmap.text] == [["<b>1.0</b>", "?"], ["0.5", "<b>2.0</b>"]]
+    figure = chart_to_plotly(make_matrix())
+    (heatmap,) = figure.data
+    assert [list(row) for row in heatmap.text] == [["<b>1.0</b>", ""], ["0.5", "<b>2.0</b>"]]
+    assert [(note.x, note.y, note.text) for note in figure.layout.annotations] == [(1, 0, "?")]
+    lines = figure.layout.shapes
+    middles = {(round((s.x0 + s.x1) / 2), round((s.y0 + s.y1) / 2)) for s in lines}
+    assert middles == {(0, 1), (1, 0)}
+
+
+def test_the_cells_of_a_matrix_keep_their_colours_on_a_dark_ground() -> None:
+    figure = chart_to_plotly(make_matrix())
+    scale = {colour for _, colour in figure.data[0].colorscale}
+    assert not scale & set(figure.layout.meta["dark"])
+    assert figure.layout.annotations[0].font.color in figure.layout.meta["dark"]
+
+
+def test_labels_of_several_lines_are_as_far_apart_as_they_are_high() -> None:
+    names = ["one", "a label of some more words than fit", "three"]
+    parts = [Curve(n, X, X / 10, X * np.nan, X * np.nan, "#0072b2") for n in names]
+    figure = chart_to_plotly(Chart("Title", "note", Axis("K", "whole"), parts))
+    low, high = figure.layout.yaxis.range
+    placed = sorted(note.y for note in figure.layout.annotations)
+    lines = max(note.text.count("<br>") + 1 for note in figure.layout.annotations)
+    assert lines == 3
+    assert np.diff(placed).min() >= 0.06 * lines * (high - low) - 1e-9
 
 
 def test_the_data_and_the_description() -> None:

@@ -15,7 +15,8 @@ from how_to import run_page
 
 def rows(series: str, quantity: str, ks: list[int]) -> pd.DataFrame:
     common = {"series": series, "quantity": quantity, "split": "test", "position": 0}
-    values = {"value": 1.0, "low": 0.9, "high": 1.1}
+    values = {"value": 1.0, "low": 0.9, "high": 1.1, "standard_error": 0.05}
+    common |= {"degrees_of_freedom": 60, "draws": 1, "seeds": 1}
     return pd.DataFrame({"k": ks}).assign(**common, **values)
 
 

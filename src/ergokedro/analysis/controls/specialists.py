@@ -37,26 +37,28 @@ class Specialists(Control):
         ),
         Setting(
             "specialist_form",
-            Literal["best", "epochs", "steps"],
+            Literal["best", "grid", "epochs", "steps"],
             "best",
-            "best: of the numbers of epochs in `specialist_epochs` and the learning rates in "
-            "`specialist_rates` those with the lowest validation XE, for every component and size. "
-            "epochs: those of the chain, so that less text goes with fewer steps. steps: as many "
-            "steps as at D, so that less text goes with more repetitions.",
+            "best: one run for every component and size finds its number of epochs, by the XE of "
+            "averaged weights on validation text. grid: one run for each number in "
+            "`specialist_epochs`, of which that with the lowest validation XE counts. epochs: "
+            "those of the chain, so that less text goes with fewer steps. steps: as many steps as "
+            "at D, so that less text goes with more repetitions.",
         ),
         Setting(
             "specialist_epochs",
             str | float,
-            "0.5+1+2+4",
-            "Numbers of epochs that are tried with `specialist_form=best`, as multiples of "
-            "training.epochs, joined by '+'.",
+            "0.5+1+2",
+            "Numbers of epochs that are tried with `specialist_form=grid`, as multiples of "
+            "training.epochs, joined by '+'. With `specialist_form=best` the largest is the most.",
         ),
         Setting(
             "specialist_rates",
             str | float,
             "1",
-            "Learning rates that are tried with `specialist_form=best`, each with each number of "
-            "epochs, as multiples of training.learning_rate, joined by '+', such as 0.5+1+2.",
+            "Learning rates that are tried with `specialist_form=best` or `grid`, each with each "
+            "number of epochs, as multiples of training.learning_rate, joined by '+', such as "
+            "0.5+1+2.",
         ),
         Setting(
             "specialist_sizes",
@@ -69,8 +71,17 @@ class Specialists(Control):
 
     def runs(self, ks: list[int], n_components: int, settings: Mapping[str, Any]) -> list[Run]:
         """Each component alone, at D and at D / K, with all its numbers of epochs and rates."""
+        search = settings["specialist_form"] == "best"
         return [
-            Run(_label(i, k, repeats, rate), (i,), k, repeats=repeats, rate=rate, control=self.name)
+            Run(
+                _label(i, k, repeats, rate, search),
+                (i,),
+                k,
+                repeats=repeats,
+                rate=rate,
+                search=search,
+                control=self.name,
+            )
             for k in sorted({1, *ks, *_sizes(settings["specialist_sizes"])})
             for i in range(1, max(ks) + 1)
             for repeats, rate in _protocols(settings, k)
@@ -84,23 +95,21 @@ class Specialists(Control):
         yield from specialists.specialists(experiment)
 
 
-def _label(position: int, divisor: int, repeats: float, rate: float) -> str:
+def _label(position: int, divisor: int, repeats: float, rate: float, search: bool) -> str:
     """'c2_of3', or 'c2_of3_x2_r0p5' for twice the epochs at half the learning rate: a dot would
-    divide a name in the graph."""
-    changes = [f"_{name}{value:g}" for name, value in (("x", repeats), ("r", rate)) if value != 1]
-    return f"c{position}_of{divisor}" + "".join(changes).replace(".", "p")
+    divide a name in the graph. 'c2_of3_best' with the best number of epochs."""
+    epochs = "_best" if search else f"_x{repeats:g}" if repeats != 1 else ""
+    of_rate = f"_r{rate:g}" if rate != 1 else ""
+    return f"c{position}_of{divisor}{epochs}{of_rate}".replace(".", "p")
 
 
 def _protocols(settings: Mapping[str, Any], divisor: int) -> list[tuple[float, float]]:
     """Multiples of the chain's epochs and learning rate of the specialists at D / `divisor`."""
     form = settings["specialist_form"]
-    if form == "best":
-        return list(
-            product(
-                _multiples(settings, "specialist_epochs", "training.epochs"),
-                _multiples(settings, "specialist_rates", "training.learning_rate"),
-            )
-        )
+    if form in ("best", "grid"):
+        epochs = _multiples(settings, "specialist_epochs", "training.epochs")
+        rates = _multiples(settings, "specialist_rates", "training.learning_rate")
+        return list(product(epochs if form == "grid" else epochs[-1:], rates))
     return [(divisor if form == "steps" else 1, 1)]
 
 

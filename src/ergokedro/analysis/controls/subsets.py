@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ergokedro.analysis.contrasts import Replicates
+from ergokedro.analysis.contrasts import Replicates, differences
 from ergokedro.analysis.controls.control import Control, Setting, series_rows
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow
@@ -65,7 +65,8 @@ class Subsets(Control):
         ]
 
     def rows(self, experiment: Experiment) -> Iterator[ResultRow]:
-        """XE averaged over the sets, by K, in nats per token and in bits per byte."""
+        """XE averaged over the sets, by K, in nats per token and in bits per byte; and, for every
+        component, K less K = 1: the mean over the sets of size K that hold it, less its own set."""
         total = experiment.design.total_tokens
         for split in experiment.splits:
             by_k = balanced_replicates(experiment, split)
@@ -76,6 +77,25 @@ class Subsets(Control):
                 row = bits_per_byte(experiment, selection, by_repeat)
                 row = replace(row, run=self.series, series=self.series, trained=True)
                 yield replace(row, k=k, tokens=tokens[k])
+            for component in experiment.design.components:
+                own = experiment.selection(split, experiment.chain[0], "component", component)
+                for k, estimate in differences(experiment, own, by_k).items():
+                    row = own.row("component_difference_to_k1", estimate, run=self.series, k=k)
+                    yield replace(row, series=self.series, trained=True, tokens=tokens[k])
+            yield from _each_set(experiment, split)
+
+
+def _each_set(experiment: Experiment, split: str) -> Iterator[ResultRow]:
+    """XE of every run of a set, in every draw and with every seed, on each of its components."""
+    in_chain = set(experiment.chain)
+    for run, nll in experiment.arrays(split).items():
+        is_set = run.base == Run("", run.components, len(run.components))
+        for label in experiment.labels(run) if is_set and run not in in_chain else ():
+            selection = experiment.selection(split, run, "component", label)
+            row = selection.row(
+                "xe", selection.mean(nll, experiment.params), **experiment.tags(run)
+            )
+            yield replace(row, series="set")
 
 
 def all_sets(n: int) -> list[tuple[int, ...]]:

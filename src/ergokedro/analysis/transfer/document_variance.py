@@ -69,7 +69,8 @@ def add_documents(
 ) -> list[Interval]:
     """Intervals by the scatter of the runs, widened by the documents, within the bounds.
 
-    Both sides of an interval may differ: each is Student's quantile times the root of the combined
+    A side that ends at a bound stays there: how far it would go is not known. Both sides of an
+    interval may differ: each is Student's quantile times the root of the combined
     variance, with the degrees of freedom that go with it.
 
     Parameters
@@ -92,8 +93,8 @@ def add_documents(
     return [
         Interval(
             value,
-            max(float(lower), value - side(value - low, i)),
-            min(float(upper), value + side(high - value, i)),
+            max(float(lower), value - side(value - low, i)) if low > lower else low,
+            min(float(upper), value + side(high - value, i)) if high < upper else high,
             float(np.sqrt(combined(error, i).variance)),
         )
         for i, ((value, low, high, error), lower, upper) in enumerate(

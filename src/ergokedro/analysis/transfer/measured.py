@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ergokedro.analysis.best_specialists import best_specialists, is_specialist
+from ergokedro.analysis.best_specialists import best_specialists, is_specialist, protocol_of
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.transfer.own_text import SpecialistCurve
 from ergokedro.analysis.transfer.runs import MixtureRuns
@@ -38,9 +38,10 @@ def measured_runs(experiment: Experiment, split: str) -> Measured:
     best = best_specialists(experiment)
     runs = []
     for run in experiment.runs:
-        key = run.components[0], run.divisor
-        protocol = best[key].protocol if is_specialist(run) and key in best else (1, 1)
-        if not run.pseudo and (run.repeats, run.rate) == protocol:
+        like = Run("", (), 1)  # the chain's protocol
+        if is_specialist(run) and (found := best.get((run.components[0], run.divisor))):
+            like = next(iter(found.runs.values()))
+        if not run.pseudo and protocol_of(run) == protocol_of(like):
             runs.append(run)
     tokens = np.array([_tokens(experiment, run) for run in runs])
     values = _window_means(experiment, split, runs)

@@ -1,4 +1,4 @@
-"""The law of XE over a grid of totals D: fitted to the chains of all of them, and its errors.
+"""The law of XE over a grid of totals D: fitted to the runs of all of them, and its errors.
 
 An experiment of one D says how XE depends on K; several say how it depends on D, too. The law is
 fitted again without each D, and tells what it predicts of that D.
@@ -52,11 +52,11 @@ def laws_over_grid(table: pd.DataFrame, split: str = "test") -> list[GridLaw]:
 
 
 def runs_of_grid(table: pd.DataFrame, split: str = "test") -> MixtureRuns:
-    """The chains of all experiments: XE of the components that each run was trained on."""
+    """The chains and sets of all experiments: XE of the components that each run was trained on."""
     rows = table[
         (table.split == split)
         & (table.quantity == "xe")
-        & (table.series == "component")
+        & table.series.isin(["component", "set"])
         & table.trained.astype(bool)
     ]
     components = tuple(rows.component.unique())

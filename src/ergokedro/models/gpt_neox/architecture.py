@@ -56,10 +56,10 @@ class GPTNeoXArchitecture(Architecture):
         from safetensors.torch import load_file
 
         model = self.skeleton(to_transformers(from_transformers(config)))
-        found = load_file(directory / WEIGHTS_FILE)
-        found = {_FORMER_NAMES.get(name, name): tensor for name, tensor in found.items()}
+        tensors = load_file(directory / WEIGHTS_FILE)
+        tensors = {_FORMER_NAMES.get(name, name): tensor for name, tensor in tensors.items()}
         # Copies on the hub also hold masks and frequencies, which are not weights.
-        weights = {name: found[name].float() for name in model.state_dict()}
+        weights = {name: tensors[name].float() for name in model.state_dict()}
         model.load_state_dict(weights, strict=True, assign=True)
         model.reset_rotary()
         return model

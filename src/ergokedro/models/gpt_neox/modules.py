@@ -13,7 +13,6 @@ from torch import nn
 from torch.nn import functional
 
 from ergokedro.models.causal_lm import CausalLM
-from ergokedro.models.cross_entropy import linear_cross_entropy, token_cross_entropy
 from ergokedro.models.gpt_neox.config import GPTNeoXConfig, from_transformers
 
 
@@ -40,18 +39,15 @@ class GPTNeoX(CausalLM):
         """Logits (b, t, vocab_size) of the token after each of int64 (b, t)."""
         return self.lm_head(self.gpt_neox(tokens))
 
-    def loss(self, windows: torch.Tensor) -> torch.Tensor:
-        """Mean NLL of tokens 2..W of int64 (b, W) windows, a scalar in nats, differentiable."""
-        hidden = self.gpt_neox(windows[:, :-1]).flatten(0, 1)
-        return linear_cross_entropy(hidden, self.lm_head.weight, windows[:, 1:].flatten())
+    def hidden(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Normalised last hidden states (b, t, width) of int64 (b, t)."""
+        states: torch.Tensor = self.gpt_neox(tokens)
+        return states
 
-    def nll(self, windows: torch.Tensor) -> torch.Tensor:
-        """NLL of tokens 2..W of int64 (b, W) windows: float32 (b, W - 1), nats, no gradient."""
-        with torch.no_grad():
-            hidden = self.gpt_neox(windows[:, :-1]).flatten(0, 1)
-            targets = windows[:, 1:].flatten()
-            nll = token_cross_entropy(hidden, self.lm_head.weight, targets)
-            return nll.view(len(windows), -1)
+    @property
+    def output_weight(self) -> torch.Tensor:
+        """Weights of the output layer, (vocab_size, width)."""
+        return self.lm_head.weight
 
     @property
     def multiplied_weights(self) -> int:

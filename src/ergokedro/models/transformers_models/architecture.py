@@ -55,9 +55,7 @@ class TransformersArchitecture(Architecture):
         ErgokedroError
             If the model sees later tokens, or draws random numbers.
         """
-        model = self.skeleton(config, device="cpu")
-        model.fused = self._is_fused(model)
-        return model
+        return self._prepared(self.skeleton(config, device="cpu"))
 
     def skeleton(self, config: dict[str, Any], device: str = "meta") -> TransformersModel:
         """A model without memory for weights, unless `device` is 'cpu'."""
@@ -118,14 +116,20 @@ class TransformersArchitecture(Architecture):
         wrong = {kind: names for kind, names in report.items() if names and kind not in accepted}
         if wrong:
             raise ValueError(f"weights that do not fit: {wrong}")
-        model = TransformersModel(config, inner)
-        model.fused = self._is_fused(model)
-        return model
+        return self._prepared(TransformersModel(config, inner))
 
     def _model_class(self) -> Any:
         from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
         return MODEL_FOR_CAUSAL_LM_MAPPING[config_class(self.model_type)]
+
+    def _prepared(self, model: TransformersModel) -> TransformersModel:
+        """The model itself, checked, with what makes it faster."""
+        from ergokedro.models.transformers_models.norms import speed_up_norms
+
+        speed_up_norms(model)
+        model.fused = self._is_fused(model)
+        return model
 
     def _is_fused(self, model: TransformersModel) -> bool:
         from ergokedro.models.transformers_models.checks import check_model

@@ -33,7 +33,7 @@ def check_model(model: TransformersModel) -> bool:
     name, vocabulary = model.config["model_type"], model.config["vocab_size"]
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(vocabulary, (_BATCH, _LENGTH), generator=generator)
-    with torch.no_grad(), _disturbed(model, generator):
+    with torch.no_grad(), disturbed(model, generator):
         logits = model(tokens)
         if not torch.equal(model(tokens), logits):
             raise ErgokedroError(
@@ -49,7 +49,7 @@ def _check_causality(model: TransformersModel, tokens: torch.Tensor, logits: tor
     changed = tokens.clone()
     changed[:, _LENGTH // 2 :] = (changed[:, _LENGTH // 2 :] + 1) % model.config["vocab_size"]
     before, after = logits[:, : _LENGTH // 2], model(changed)[:, : _LENGTH // 2]
-    if not _equal(after, before):
+    if not nearly_equal(after, before):
         raise ErgokedroError(
             f"model.architecture = {model.config['model_type']!r} sees the tokens that it shall "
             "predict. Set what makes it causal, such as model.config.is_decoder=true, or choose "
@@ -67,15 +67,16 @@ def _is_linear(model: TransformersModel, tokens: torch.Tensor, logits: torch.Ten
     states = model.hidden(tokens)
     if states.shape[-1] != layer.in_features:
         return False
-    return _equal(states @ layer.weight.T, model(tokens))
+    return nearly_equal(states @ layer.weight.T, model(tokens))
 
 
-def _equal(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    return bool((found - expected).norm() <= _TOLERANCE * expected.norm())
+def nearly_equal(values: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Whether two tensors differ by no more than float32 sums in another order."""
+    return bool((values - expected).norm() <= _TOLERANCE * expected.norm())
 
 
 @contextmanager
-def _disturbed(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
+def disturbed(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
     """Add noise to all weights for the block: 0.1 to vectors, unit gain to matrices."""
     parameters = list(model.parameters())
     originals = [parameter.data for parameter in parameters]

@@ -37,8 +37,8 @@ def config_class(model_type: str) -> type[PreTrainedConfig]:
     """transformers' configuration class of a model type."""
     from transformers import CONFIG_MAPPING
 
-    found: type[PreTrainedConfig] = CONFIG_MAPPING[model_type]
-    return found
+    config_type: type[PreTrainedConfig] = CONFIG_MAPPING[model_type]
+    return config_type
 
 
 def configuration(config: Fields) -> PreTrainedConfig:
@@ -50,11 +50,11 @@ def configuration(config: Fields) -> PreTrainedConfig:
         Whatever the configuration class raises for values that do not fit.
     """
     values = json.loads(json.dumps(config), object_hook=_special_float)
-    found = config_class(config["model_type"]).from_dict(values)
-    found.use_cache = False
-    if hasattr(found, "rescale_every"):
-        found.rescale_every = 0
-    return found
+    theirs = config_class(config["model_type"]).from_dict(values)
+    theirs.use_cache = False
+    if hasattr(theirs, "rescale_every"):
+        theirs.rescale_every = 0
+    return theirs
 
 
 def _special_float(value: Fields) -> Any:
@@ -123,11 +123,11 @@ def _read_directory(directory: Path, model_type: str) -> Fields:
             f"model.config = '{directory}' is no directory with a readable config.json ({error}); "
             "give one, or fields such as model.config.hidden_size."
         ) from error
-    found = given.get("model_type")
-    if found != model_type:
+    own_type = given.get("model_type")
+    if own_type != model_type:
         raise ErgokedroError(
-            f"model.config = '{directory}' describes a model of type {found!r}, but "
-            f"model.architecture = {model_type!r}; set model.architecture={found}."
+            f"model.config = '{directory}' describes a model of type {own_type!r}, but "
+            f"model.architecture = {model_type!r}; set model.architecture={own_type}."
         )
     return given
 

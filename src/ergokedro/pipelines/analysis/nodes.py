@@ -9,6 +9,7 @@ starts, so they name no class of a slow library. Figures draw themselves: see
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -24,6 +25,7 @@ from ergokedro.design.descriptions import common_text
 from ergokedro.design.mixture import Design
 from ergokedro.design.nll import ExactNLL
 from ergokedro.design.records import RunSummary
+from ergokedro.design.runs import Run
 from ergokedro.parameters import (
     AnalysisParameters,
     CorpusParameters,
@@ -88,10 +90,20 @@ def measure(
         references,
         text,
         common_text(manifests),
+        _best_epochs(by_run, summaries),
     )
     trained = {run: s for run, s in zip(plan, summaries, strict=True) if run.in_chain}
     histories = dict(zip(trained, _each(runs, "history"), strict=True))
     return all_results(experiment, histories, trained)
+
+
+def _best_epochs(runs: Iterable[Run], summaries: list[RunSummary]) -> dict[Run, float]:
+    """Run -> best number of epochs as a multiple of the chain's, where runs look for it."""
+    return {
+        run: summary.best_epochs / summaries[0].epochs
+        for run, summary in zip(runs, summaries, strict=True)
+        if summary.best_epochs is not None
+    }
 
 
 def tabulate(

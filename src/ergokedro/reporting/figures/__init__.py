@@ -55,7 +55,7 @@ for _name, _spec in {
         plot_effect_of_k,
         how_to_read="Differences are paired by window. Where the bar of K does not touch zero, K "
         "changed the cross entropy on the same text, beyond the chance that the interval holds; "
-        "the report says which chance that is. Averaged over all sets of components "
+        "the report says which chance that is. Averaged over balanced sets of components "
         "(`controls.subsets`) every component has the same weight at every K. Without them the "
         "figure is about the smallest component and the order in which the others join it.",
     ),

@@ -9,7 +9,7 @@ import pandas as pd
 from ergokedro.analysis.controls import CONTROLS
 from ergokedro.reporting.figures.chart import Axis, Chart, Curve, Level
 from ergokedro.reporting.figures.style import K_LABEL, XE_LABEL, category_marker, control_colour
-from ergokedro.reporting.results import pick_rows
+from ergokedro.reporting.results import interval_note, pick_rows
 
 
 class ControlsWithSeries(Container[str]):
@@ -25,9 +25,12 @@ def plot_controls(results: pd.DataFrame, split: str = "test") -> Chart:
     differences = _curves(results, "difference_to_k1", split)
     if differences:
         last = max(differences, key=lambda curve: curve.x[-1])
+        shown = results[(results.quantity == "difference_to_k1") & (results.split == split)]
+        shown = shown[shown.series.isin([control.series for control in CONTROLS.values()])]
         return Chart(
             f"{last.label}: {last.end:+.4f} nats per token at K = {last.x[-1]:.0f}",
-            f"Change of cross entropy from K = 1 on {split} text, nats per token. Bars: intervals.",
+            f"Change of cross entropy from K = 1 on {split} text, nats per token."
+            f"{interval_note(results, shown)}",
             Axis(K_LABEL, "whole"),
             differences,
             levels=[Level(0, "as K = 1")],

@@ -13,7 +13,7 @@ from ergokedro.reporting.figures.style import (
     SOFT,
     term_styles,
 )
-from ergokedro.reporting.results import component_names, knows_sources, pick_rows
+from ergokedro.reporting.results import component_names, interval_note, knows_sources, pick_rows
 
 
 def plot_decomposition(results: pd.DataFrame, split: str = "test") -> Chart:
@@ -31,8 +31,8 @@ def plot_decomposition(results: pd.DataFrame, split: str = "test") -> Chart:
     return Chart(
         _title(results, split),
         f"Cost of a model of K over specialists with all D tokens, {split} text, nats per token. "
-        "Diamond: the sum, with its interval; dash: the most that not knowing the component can "
-        "cost, on top of starvation.",
+        "Diamond: the sum; dash: the most that not knowing the component can cost, on top of "
+        f"starvation.{interval_note(results, cost, 'Bars of the sum')}",
         Axis(K_LABEL, "whole"),
         [
             *bars,
@@ -66,7 +66,7 @@ def plot_others_worth(results: pd.DataFrame, split: str = "test") -> Chart:
         f"At K = {rows.k.max()} the others' text helps {helped} of {len(last)} components and "
         f"harms {harmed}",
         "Gain of the model of K over a specialist with the same D / K tokens of the component, "
-        f"{split} text, nats per token. Bars: intervals.",
+        f"{split} text, nats per token.{interval_note(results, rows)}",
         Axis(K_LABEL, "whole"),
         parts,
         levels=[Level(0, "no difference")],

@@ -7,7 +7,13 @@ import pandas as pd
 from ergokedro.reporting.figures.chart import Axis, Chart, Curve, Level
 from ergokedro.reporting.figures.style import K_LABEL, colour_of
 from ergokedro.reporting.headline import HeadlineRow, find_headline
-from ergokedro.reporting.results import component_names, headline_series, n_components, pick_rows
+from ergokedro.reporting.results import (
+    component_names,
+    headline_series,
+    interval_note,
+    n_components,
+    pick_rows,
+)
 
 _VERBS = {"higher": "raise", "lower": "lower"}
 
@@ -25,7 +31,7 @@ def plot_effect_of_k(results: pd.DataFrame, split: str = "test") -> Chart:
     return Chart(
         _title(find_headline(results, split).largest),
         f"Change of cross entropy from K = 1 on {split} text, nats per token: "
-        f"{what_is_averaged(results, series)}. Bars: intervals.",
+        f"{what_is_averaged(results, series)}.{interval_note(results, rows)}",
         Axis(K_LABEL, "whole"),
         parts,
         levels=[Level(0, "as K = 1")],
@@ -36,7 +42,7 @@ def plot_effect_of_k(results: pd.DataFrame, split: str = "test") -> Chart:
 def what_is_averaged(results: pd.DataFrame, series: str) -> str:
     """The text that the headline is about, in words."""
     if series == "balanced":
-        return "mean over all sets of K components"
+        return "mean over balanced sets of K components"
     return f"{component_names(results)[0]}, the smallest component"
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 
 from ergokedro.reporting.decomposition import find_naming
 from ergokedro.reporting.figures.chart import Axis, Chart, Level
-from ergokedro.reporting.figures.in_context_xe import by_k
+from ergokedro.reporting.figures.in_context_xe import BAND, by_k
 from ergokedro.reporting.figures.style import POSITION_LABEL
-from ergokedro.reporting.results import knows_sources, n_components, pick_rows
+from ergokedro.reporting.results import interval_note, knows_sources, n_components, pick_rows
 
 
 def plot_identification(results: pd.DataFrame, split: str = "test") -> Chart:
@@ -23,8 +23,8 @@ def plot_identification(results: pd.DataFrame, split: str = "test") -> Chart:
         f"{name} {verb} {abs(total):.2f} nats in a window at K = {k}; it can cost at most "
         f"{np.log(k):.2f}",
         "Mixture of the K specialists less the right one, summed up to position t, "
-        f"{split} text, nats. Dashed: log K, the most on average. Band: interval of the "
-        "largest K.",
+        f"{split} text, nats. Dashed: log K, the most on average."
+        f"{interval_note(results, curves, BAND)}",
         Axis(POSITION_LABEL, "log"),
         by_k(curves, n_components(results)),
         levels=[Level(float(np.log(number))) for number in curves.k.unique()],
@@ -41,7 +41,8 @@ def plot_naming(results: pd.DataFrame, split: str = "test") -> Chart:
         f"Of {found.k} components the right one is known in {found.share.value:.0%} of windows "
         f"{when}",
         "Share of windows whose component has the largest weight in the mixture of the K "
-        f"specialists before position t, {split} text. Band: interval of the largest K.",
+        f"specialists before position t, {split} text."
+        f"{interval_note(results, curves, BAND)}",
         Axis(POSITION_LABEL, "log"),
         by_k(curves, n_components(results)),
         zero=True,

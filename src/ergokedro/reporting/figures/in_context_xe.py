@@ -8,7 +8,9 @@ from ergokedro.reporting.figures.chart import Axis, Chart, Curve
 from ergokedro.reporting.figures.reference_lines import reference_curves
 from ergokedro.reporting.figures.style import POSITION_LABEL, colour_of
 from ergokedro.reporting.references import on_series
-from ergokedro.reporting.results import component_names, n_components, pick_rows
+from ergokedro.reporting.results import component_names, interval_note, n_components, pick_rows
+
+BAND = "Band of the largest K"  # as by_k draws it
 
 
 def plot_in_context_xe(results: pd.DataFrame, split: str = "test") -> Chart:
@@ -24,7 +26,8 @@ def plot_in_context_xe(results: pd.DataFrame, split: str = "test") -> Chart:
     return Chart(
         _title(pick_rows(results, "in_context_gain", "smallest", split)),
         f"L(t), cross entropy at position t on {split} text of {component_names(results)[0]}, nats "
-        f"per token, means over bins that widen. Band: interval of the largest K.{known}{outside}",
+        "per token, means over bins that widen."
+        f"{interval_note(results, curves, BAND)}{known}{outside}",
         Axis(POSITION_LABEL, "log"),
         [*parts, *lines],
     )

@@ -7,7 +7,9 @@ import pandas as pd
 from ergokedro.reporting.figures.chart import Axis, Chart
 from ergokedro.reporting.figures.in_context_xe import by_k
 from ergokedro.reporting.figures.style import DOCUMENT_LABEL
-from ergokedro.reporting.results import component_names, n_components, pick_rows
+from ergokedro.reporting.results import component_names, interval_note, n_components, pick_rows
+
+_BAND = "Band of the largest K, where it is above 0"
 
 
 def plot_in_document_xe(results: pd.DataFrame, split: str = "test") -> Chart:
@@ -18,7 +20,7 @@ def plot_in_document_xe(results: pd.DataFrame, split: str = "test") -> Chart:
     return Chart(
         _title(curves),
         f"Cross entropy on {split} text of {component_names(results)[0]}, nats per token, means "
-        "over bins that double. Band: interval of the largest K, where it is above 0.",
+        f"over bins that double.{interval_note(results, curves, _BAND)}",
         Axis(DOCUMENT_LABEL, "log"),
         by_k(curves, n_components(results)),
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ergokedro.reporting.figures.chart import Bars, Chart, Curve, Matrix
-from ergokedro.reporting.figures.style import SOFT, as_text, on_dark
+from ergokedro.reporting.figures.style import MIDDLE, SOFT, as_text, on_dark
 from ergokedro.reporting.text import plotly_text, shorten
 
 if TYPE_CHECKING:
@@ -21,8 +22,12 @@ _SYMBOLS = {
 }  # fmt: skip
 _DASHES = {"solid": "solid", "dashed": "dash", "dotted": "dot", "none": "solid"}
 _DASH, _MARK = 26, 10  # pixels
-_GAP = 0.06  # between labels, of the height
-_WRAP = 16  # characters in a line of a label
+_GAP = 0.06  # between the lines of labels, of the height
+_WRAP, _WRAP_AXIS = 16, 36  # characters in a line of a label, and of what an axis shows
+_ANGLES = [0, -30, -90]  # of categories, the first at which they do not overlap
+_LONGEST_TICK = 18  # characters of a category beside an axis
+# On a phone: pixels of all columns of a matrix, and of a character of its numbers.
+_COLUMNS, _NUMBER, _CHARACTER = 250, 12, 7
 _HEX = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
 
 
@@ -36,7 +41,8 @@ def chart_to_plotly(chart: Chart) -> go.Figure:
         _add_matrix(figure, chart, chart.matrix)
     else:
         _add_parts(figure, chart)
-    figure.update_xaxes(title_text=plotly_text(chart.x.label), title_standoff=8, automargin=True)
+    title = {"text": _wrapped(chart.x.label, _WRAP_AXIS), "font": {"size": 13}, "standoff": 8}
+    figure.update_xaxes(title=title, automargin=True)
     figure.update_layout(
         template="simple_white",
         title={
@@ -48,8 +54,9 @@ def chart_to_plotly(chart: Chart) -> go.Figure:
         showlegend=False,
         hoverlabel={"namelength": -1},
     )
-    colours = sorted(set(_HEX.findall(str(figure.to_dict()))))
-    figure.update_layout(meta={"dark": {colour: on_dark(colour) for colour in colours}})
+    # The cells of a matrix are a ground of their own; only what has no cell is on the page's.
+    colours = {SOFT} if chart.matrix else set(_HEX.findall(str(figure.to_dict())))
+    figure.update_layout(meta={"dark": {colour: on_dark(colour) for colour in sorted(colours)}})
     return figure
 
 
@@ -68,13 +75,14 @@ def _add_parts(figure: go.Figure, chart: Chart) -> None:
     low, high = chart.span
     figure.update_yaxes(range=[low, high], showgrid=True, automargin=True)
     _set_axis(figure, chart)
-    for text, end, colour in chart.labels(_GAP):
+    lines = [_lines(text, _WRAP) for text in chart.label_texts]
+    for text, end, colour in chart.labels(_GAP * max(map(len, lines), default=1)):
         figure.add_annotation(
             x=1, xref="paper", xanchor="left", xshift=6, align="left", showarrow=False,
-            y=end, yref="y", text=_wrapped(text),
+            y=end, yref="y", text=_wrapped(text, _WRAP),
             font={"color": as_text(colour or SOFT), "size": 12},
         )  # fmt: skip
-    longest = max((len(line) for t in chart.label_texts for line in _lines(t)), default=0)
+    longest = max((len(line) for label in lines for line in label), default=0)
     figure.update_layout(margin_r=12 + 7 * longest)
 
 
@@ -112,18 +120,17 @@ def _set_axis(figure: go.Figure, chart: Chart) -> None:
     elif chart.x.kind == "whole":
         figure.update_xaxes(dtick=1)
     elif chart.x.kind == "category":
-        names = [plotly_text(shorten(name)) for name in chart.x.names]
+        names = _ticks(chart.x.names)
         ticks = {"tickvals": list(range(len(names))), "ticktext": names}
-        figure.update_xaxes(range=[-0.5, len(names) - 0.5], **ticks)
+        figure.update_xaxes(range=[-0.5, len(names) - 0.5], autotickangles=_ANGLES, **ticks)
 
 
 def _add_matrix(figure: go.Figure, chart: Chart, matrix: Matrix) -> None:
     values = matrix.values
-    rows, columns = (
-        [plotly_text(shorten(str(name))) for name in names]
-        for names in (values.index, values.columns)
-    )
-    cells = [["?" if np.isnan(v) else f"{v:{matrix.spec}}" for v in row] for row in values.values]
+    rows, columns = _ticks(map(str, values.index)), _ticks(map(str, values.columns))
+    cells = [["" if np.isnan(v) else f"{v:{matrix.spec}}" for v in row] for row in values.values]
+    width = max(len(cell) for row in cells for cell in row) * _CHARACTER
+    fits = len(columns) * width < _COLUMNS
     figure.add_heatmap(
         z=values.to_numpy(),
         x=list(range(len(columns))),
@@ -133,24 +140,45 @@ def _add_matrix(figure: go.Figure, chart: Chart, matrix: Matrix) -> None:
             for pair in zip(cells, matrix.strong, strict=True)
         ],
         texttemplate="%{text}",
+        textfont={"size": _NUMBER if fits else None},  # else so small that it fits
         hovertemplate="%{text}<extra></extra>",
         colorscale="Cividis",
         reversescale=True,
         showscale=False,
     )
+    for row, column in np.argwhere(matrix.hatched) if matrix.hatched is not None else ():
+        _hatch(figure, float(column), float(row))
+    for row, column in np.argwhere(values.isna()):
+        figure.add_annotation(
+            x=column, y=row, text="?", showarrow=False, font={"color": SOFT, "size": _NUMBER}
+        )
     # Positions, since a category may look like a number or a date, or occur twice when cut.
-    figure.update_xaxes(tickvals=list(range(len(columns))), ticktext=columns)
+    ticks = {"tickvals": list(range(len(columns))), "ticktext": columns}
+    figure.update_xaxes(autotickangles=_ANGLES, **ticks)
     figure.update_yaxes(
         tickvals=list(range(len(rows))), ticktext=rows, autorange="reversed", automargin=True,
         title_text=plotly_text(chart.rows),
     )  # fmt: skip
 
 
-def _lines(text: str) -> list[str]:
+def _hatch(figure: go.Figure, x: float, y: float) -> None:
+    """Lines across the cell whose middle is (x, y)."""
+    for start in (-0.25, 0.0, 0.25):
+        figure.add_shape(
+            type="line", x0=x + start - 0.25, x1=x + start + 0.25, y0=y + 0.5, y1=y - 0.5,
+            line={"color": MIDDLE, "width": 1},
+        )  # fmt: skip
+
+
+def _ticks(names: Iterable[str]) -> list[str]:
+    return [plotly_text(shorten(name, _LONGEST_TICK)) for name in names]
+
+
+def _lines(text: str, width: int) -> list[str]:
     import textwrap
 
-    return textwrap.wrap(text, _WRAP)
+    return textwrap.wrap(text, width)
 
 
-def _wrapped(text: str) -> str:
-    return "<br>".join(plotly_text(line) for line in _lines(text))
+def _wrapped(text: str, width: int) -> str:
+    return "<br>".join(plotly_text(line) for line in _lines(text, width))

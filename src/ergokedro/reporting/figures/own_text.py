@@ -7,7 +7,7 @@ import pandas as pd
 
 from ergokedro.reporting.figures.chart import Axis, Chart, Curve, Level
 from ergokedro.reporting.figures.style import category_colour, category_marker
-from ergokedro.reporting.results import component_names
+from ergokedro.reporting.results import component_names, interval_note, pick_rows
 from ergokedro.reporting.transfer import Equivalent, find_transfer
 
 _BOUNDS = {">": "^", "<": "v"}
@@ -18,11 +18,14 @@ def plot_own_text(results: pd.DataFrame, split: str = "test") -> Chart:
     found = find_transfer(results, split).of_largest
     known = [one for one in found if one.share.determined]
     names = component_names(results)
+    rows = pick_rows(results, "own_text_share", "component", split)
+    measured = rows[(rows.k == rows.k.max()) & (rows.note == "")]  # the others are bounds
     own = found[0].own if found else float("nan")
     return Chart(
         _title(known),
         f"Text of its own with which a specialist predicts {split} text as well as the model of "
-        "all components does, as a part of D. Bars: intervals; triangles: at least, or at most.",
+        "all components does, as a part of D. Triangles: at least, or at most."
+        f"{interval_note(results, measured)}",
         Axis("component that is predicted", "category", names),
         [_point(one, names.index(one.component)) for one in known],
         levels=[Level(own, "its own text")] if known else [],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ergokedro.reporting.figures.chart import Axis, Chart, Level, component_curves
-from ergokedro.reporting.results import component_names, pick_rows
+from ergokedro.reporting.results import component_names, interval_note, pick_rows
 
 
 def plot_specialists(results: pd.DataFrame, split: str = "test") -> Chart:
@@ -20,8 +20,8 @@ def plot_specialists(results: pd.DataFrame, split: str = "test") -> Chart:
     return Chart(
         _title(rows[rows.k == rows.k.max()]),
         "Cross entropy of the specialist of each component with D / K tokens less that with all D "
-        f"tokens, on its own {split} text, nats per token. Bars: intervals."
-        + (f" Note that {confounded}." if confounded else ""),
+        f"tokens, on its own {split} text, nats per token."
+        f"{interval_note(results, rows)}" + (f" Note that {confounded}." if confounded else ""),
         Axis("K; a specialist has D / K tokens", "whole"),
         parts,
         levels=[Level(0, "all D tokens")],

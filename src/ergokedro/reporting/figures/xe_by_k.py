@@ -8,7 +8,7 @@ from ergokedro.reporting.figures.chart import Axis, Chart, Curve
 from ergokedro.reporting.figures.reference_lines import reference_curves
 from ergokedro.reporting.figures.style import INK, K_LABEL, SOFT
 from ergokedro.reporting.references import on_series
-from ergokedro.reporting.results import pick_rows
+from ergokedro.reporting.results import interval_note, pick_rows
 
 
 def plot_xe_by_k(results: pd.DataFrame, split: str = "test") -> Chart:
@@ -23,7 +23,7 @@ def plot_xe_by_k(results: pd.DataFrame, split: str = "test") -> Chart:
     return Chart(
         _title(rows, pick_rows(results, "excess", "chain", split)),
         f"Cross entropy on {split} text of the components trained on, nats per token, so each K on "
-        f"other text. Bars: intervals.{outside}",
+        f"other text.{interval_note(results, rows)}{outside}",
         Axis(K_LABEL, "whole"),
         [*parts, *lines],
     )

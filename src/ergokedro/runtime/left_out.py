@@ -1,0 +1,68 @@
+"""Which runs of the present report a command would leave out of the one that replaces it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from kedro.io import CatalogProtocol, DatasetError
+from pydantic import ValidationError
+
+from ergokedro.analysis.controls import plan_experiment, read_settings
+from ergokedro.design.runs import Run
+from ergokedro.errors import ErgokedroError
+from ergokedro.parameters import Parameters
+
+
+def left_out(catalog: CatalogProtocol, parameters: Parameters) -> str | None:
+    """What the present report has and the next one will not, and how to get it again.
+
+    None where nothing is lost, or the present report is of another version.
+
+    Parameters
+    ----------
+    parameters : of the command; those of the present report are in the dataset `settings`.
+    """
+    try:
+        before = Parameters.model_validate(catalog.load("settings"))
+        before = before.model_copy(update={"controls": read_settings(before.controls)})
+        earlier = _planned(before)
+    except (DatasetError, ValidationError, ErgokedroError):
+        return None
+    names = {run.name for run in _planned(parameters)}
+    lost = [r for r in earlier if r.name not in names and catalog.exists(f"{r.name}.nll")]
+    if not lost:
+        return None
+    return (
+        f"This command's report replaces one that also has {' and '.join(_describe(lost))}. To "
+        "write that again: `kedro run --pipeline analysis --params "
+        f"{_changes(before, parameters)}`, with the same --env and other --params. To keep both: "
+        "experiment=NAME among --params."
+    )
+
+
+def _planned(parameters: Parameters) -> list[Run]:
+    return plan_experiment(parameters.runs, parameters.n_components, parameters.controls)
+
+
+def _describe(runs: list[Run]) -> Iterable[str]:
+    """The values of K of the chain, and how many runs each control has."""
+    for control, group in groupby(sorted(runs, key=lambda run: run.control), lambda r: r.control):
+        members = list(group)
+        if control:
+            yield f"{len(members)} run{'s' * (len(members) > 1)} of {control}"
+        else:
+            yield f"K = {', '.join(str(run.k) for run in members)}"
+
+
+def _changes(before: Parameters, now: Parameters) -> str:
+    """The settings of `before` that choose its runs and are others in `now`, as for --params."""
+    chosen: dict[str, tuple[Any, Any]] = {"k": (before.k, now.k)}
+    for name, value in before.controls.items():
+        chosen[f"controls.{name}"] = value, now.controls.get(name)
+    return ",".join(
+        f"{name}={str(value).lower() if isinstance(value, bool) else value}"
+        for name, (value, other) in chosen.items()
+        if value != other
+    )
