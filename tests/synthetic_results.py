@@ -273,7 +273,7 @@ def make_specialists(windows: pd.DataFrame, exact: ExactNLL) -> dict[Run, NLLArr
     """All runs: specialists are the exact sources, shifted by STARVED; models of K as made here."""
     models = make_runs(windows, exact, make_manifests())
     arrays = {}
-    settings = {"specialists": True, "specialist_form": "epochs"}
+    settings = {"specialists": True, "specialist_form": "grid", "specialist_epochs": "1"}
     for run in plan_experiment([1, 2, 3, 4, 5], 5, settings):
         if run.in_chain and run.k > 1:  # K = 1 is the specialist of the first component
             arrays[run] = models[run]
@@ -294,7 +294,7 @@ def _all_results() -> pd.DataFrame:
     windows = make_windows()
     exact = make_exact(windows)
     runs = make_specialists(windows, exact)
-    experiment = make_experiment(runs, windows, exact, specialists=True, specialist_form="epochs")
+    experiment = make_experiment(runs, windows, exact, specialists=True, specialist_form="grid")
     summaries = {chain(m.k): make_summary(m) for m in make_manifests()}
     histories = {chain(m.k): make_history(m.k) for m in make_manifests()}
     # The level at which the curve of K = 5 ends; all others end below.
