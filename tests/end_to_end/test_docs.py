@@ -142,11 +142,12 @@ def test_the_examples_run_without_kedro(
 ) -> None:
     project = finished[0].copy(tmp_path / "project")
     needed = ",".join(f"specialists.{name}.nll" for name in ("c2_of1", "c1_of2", "c2_of2"))
-    settings = "--params", "controls.specialists=true", "--to-outputs", needed
+    form = "controls.specialist_form=epochs"
+    settings = "--params", f"controls.specialists=true,{form}", "--to-outputs", needed
     project.run("--pipelines", "mixture_design,training", *settings)
     monkeypatch.chdir(project.root)
     examples = [code for page, _, code in blocks("python") if page == "api.md"]
-    assert len(examples) == 7
+    assert len(examples) == 8
     names: dict[str, Any] = {}
     for code in examples:
         exec(compile(code, "api.md", "exec"), names)
