@@ -35,6 +35,7 @@ def own_figure(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def make_catalog(folder: Path) -> DataCatalog:
     """The project's catalog, with its data in a folder."""
     loader = OmegaConfigLoader(str(ROOT / "conf"), base_env="base", default_run_env="base")
+    loader["globals"] = {"experiment": "synthetic", "data_root": "data"}
     config = loader["catalog"]
     for entry in config.values():
         if "filepath" in entry:  # those of all experiments together have a path of another name
