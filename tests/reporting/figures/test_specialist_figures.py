@@ -12,6 +12,7 @@ from ergokedro.reporting.figures.distinguishability import plot_distinguishabili
 from ergokedro.reporting.figures.identification import plot_identification, plot_naming
 from ergokedro.reporting.figures.own_text import plot_own_text
 from ergokedro.reporting.figures.specialists import plot_specialists
+from ergokedro.reporting.figures.static import draw_chart
 from ergokedro.reporting.figures.style import term_styles
 from ergokedro.reporting.results import distinguishability_matrix, pick_rows
 from ergokedro.reporting.transfer import find_transfer
@@ -113,3 +114,16 @@ def test_own_text_has_bounds_as_triangles(results: pd.DataFrame) -> None:
         assert one.share.note == "" or np.isnan(part.low).all()
     assert chart.title.endswith("predicted no better than by its own 0.20 of D alone")
     assert [level.value for level in chart.levels] == [0.2]
+
+
+def test_figures_of_k_1_alone_say_so(results: pd.DataFrame) -> None:
+    about_larger_k = {
+        "cost", "starvation", "identification", "interference", "identification_bound",
+        "others_worth", "cumulative_identification", "naming_accuracy", "distinguishability",
+    }  # fmt: skip
+    alone = results[(results.k <= 1) & ~results.quantity.isin(about_larger_k)]
+    plots = plot_decomposition, plot_others_worth, plot_identification, plot_naming
+    for plot in (*plots, plot_distinguishability):
+        chart = plot(alone)
+        assert chart.title == "K = 1 alone was run"
+        draw_chart(chart)

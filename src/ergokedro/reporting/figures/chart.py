@@ -257,6 +257,11 @@ def _overlap(lower: list[float], upper: list[float], gap: float, span: tuple[flo
     return _bottom(upper, gap, span) < _bottom(lower, gap, span) + gap * len(lower)
 
 
+def only_one_component(x: Axis) -> Chart:
+    """A chart without data, where K = 1 alone was run and what it shows is about larger K."""
+    return Chart("K = 1 alone was run", "This is about larger K.", x, levels=[Level(0)])
+
+
 def stack(x: np.ndarray, values: Iterable[tuple[str, np.ndarray, str]]) -> list[Bars]:
     """Bars of (label, value, colour), upwards where they are positive and downwards elsewhere."""
     above, below = np.zeros(len(x)), np.zeros(len(x))

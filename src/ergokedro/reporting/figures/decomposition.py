@@ -6,7 +6,15 @@ import numpy as np
 import pandas as pd
 
 from ergokedro.reporting.decomposition import find_cost
-from ergokedro.reporting.figures.chart import Axis, Chart, Curve, Level, component_curves, stack
+from ergokedro.reporting.figures.chart import (
+    Axis,
+    Chart,
+    Curve,
+    Level,
+    component_curves,
+    only_one_component,
+    stack,
+)
 from ergokedro.reporting.figures.style import (
     INK,
     K_LABEL,
@@ -19,6 +27,8 @@ from ergokedro.reporting.results import component_names, interval_note, knows_so
 def plot_decomposition(results: pd.DataFrame, split: str = "test") -> Chart:
     """The terms of the cost of K, stacked, their sum, and the bound on identification."""
     cost = pick_rows(results, "cost", "chain", split)
+    if cost.empty:
+        return only_one_component(Axis(K_LABEL, "whole"))
     styles = term_styles(knows_sources(results))
     values = {name: pick_rows(results, name, "chain", split).value.to_numpy() for name in styles}
     bars = stack(
@@ -59,6 +69,8 @@ def _title(results: pd.DataFrame, split: str) -> str:
 def plot_others_worth(results: pd.DataFrame, split: str = "test") -> Chart:
     """One model for all beside a specialist with the same text of the component."""
     rows = pick_rows(results, "others_worth", "component", split)
+    if rows.empty:
+        return only_one_component(Axis(K_LABEL, "whole"))
     parts = component_curves(rows, component_names(results))
     last = rows[rows.k == rows.k.max()]
     helped, harmed = int((last.low > 0).sum()), int((last.high < 0).sum())

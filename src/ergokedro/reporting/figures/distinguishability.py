@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ergokedro.reporting.figures.chart import Axis, Chart, Matrix
+from ergokedro.reporting.figures.chart import Axis, Chart, Matrix, only_one_component
+from ergokedro.reporting.figures.style import K_LABEL
 from ergokedro.reporting.results import distinguishability_matrix
 
 
 def plot_distinguishability(results: pd.DataFrame, split: str = "test") -> Chart:
     """How much worse the specialist of another component predicts the text of a component."""
     table = distinguishability_matrix(results, "value", split)
+    if table.empty:
+        return only_one_component(Axis(K_LABEL, "whole"))
     own = np.eye(len(table), dtype=bool)
     return Chart(
         _title(table.mask(own).stack()),

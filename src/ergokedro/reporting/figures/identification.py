@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ergokedro.reporting.decomposition import find_naming
-from ergokedro.reporting.figures.chart import Axis, Chart, Level
+from ergokedro.reporting.figures.chart import Axis, Chart, Level, only_one_component
 from ergokedro.reporting.figures.in_context_xe import BAND, by_k
 from ergokedro.reporting.figures.style import POSITION_LABEL
 from ergokedro.reporting.results import interval_note, knows_sources, n_components, pick_rows
@@ -15,6 +15,8 @@ from ergokedro.reporting.results import interval_note, knows_sources, n_componen
 def plot_identification(results: pd.DataFrame, split: str = "test") -> Chart:
     """What the mixture of specialists loses against the right one, summed up along the window."""
     curves = pick_rows(results, "cumulative_identification", "chain", split)
+    if curves.empty:
+        return only_one_component(Axis(POSITION_LABEL, "log"))
     k = int(curves.k.max())
     total = float(curves[curves.k == k].value.iloc[-1])
     name = "Not knowing the component" if knows_sources(results) else "Mixing specialists"
@@ -35,6 +37,8 @@ def plot_identification(results: pd.DataFrame, split: str = "test") -> Chart:
 def plot_naming(results: pd.DataFrame, split: str = "test") -> Chart:
     """In which share of windows the component is identified correctly, along the window."""
     curves = pick_rows(results, "naming_accuracy", "chain", split)
+    if curves.empty:
+        return only_one_component(Axis(POSITION_LABEL, "log"))
     found = find_naming(results, split, int(curves.k.max()))
     when = "before the last token" if found.tokens is None else f"after {found.tokens} tokens"
     return Chart(

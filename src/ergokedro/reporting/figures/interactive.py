@@ -129,7 +129,7 @@ def _add_matrix(figure: go.Figure, chart: Chart, matrix: Matrix) -> None:
     values = matrix.values
     rows, columns = _ticks(map(str, values.index)), _ticks(map(str, values.columns))
     cells = [["" if np.isnan(v) else f"{v:{matrix.spec}}" for v in row] for row in values.values]
-    width = max(len(cell) for row in cells for cell in row) * _CHARACTER
+    width = max((len(cell) for row in cells for cell in row), default=0) * _CHARACTER
     fits = len(columns) * width < _COLUMNS
     figure.add_heatmap(
         z=values.to_numpy(),
