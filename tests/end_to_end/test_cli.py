@@ -189,8 +189,13 @@ def test_controls_are_runs_of_the_same_template(project: Project, only: tuple[st
     shutil.rmtree(project.root / "data" / "08_reporting")
     output = project.run("--params", f"{settings},controls.seeds=2", *only)
     trained = {path.parent.name for path in project.root.rglob("summary.json")}
-    names = tuple(f"{name}_best" for name in ("c1_of1", "c2_of1", "c1_of2", "c2_of2"))
-    assert {"k1", "k2", "seeds.k2_seed1", *(f"specialists.{name}" for name in names)} <= trained
+    trained_alone = tuple(f"{name}_best" for name in ("c1_of1", "c2_of1", "c1_of2", "c2_of2"))
+    assert {
+        "k1",
+        "k2",
+        "seeds.k2_seed1",
+        *(f"specialists.{name}" for name in trained_alone),
+    } <= trained
     assert "subsets.c1_c2" not in trained  # the chain's own
     results = pd.read_parquet(project.file("08_reporting", "results.parquet"))
     cost = results[(results.series == "chain") & (results.position == 0)]
