@@ -175,7 +175,7 @@ def test_a_chart_shows_any_label_literally(label: str) -> None:
         text = json.dumps(figure.to_plotly_json(), default=str)
         assert "$" not in text
         assert not re.search(r"<(?!/?(b|br|extra)>)", text)
-        assert html.unescape(figure.layout.xaxis.ticktext[0]) == shorten(label)
+        assert html.unescape(figure.layout.xaxis.ticktext[0]) == shorten(label, 18)
     assert chart.data().label[0] == label
 
 
