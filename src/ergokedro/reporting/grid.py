@@ -214,13 +214,16 @@ def _content(table: pd.DataFrame, png: bytes) -> dict[str, object]:
     }
 
 
-def _worth(law: GridLaw) -> list[list[Estimate | None]]:
-    """tau: for every component, of every component; None for its own, and where not determined."""
+def _worth(law: GridLaw) -> list[list[str]]:
+    """tau: for every component, of every component; '?' where the runs do not determine it."""
     names = law.fit.components
-    return [
-        [None if name == source else _law_estimate(law, "tau", name, source) for source in names]
-        for name in names
-    ]
+
+    def cell(name: str, source: str) -> str:
+        if name == source:
+            return "1"
+        return rendering.interval(_law_estimate(law, "tau", name, source), ".2f", "?")
+
+    return [[cell(name, source) for source in names] for name in names]
 
 
 def _law_estimate(law: GridLaw, quantity: str, component: str, source: str = "") -> Estimate | None:
