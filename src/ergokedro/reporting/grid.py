@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from markupsafe import Markup
 
 from ergokedro.analysis.transfer.over_grid import GridLaw, laws_over_grid
 from ergokedro.design.mixture import Design
@@ -221,7 +222,8 @@ def _worth(law: GridLaw) -> list[list[str]]:
     def cell(name: str, source: str) -> str:
         if name == source:
             return "1"
-        return rendering.interval(_law_estimate(law, "tau", name, source), ".2f", "?")
+        estimate = _law_estimate(law, "tau", name, source)
+        return Markup(rendering.interval(estimate, ".2f", "?"))  # numbers, which need no escape
 
     return [[cell(name, source) for source in names] for name in names]
 
