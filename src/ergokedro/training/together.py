@@ -194,15 +194,12 @@ class Ensemble:
         self._warm = 0
 
     def _make_optimizers(self) -> list[Optimizer]:
-        hidden = {id(matrix) for matrix in self._model.hidden_matrices()}
-        if self._params.optimizer == "adamw":
-            hidden = set()
-        matrices = [
-            self.weights[name] for name, w in self._model.named_parameters() if id(w) in hidden
-        ]
-        rest = [
-            self.weights[name] for name, w in self._model.named_parameters() if id(w) not in hidden
-        ]
+        of_muon = self._model.hidden_matrices() if self._params.optimizer == "muon" else []
+        hidden = {id(matrix) for matrix in of_muon}
+        matrices: list[Any] = []  # leaves, which optimizers take as they take parameters
+        rest: list[Any] = []
+        for name, weight in self._model.named_parameters():
+            (matrices if id(weight) in hidden else rest).append(self.weights[name])
         optimizers = [adamw_of(rest, self._params, stacked=True)]
         if matrices:
             muon = Muon(matrices, self._params.learning_rate, self._params.weight_decay)
@@ -293,10 +290,8 @@ def _make_steps(jobs: list[TrainingJob], ensemble: Ensemble, curves: list[Curves
     """All steps of all runs, and the points of their curves."""
     job = jobs[0]
     size, steps = job.params.batch_size, job.steps
-    log_at, validate_at = (
-        points(steps, job.params.log_points),
-        points(steps, job.params.validation_points),
-    )
+    log_at = points(steps, job.params.log_points)
+    validate_at = points(steps, job.params.validation_points)
     done: list[tuple[torch.Tensor, torch.Tensor, int]] = []
     watch = Stopwatch()
     watch.start(0)
