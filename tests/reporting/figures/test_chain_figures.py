@@ -87,6 +87,15 @@ def test_of_one_k_the_headline_has_no_effect() -> None:
     assert chart.title.startswith("K = 3: cross entropy is 2.")
 
 
+def test_a_negative_gain_in_context_is_called_a_rise() -> None:
+    results = make_results()
+    gain = results.quantity == "in_context_gain"
+    results.loc[gain & (results.k == 1), "value"] = 0.25
+    results.loc[gain & (results.k == 5), "value"] = -0.0625
+    title = plot_in_context_xe(results).title
+    assert "falls by 0.250 nats at K = 1 and rises by 0.062 nats at K = 5" in title
+
+
 def test_a_k_has_one_colour_whichever_others_are_shown() -> None:
     some = plot_in_context_xe(make_results(ks=(2, 4)))
     every = plot_in_context_xe(make_results())

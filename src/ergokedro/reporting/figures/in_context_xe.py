@@ -57,5 +57,8 @@ def _title(gains: pd.DataFrame) -> str:
     if gains.empty:
         return "Cross entropy in context"
     ends = gains.iloc[[0, -1]].drop_duplicates("k")
-    words = " and ".join(f"{row.value:.3f} nats at K = {row.k}" for row in ends.itertuples())
-    return f"From the first to the last positions cross entropy falls by {words}"
+    words = " and ".join(
+        f"{'falls' if row.value >= 0 else 'rises'} by {abs(row.value):.3f} nats at K = {row.k}"
+        for row in ends.itertuples()
+    )
+    return f"From the first to the last positions cross entropy {words}"
