@@ -128,6 +128,9 @@ def test_difference_to_k1_is_paired_on_the_smallest_component(results: pd.DataFr
         (row,) = rows(results, "difference_to_k1", "smallest", k).itertuples()
         assert row.value == pytest.approx(xe[k] - xe[1])
         assert row.standard_error < rows(results, "xe", "smallest", k).standard_error.item()
+        previous = rows(results, "difference_to_previous", "smallest", k)
+        assert previous.value.item() == pytest.approx(xe[k] - xe[k - 1])
+        assert (previous.standard_error.item() == row.standard_error) == (k == 2)
 
 
 def test_bins_cover_every_position_once(results: pd.DataFrame) -> None:

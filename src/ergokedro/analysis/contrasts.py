@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,7 @@ def series_contrasts(
     For every K but 1
 
     - difference_to_k1, paired by window, draw and seed;
+    - difference_to_previous: the same, less that of the next smaller K that was run;
     - p_value: two-sided, Student's t; p_value_holm: corrected for the family of all K (Holm 1979);
     - variance_NAME: what draws, seeds, documents and their interactions contribute to the variance
       of the difference, nats^2; for draws, `note` says how much text they have in common;
@@ -88,6 +90,8 @@ def series_contrasts(
     decisions = decide(
         list(family.values()), experiment.params.confidence, experiment.params.detect
     )
+    for k, estimate in differences(experiment, selection, replicates, previous=True).items():
+        yield selection.row("difference_to_previous", estimate, **tags[k])
     for (k, estimate), decision in zip(family.items(), decisions, strict=True):
         yield selection.row("difference_to_k1", estimate, note=decision.word, **tags[k])
         yield from _decision_rows(selection, decision, tags[k])
@@ -99,14 +103,20 @@ def series_contrasts(
 
 
 def differences(
-    experiment: Experiment, selection: Selection, replicates: Replicates
+    experiment: Experiment, selection: Selection, replicates: Replicates, previous: bool = False
 ) -> dict[int, Estimate]:
-    """K -> XE of K less that of K = 1, over the draws and seeds that both were run with."""
-    base = replicates.get(1, {})
+    """K -> XE of K less that of K = 1, over the draws and seeds that both were run with.
+
+    Parameters
+    ----------
+    previous : less that of the next smaller K instead.
+    """
+    ks = sorted(replicates)
     family = {}
-    for k, by_repeat in sorted(replicates.items()):
-        shared = sorted(base.keys() & by_repeat.keys())
+    for smaller, k in pairwise(ks) if previous else product([1], ks):
+        shared = sorted(replicates.get(smaller, {}).keys() & replicates[k].keys())
         if k > 1 and shared:
+            base, by_repeat = replicates[smaller], replicates[k]
             values = np.stack([by_repeat[key].astype(np.float64) - base[key] for key in shared])
             draws = [draw for draw, _ in shared]
             family[k] = selection.estimate(values, experiment.params, draws)
