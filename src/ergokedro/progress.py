@@ -110,7 +110,7 @@ class ProgressBar(Protocol):
         """
 
 
-def _end_if_stopped() -> None:
+def end_if_stopped() -> None:
     """Raise Stopped after :func:`stop`."""
     if is_stopped():
         notice()
@@ -185,7 +185,7 @@ class _ForwardedBar:
         self._description, self._send = description, send
 
     def update(self, amount: float, **fields: str) -> None:
-        _end_if_stopped()
+        end_if_stopped()
         self._send(Advanced(self._description, amount, fields))
 
 
@@ -239,7 +239,7 @@ class _Bar:
         self._logged, self._last = self._tenths(), time.monotonic()
 
     def update(self, amount: float, **fields: str) -> None:
-        _end_if_stopped()
+        end_if_stopped()
         if fields:
             self._fields = ", ".join(f"{name} {value}" for name, value in fields.items())
         if self._whole:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ergokedro.data import block_encoder, tokenization
 from ergokedro.data import corpus as corpus_cache
-from ergokedro.data import tokenization
 from ergokedro.data.cleaning import clean_documents
 from ergokedro.data.corpus import Corpus, write_corpus
 from ergokedro.data.encoder import reference_encoder
@@ -110,7 +110,7 @@ def test_the_reference_encoder_gives_the_same_bytes(
     plan = make_plan(tmp_path)
     fast = write_store(tmp_path / "fast", plan)
     monkeypatch.setattr(
-        tokenization, "choose_encoder", lambda tokenizer, _: reference_encoder(tokenizer)
+        block_encoder, "choose_encoder", lambda tokenizer, _: reference_encoder(tokenizer)
     )
     reference = write_store(tmp_path / "reference", plan)
     for name in os.listdir(fast.path):
@@ -190,13 +190,13 @@ def write_slowly(path: Path, ready: Event) -> None:
     """What the process does that is killed."""
     corpus_cache.BLOCK_ROWS = 4
     plan = make_plan(path)
-    encode = tokenization._encode_block
+    encode = block_encoder._encode_block
 
     def slow(*args: Any) -> bytes:
         time.sleep(0.004)
         return encode(*args)
 
-    pytest.MonkeyPatch().setattr(tokenization, "_encode_block", slow)
+    pytest.MonkeyPatch().setattr(block_encoder, "_encode_block", slow)
     ready.set()
     write_store(path / "store", plan)
 

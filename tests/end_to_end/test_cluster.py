@@ -82,6 +82,20 @@ def test_three_nodes_give_the_bits_of_one_process(cluster: Cluster, tmp_path: Pa
     assert "2 runs are finished" in project.run(*RUNNER, "--params", "k=1-2,plan=true")
 
 
+def test_ray_tasks_tokenize_to_the_store_of_one_process(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.add()
+    many_blocks = "corpus.synthetic.words_per_document=20,corpus.synthetic.train_documents=3500"
+    command = ("--pipelines", "data_processing", "--params")
+    one, two = Project.create(tmp_path / "one"), Project.create(tmp_path / "two")
+    one.run(*command, many_blocks)
+    output = two.run(*RUNNER, *command, f"{many_blocks},corpus.processes=2")
+    assert "2 Ray tasks at a time" in output
+    assert output.count("Encoding with") == 1
+    store = Path("data", "03_primary", "synthetic", "token_store")
+    for name in ("tokens.bin", "index.arrow", "store.json"):
+        assert (two.root / store / name).read_bytes() == (one.root / store / name).read_bytes()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a file system of 16 KiB."""

@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 Encoded = tuple[np.ndarray, np.ndarray]
 Encoder = Callable[[Sequence[str]], Encoded]
 
-# The reference encodes a few megabytes per second: a sample of this size takes about 0.1 s.
-SAMPLE_CHARACTERS = 400_000
 _TRICKY = (
     "",
     " ",
@@ -44,10 +42,9 @@ def choose_encoder(tokenizer: Tokenizer, sample: Sequence[str]) -> Encoder:
 
     Parameters
     ----------
-    sample : texts of the corpus; of their first characters, `SAMPLE_CHARACTERS` in all are used.
+    sample : texts of the corpus.
     """
-    share = SAMPLE_CHARACTERS // max(1, len(sample))
-    texts = [*_TRICKY, *(text[:share] for text in sample)]
+    texts = [*_TRICKY, *sample]
     try:
         fast = fast_encoder(tokenizer)
         expected, quick = reference_encoder(tokenizer)(texts), fast(texts)

@@ -10,10 +10,10 @@ import logging
 import mmap
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 import xxhash
 
+from ergokedro.data.block_encoder import Block, BlockEncoder, split_block
 from ergokedro.data.cleaning import KEPT
 from ergokedro.data.corpus import Corpus
-from ergokedro.data.encoder import Encoded, choose_encoder, encode_for_store, without_reserved
-from ergokedro.data.processes import map_in_processes
+from ergokedro.data.processes import MapTasks, map_in_processes, map_in_thread
 from ergokedro.data.sampling import within_limit
 from ergokedro.data.splits import SPLITS
 from ergokedro.data.token_store import (
@@ -43,18 +43,17 @@ from ergokedro.progress import progress_bar
 
 log = logging.getLogger(__name__)
 
-# Documents per call of the encoder: enough for all its threads, in bounded memory.
-_CALL_DOCUMENTS = 256
-# Size of the sample that an encoder is tested on: blocks, and documents per block.
-_SAMPLE_BLOCKS, _SAMPLE_DOCUMENTS = 8, 8
+# Size of the sample that an encoder is tested on: blocks, documents per block, and characters in
+# all, of which the slowest encoder takes a few million per second.
+_SAMPLE_BLOCKS, _SAMPLE_DOCUMENTS, _SAMPLE_CHARACTERS = 8, 8, 400_000
 # Tokens looked at together when a store is checked.
 _CHECK_TOKENS = 2**24
 # Shares of unknown tokens, or of documents without tokens, that are a warning and an error.
 _WARNED_SHARE, _LARGEST_SHARE = 0.1, 0.5
 # Blocks after which the mapped pages of the store are released; every document touches one or more.
 _RELEASE_BLOCKS = 16
-# Blocks that a process encodes before it is given others.
-_SHARE_BLOCKS = 8
+# So many blocks are encoded before other processes have started.
+_FEW_BLOCKS = 8
 
 
 @dataclass(frozen=True)
@@ -83,11 +82,17 @@ class TokenizationPlan:
         }
 
 
-def write_store(path: Path, plan: TokenizationPlan) -> TokenStore:
+def write_store(
+    path: Path, plan: TokenizationPlan, map_tasks: MapTasks = map_in_processes
+) -> TokenStore:
     """Tokenize and write the store to `path`, unless it holds one from the same inputs.
 
     After a kill at any moment `path` holds what it held before, and the next call resumes from
     the last finished block.
+
+    Parameters
+    ----------
+    map_tasks : what encodes blocks where `plan.processes` is above 1 and they are many.
     """
     path = Path(path)
     blocks = path.with_name(path.name + ".blocks")
@@ -99,7 +104,7 @@ def write_store(path: Path, plan: TokenizationPlan) -> TokenStore:
             return store
     except ErgokedroError:
         pass  # nothing usable there: write it
-    lengths = _encode_blocks(blocks, plan)
+    lengths = _encode_blocks(blocks, plan, map_tasks)
     with atomic_directory(path) as work:
         index = _index(plan, lengths)
         _write_tokens(work / TOKENS, blocks, plan, index, lengths)
@@ -111,7 +116,7 @@ def write_store(path: Path, plan: TokenizationPlan) -> TokenStore:
     return store
 
 
-def _encode_blocks(directory: Path, plan: TokenizationPlan) -> np.ndarray:
+def _encode_blocks(directory: Path, plan: TokenizationPlan, map_tasks: MapTasks) -> np.ndarray:
     """Encode the blocks that are missing; return the number of tokens per document (int64)."""
     key = fingerprint(plan.inputs)
     marker = directory / "inputs"
@@ -124,91 +129,46 @@ def _encode_blocks(directory: Path, plan: TokenizationPlan) -> np.ndarray:
         with progress_bar("tokenize", total=len(plan.documents), unit="documents") as bar:
             bar.update(sum(len(_lengths(file)) for file in files if file.exists()))
             start, n_characters = time.monotonic(), 0
-            for documents, characters in _encode_all(directory, missing, plan):
+            for documents, characters in _encode_missing(directory, missing, plan, map_tasks):
                 n_characters += characters
                 rate = n_characters / 1e6 / (time.monotonic() - start)
                 bar.update(documents, **{"MB/s": f"{rate:.0f}"})
     return np.concatenate([_lengths(file) for file in files])
 
 
-# Texts, and the number of the first one's document -> tokens of the store's type, and lengths.
-_StoreEncoder = Callable[[list[str], int], Encoded]
-
-
-def _encode_all(
-    directory: Path, missing: list[int], plan: TokenizationPlan
-) -> Iterator[tuple[int, int]]:
-    """Encode blocks, in several processes if so asked; documents and characters as it goes on."""
-    corpus, tokenizer = plan.corpus, plan.tokenizer
-    n_shares = min(len(missing), max(plan.processes, len(missing) // _SHARE_BLOCKS))
-    if plan.processes == 1 or n_shares == 1:
-        encode = _choose(corpus, tokenizer)
-        yield from _encode_missing(_block_files(directory, corpus), missing, corpus, encode)
-        return
-    shares = [missing[i::n_shares] for i in range(n_shares)]
-    share = partial(_encode_share, directory, corpus, tokenizer)
-    for done in map_in_processes(share, shares, plan.processes):
-        yield from done
-
-
-def _choose(corpus: Corpus, tokenizer: Tokenizer) -> _StoreEncoder:
-    encode = without_reserved(choose_encoder(tokenizer, _sample(corpus)), tokenizer)
-    return partial(encode_for_store, encode, vocab_size=tokenizer.vocab_size)
-
-
-def _encode_share(
-    directory: Path, corpus: Corpus, tokenizer: Tokenizer, numbers: list[int]
-) -> list[tuple[int, int]]:
-    """Encode blocks in a process of its own, which chooses its encoder once."""
-    encode = _encoder_of_process(corpus.path, tokenizer.path)
-    return list(_encode_missing(_block_files(directory, corpus), numbers, corpus, encode))
-
-
-@cache
-def _encoder_of_process(corpus: Path, tokenizer: Path) -> _StoreEncoder:
-    return _choose(Corpus(corpus), Tokenizer(tokenizer))
-
-
 def _encode_missing(
-    files: list[Path], missing: list[int], corpus: Corpus, encode: _StoreEncoder
+    directory: Path, missing: list[int], plan: TokenizationPlan, map_tasks: MapTasks
 ) -> Iterator[tuple[int, int]]:
-    """Encode blocks; meanwhile the next one is read and the previous one written.
+    """Encode blocks; meanwhile the next ones are read and the previous one written.
 
     Yields
     ------
     Documents and characters of every block.
     """
-    blocks = corpus.blocks()
-    rows = [corpus.block_rows(*block) for block in blocks]
-    first = np.cumsum(rows) - rows
-
-    def read(number: int) -> list[str]:
-        texts: list[str | None] = corpus.read_block(*blocks[number])["text"].to_pylist()
-        return ["" if text is None else text for text in texts]
-
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        ahead = reader.submit(read, missing[0])
+    encode = BlockEncoder(plan.tokenizer, _sample(plan.corpus))
+    blocks = _read_blocks(plan.corpus, missing)
+    if plan.processes == 1 or len(missing) <= _FEW_BLOCKS:
+        encoded = map_in_thread(encode, blocks)
+    else:
+        encoded = map_tasks(encode, blocks, plan.processes)
+    with ThreadPoolExecutor(1) as writer:
         written = writer.submit(lambda: None)
-        for number, following in zip(missing, [*missing[1:], None], strict=True):
-            texts = ahead.result()
-            if following is not None:
-                ahead = reader.submit(read, following)
-            block = _encode_block(texts, encode, int(first[number]))
+        for block in encoded:
             written.result()  # raises an error of the writer, such as a full disk
-            written = writer.submit(write_atomic, files[number], block)
-            yield len(texts), sum(map(len, texts))
+            file = _block_file(directory, block.number)
+            written = writer.submit(write_atomic, file, block.content)
+            yield block.documents, block.characters
         written.result()
 
 
-def _encode_block(texts: list[str], encode: _StoreEncoder, first_document: int) -> bytes:
-    """One block: the number of documents and their lengths, uint32 each, then the tokens."""
-    parts, lengths = [], []
-    for start in range(0, len(texts), _CALL_DOCUMENTS):
-        call = texts[start : start + _CALL_DOCUMENTS]
-        ids, sizes = encode(call, first_document + start)
-        parts.append(ids.tobytes())
-        lengths.append(sizes.astype("<u4").tobytes())
-    return b"".join([np.array([len(texts)], dtype="<u4").tobytes(), *lengths, *parts])
+def _read_blocks(corpus: Corpus, numbers: list[int]) -> Iterator[Block]:
+    blocks = corpus.blocks()
+    rows = [corpus.block_rows(*block) for block in blocks]
+    first = np.cumsum(rows) - rows
+    for number in numbers:
+        texts: list[str | None] = corpus.read_block(*blocks[number])["text"].to_pylist()
+        known = ["" if text is None else text for text in texts]
+        yield Block(number, int(first[number]), known)
 
 
 def _sample(corpus: Corpus) -> list[str]:
@@ -216,29 +176,27 @@ def _sample(corpus: Corpus) -> list[str]:
     blocks = corpus.blocks()
     numbers = np.unique(np.linspace(0, len(blocks) - 1, _SAMPLE_BLOCKS).round().astype(int))
     tables = [corpus.read_block(*blocks[number])["text"] for number in numbers]
-    return [
+    texts = [
         text
         for table in tables
         for text in table[:: max(1, len(table) // _SAMPLE_DOCUMENTS)].to_pylist()
         if text
     ]
+    share = _SAMPLE_CHARACTERS // max(1, len(texts))
+    return [text[:share] for text in texts]
 
 
 def _block_files(directory: Path, corpus: Corpus) -> list[Path]:
-    return [directory / f"{number:06d}.block" for number in range(len(corpus.blocks()))]
+    return [_block_file(directory, number) for number in range(len(corpus.blocks()))]
+
+
+def _block_file(directory: Path, number: int) -> Path:
+    return directory / f"{number:06d}.block"
 
 
 def _lengths(file: Path) -> np.ndarray:
     """Tokens of each document of a finished block, int64."""
-    return _split_block(file)[0].astype(np.int64)
-
-
-def _split_block(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Document lengths (uint32) and the bytes of the tokens of a finished block, mapped."""
-    # As a plain array: slicing a numpy.memmap is ten times slower.
-    raw = np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))
-    stop = 4 * (1 + int(raw[:4].view("<u4")[0]))
-    return raw[4:stop].view("<u4"), raw[stop:]
+    return split_block(file)[0].astype(np.int64)
 
 
 def _index(plan: TokenizationPlan, lengths: np.ndarray) -> pd.DataFrame:
@@ -283,7 +241,7 @@ def _write_tokens(
     target[index.document] = index.offset
     first = 0
     for number, block in enumerate(_block_files(blocks, plan.corpus)):
-        sizes, tokens = _split_block(block)
+        sizes, tokens = split_block(block)
         source = memoryview(tokens.view(dtype))  # type: ignore[arg-type]  # arrays are buffers
         offsets = target[first : first + len(sizes)].tolist()
         start = 0

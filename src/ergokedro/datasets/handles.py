@@ -10,6 +10,7 @@ from typing import Any, NewType
 from kedro.io import AbstractDataset
 
 from ergokedro.data.corpus import Corpus, write_corpus
+from ergokedro.data.processes import MapTasks, map_in_processes
 from ergokedro.data.sources import CorpusStream
 from ergokedro.data.token_store import TokenStore, open_store
 from ergokedro.data.tokenization import TokenizationPlan, write_store
@@ -121,10 +122,12 @@ class TokenStoreDataset(HandleDataset):
     """Saves a plan by tokenizing it; loads a handle whose every byte was checked."""
 
     reuses = True
+    # What encodes blocks where `corpus.processes` is above 1; a runner may set another one.
+    map_tasks: MapTasks = staticmethod(map_in_processes)
 
     def write(self, path: Path, data: TokenizationPlan) -> None:
         """Tokenize and write the store, or resume from its finished blocks."""
-        write_store(path, data)
+        write_store(path, data, self.map_tasks)
 
     def open(self, path: Path) -> TokenStore:
         """A checked handle on the store."""

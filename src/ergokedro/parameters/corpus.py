@@ -105,7 +105,8 @@ class CorpusParameters(ParameterGroup):
         ge=1,
         le=512,
         description=(
-            "Processes that read the files of a streamed source, and that tokenize. The result "
+            "Processes that read the files of a streamed source, and that tokenize. With RayRunner "
+            "those that tokenize are Ray tasks of one core, on any node of the cluster. The result "
             "does not depend on it."
         ),
     )

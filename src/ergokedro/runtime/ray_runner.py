@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from ergokedro import progress
@@ -32,6 +33,7 @@ from ergokedro.runtime.ray_cluster import (
     task_options,
     wants_gpu,
 )
+from ergokedro.runtime.ray_tasks import map_on_cluster
 from ergokedro.runtime.sweep import RunContext, SweepRunner
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ _POINTS_SECONDS = 10.0
 class RayRunner(SweepRunner):
     """Runs the namespaces of the sweep as Ray tasks, and all other nodes in this process.
 
+    The token store is encoded as Ray tasks, too, where `corpus.processes` is above 1.
+
     Ray is that at RAY_ADDRESS, or is started on this machine.
 
     Raises
@@ -67,6 +71,14 @@ class RayRunner(SweepRunner):
                 "--runner ergokedro.runtime.RayRunner needs Ray: pip install 'ergokedro[ray]'"
             )
         super().__init__(is_async)
+
+    def run(
+        self, pipeline: Pipeline, catalog: CatalogProtocol, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        """As of :class:`SweepRunner`."""
+        if "token_store" in catalog:
+            catalog.get("token_store").map_tasks = map_on_cluster
+        return super().run(pipeline, catalog, *args, **kwargs)
 
     def run_sweep(self, sweep: Pipeline, context: RunContext) -> bool:
         """As of :class:`SweepRunner`, connected to Ray."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from logging.handlers import QueueHandler
-from typing import Any
+from typing import Any, TypeVar
 
 from kedro.framework.hooks import hook_impl
 from kedro.framework.hooks.manager import _create_hook_manager
@@ -33,6 +33,8 @@ from ergokedro.runtime.failures import MachineError, plain_error
 from ergokedro.runtime.hooks import log_node
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 # Seconds between reports to the driver, and between looks for new checkpoints.
 _REPORT_PAUSE, _UPLOAD_PAUSE = 0.5, 2.0
@@ -155,15 +157,15 @@ def unpack(work: bytes, driver: Driver) -> tuple[list[Node], DataCatalog]:
     return nodes, DataCatalog(datasets)
 
 
-def attempt(function: Callable[[], None], node: str) -> Failure | None:
-    """Call a function; give why it failed, if that is no defect.
+def attempt(function: Callable[[], Result], node: str) -> Result | Failure:
+    """Call a function; give its result, or why it failed, if that is no defect.
 
     Parameters
     ----------
     node : id of this node.
     """
     try:
-        function()
+        return function()
     except progress.Stopped:
         return Failure("stopped", node)
     except Exception as error:
@@ -173,7 +175,6 @@ def attempt(function: Callable[[], None], node: str) -> Failure | None:
         return Failure(plain.message, node if isinstance(plain, MachineError) else None)
     finally:
         _free_gpu_memory()
-    return None
 
 
 def _free_gpu_memory() -> None:
