@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 # Bytes that a worker has before it trains: its libraries.
 _BASE_MEMORY = 5e8
-# Of a Ray on this machine: tasks are given file names, so that objects need little memory.
+# Of a Ray on this machine: runs are given file names, and tasks that tokenize some megabytes.
 _LOCAL = {"include_dashboard": False, "object_store_memory": 200_000_000}
 
 
