@@ -300,6 +300,17 @@ def test_runs_that_differ_in_more_than_their_mixture_are_not_compared(key: str) 
         check_comparable(PLAN, summaries)
 
 
+def test_runs_that_found_their_own_numbers_of_epochs_are_compared() -> None:
+    summaries = [
+        make_summary(manifest, steps=700 + i, tokens_seen=10**6 + i, best_epochs=3.0 + i)
+        for i, manifest in enumerate(make_manifests())
+    ]
+    check_comparable(PLAN, summaries)
+    summaries[3] = summaries[3].model_copy(update={"schedule": "other"})
+    with pytest.raises(ErgokedroError, match="differ in schedule"):
+        check_comparable(PLAN, summaries)
+
+
 def test_every_draw_has_seeds_of_its_own() -> None:
     first = make_summary(make_manifests()[0])
     other = first.model_copy(update={"seed": 100, "initial_weights": "other"})

@@ -14,8 +14,7 @@ from ergokedro.reporting.grid import (
     grid_rows,
     grid_series,
     plot_grid,
-    render_grid_html,
-    render_grid_markdown,
+    render_grid,
     windows_differ,
 )
 from synthetic_results import PNG, make_design, make_manifests, make_results, make_summary
@@ -73,18 +72,17 @@ def test_the_difference_is_the_balanced_one_where_sets_were_run(table: pd.DataFr
             assert row.difference is not None
             assert row.difference.value == pytest.approx(2 * alone.difference.value)
             assert row.note == "of sets"
-    assert "mean over sets, paired by window" in " ".join(render_grid_markdown(both, PNG).split())
+    assert "mean over sets, paired by window" in " ".join(render_grid(both, PNG)[0].split())
     partly = both[(both.series != "balanced") | (both.total_tokens == min(TOTALS))]
     assert grid_rows(partly) == grid_rows(table)
 
 
 def test_the_report_has_a_table_in_markdown_and_in_html(table: pd.DataFrame) -> None:
-    markdown = render_grid_markdown(table, PNG)
+    markdown, page = render_grid(table, PNG)
     rows = [line for line in markdown.splitlines() if line.startswith(("| micro", "| tiny"))]
     assert len(rows) == 2 * 2 * 5
     assert rows[0].startswith("| micro | 500,000 | 100,000 | 1 | ")
     assert "(xe_grid.png)" in markdown
-    page = render_grid_html(table, PNG)
     assert page.count("<tr>") == 21
     assert "data:image/png;base64," in page
 
@@ -92,10 +90,10 @@ def test_the_report_has_a_table_in_markdown_and_in_html(table: pd.DataFrame) -> 
 def test_different_windows_are_reported(table: pd.DataFrame) -> None:
     sentence = "measured on different held-out windows"
     assert not windows_differ(table)
-    assert sentence not in render_grid_markdown(table, PNG)
+    assert sentence not in render_grid(table, PNG)[0]
     fewer = table.assign(windows=table.windows - (table.total_tokens == 100_000))
     assert windows_differ(fewer)
-    assert sentence in render_grid_markdown(fewer, PNG)
+    assert sentence in render_grid(fewer, PNG)[0]
 
 
 def test_the_figure_has_a_column_per_size_and_a_curve_per_k(table: pd.DataFrame) -> None:

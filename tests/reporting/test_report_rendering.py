@@ -161,6 +161,14 @@ def test_a_curve_that_still_falls_is_told() -> None:
     assert late_fall(start, NAMES[0]) == expected
 
 
+def test_averages_tell_whether_a_run_that_has_them_still_falls() -> None:
+    """Not the weights, which hardly get better at a constant rate."""
+    history = make_history(1)
+    averages = pd.DataFrame({"tokens": [1e5, 2e5, 3e5, 4e5], "value": [3.0, 2.9, 2.8, 2.75]})
+    both = pd.concat([history, averages.assign(metric="averaged_xe", component="")])
+    assert late_fall(both, NAMES[0]) == pytest.approx(2.8 - 2.75)
+
+
 def test_a_late_fall_is_compared_with_the_effect(results: pd.DataFrame) -> None:
     small = changed_headline(results, 1e-6, 1e-7, "higher")
     assert state_of(small, "while K changes it by 0.000") == "warning"

@@ -111,6 +111,24 @@ def test_a_run_of_the_control_searches_at_a_constant_rate(tmp_path: Path) -> Non
     assert 0 < summary.best_epochs <= 6
 
 
+def test_models_of_k_are_treated_as_the_best_specialists_where_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    small = small_run(tmp_path / "store")
+    params = PARAMS.model_copy(update={"schedule": "averaged", "warmup_fraction": 0.2})
+    settings = RunSettings(training=params)
+    runs = Run("c", (1, 2), 2), Run("c", (1,), 1), Run("c", (1,), 1, search=True)
+    manifests = [make_manifest(small.store, small.design, run) for run in runs]
+    jobs = [training_job(m, small.store, settings, small.windows) for m in manifests]
+    assert [job.averaged_for for job in jobs] == [("a", "b"), ("a",), ("a",)]
+    for job in jobs:
+        rates = [learning_rate(step, job.steps, job.params) for step in range(job.steps)]
+        warmup = round(0.2 * job.steps)
+        assert rates[warmup - 1 :] == [PARAMS.learning_rate] * (job.steps - warmup + 1)
+    weights = [train(job).summary.final_weights for job in jobs[1:]]
+    assert weights[0] == weights[1]
+
+
 def test_searches_cannot_be_trained_together() -> None:
     with pytest.raises(ErgokedroError, match=r"controls\.specialist_form=best"):
         train_together([search_job()], torch.device("cpu"))

@@ -19,7 +19,7 @@ from ergokedro.training.names import check_names
         ("model", "architecture", "gpt_neox"),
         ("model", "preset", "micro, tiny, pythia-14m, pythia-31m, pythia-70m, pythia-160m"),
         ("training", "optimizer", "adamw, muon"),
-        ("training", "schedule", "cosine, wsd"),
+        ("training", "schedule", "cosine, wsd, averaged"),
     ],
 )
 def test_an_unknown_name_is_one_error(group: str, name: str, known: str) -> None:

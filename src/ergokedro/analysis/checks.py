@@ -63,7 +63,8 @@ def _shapes(windows: pd.DataFrame, design: Design) -> dict[str, tuple[int, int]]
 
 _SAME = ("batch_size", "parameters")
 _SAME_SEED = ("seed", "initial_weights")
-_SAME_TOTAL = ("epochs", "steps", "tokens_seen", "schedule")
+_SAME_SCHEDULE = ("epochs", "schedule")
+_SAME_TOTAL = ("steps", "tokens_seen")
 
 
 def trained_parameters(parameters: Parameters, summaries: list[RunSummary]) -> Parameters:
@@ -88,8 +89,10 @@ def check_comparable(plan: list[Run], summaries: list[RunSummary]) -> None:
     for run, other in zip(plan, summaries, strict=True):
         same_seed = _SAME_SEED if run.added_seed == 0 else ()
         of_protocol = run.divisor == run.k and run.repeats == run.rate == 1 and not run.search
-        same_total = _SAME_TOTAL if of_protocol else ()
-        for key in (*same_seed, *same_total, *_SAME):
+        same_schedule = _SAME_SCHEDULE if of_protocol else ()
+        # Of a run that looks for its best number of epochs, these are what it found.
+        same_total = _SAME_TOTAL if of_protocol and other.best_epochs is None else ()
+        for key in (*same_seed, *same_schedule, *same_total, *_SAME):
             if getattr(other, key) != getattr(first, key):
                 raise ErgokedroError(
                     f"{first.run} and {other.run} cannot be compared: they differ in {key} "

@@ -72,6 +72,11 @@ def validation_curve(history: pd.DataFrame, components: list[str]) -> pd.Series:
     return history[chosen].groupby("tokens").value.mean()
 
 
+def averaged_curve(history: pd.DataFrame) -> pd.Series:
+    """Validation XE of the average of the weights, by tokens seen; empty where there is none."""
+    return history[history.metric == "averaged_xe"].groupby("tokens").value.mean()
+
+
 def tokens_to_reach(curve: pd.Series, level: float) -> float:
     """Tokens at which a curve first is at or below `level`, or NaN if it never is."""
     tokens, values = curve.index.to_numpy(dtype=np.float64), curve.to_numpy()

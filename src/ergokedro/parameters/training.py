@@ -118,7 +118,9 @@ class TrainingParameters(ParameterGroup):
         "cosine",
         description=(
             "Learning rate after the warm-up: 'cosine' falls along a cosine to the last step; "
-            "'wsd' stays at the peak, then falls linearly; or the name of a schedule that a plugin "
+            "'wsd' stays at the peak, then falls linearly; 'averaged' stays at the peak, and the "
+            "model is the average of the weights with the lowest XE on validation text, as of the "
+            "best specialists: `epochs` is then the most; or the name of a schedule that a plugin "
             "adds."
         ),
     )
@@ -178,6 +180,11 @@ class TrainingParameters(ParameterGroup):
     )
     checkpoints: CheckpointParameters = CheckpointParameters()
     repeat: bool = Field(False, description="Repeat runs that are already finished.")
+
+    @property
+    def averages(self) -> bool:
+        """Whether every run looks for its best number of epochs by averages of its weights."""
+        return self.schedule == "averaged"
 
     @model_validator(mode="after")
     def _all_have_work(self) -> TrainingParameters:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from ergokedro.analysis.convergence import validation_curve
+from ergokedro.analysis.convergence import averaged_curve, validation_curve
 from ergokedro.reporting.findings import Findings
 from ergokedro.reporting.headline import Headline
 
@@ -118,7 +118,13 @@ def _trained(
 
 
 def late_fall(history: pd.DataFrame, component: str) -> float:
-    """By how much validation XE fell in the last quarter of training, nats per token."""
-    curve = validation_curve(history, [component])
+    """By how much validation XE fell in the last quarter of training, nats per token.
+
+    That of the averages on all components, where the run averages its weights: the weights
+    themselves hardly get better at a constant rate.
+    """
+    curve = averaged_curve(history)
+    if len(curve) < 2:
+        curve = validation_curve(history, [component])
     start = curve[curve.index <= _END * curve.index[-1]]
     return float(start.iloc[-1] - curve.iloc[-1])

@@ -181,17 +181,24 @@ def _draw(axis: Axes, rows: pd.DataFrame, components: int) -> None:
     axis.set_xlabel("D, training tokens per epoch (log scale)")
 
 
-def render_grid_markdown(table: pd.DataFrame, png: bytes) -> str:
-    """The report as Markdown, which refers to the picture beside it."""
-    return rendering.render_markdown("grid.md.j2", **_content(table, png))
+def render_grid(
+    table: pd.DataFrame, png: bytes, documents: pd.DataFrame | None = None
+) -> tuple[str, str]:
+    """The report as Markdown, which refers to the picture beside it, and as one HTML page.
+
+    Parameters
+    ----------
+    documents : for the intervals of the law, see
+        :func:`ergokedro.analysis.transfer.over_grid.runs_of_grid`.
+    """
+    content = _content(table, png, documents)
+    return (
+        rendering.render_markdown("grid.md.j2", **content),
+        rendering.render_html("grid.html.j2", **content),
+    )
 
 
-def render_grid_html(table: pd.DataFrame, png: bytes) -> str:
-    """The report as one HTML page that needs no other file."""
-    return rendering.render_html("grid.html.j2", **_content(table, png))
-
-
-def _content(table: pd.DataFrame, png: bytes) -> dict[str, object]:
+def _content(table: pd.DataFrame, png: bytes, documents: pd.DataFrame | None) -> dict[str, object]:
     return {
         "rows": grid_rows(table),
         "series": grid_series(table),
@@ -208,8 +215,9 @@ def _content(table: pd.DataFrame, png: bytes) -> dict[str, object]:
                 "components": law.fit.components,
                 "worth": _worth(law),
                 "errors": list(law.errors.itertuples()),
+                "documents": law.documents,
             }
-            for law in laws_over_grid(table)
+            for law in laws_over_grid(table, documents)
         ],
         "picture": Picture.read(_PICTURE, "Cross entropy against K, D and N", png),
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 from kedro.framework.context import KedroContext
+from kedro.io import CatalogProtocol
 from omegaconf import OmegaConf
 
 from ergokedro.design.runs import run_name
@@ -130,9 +131,20 @@ def _write_report(
     )
     catalog.save("grid_results", table)
     catalog.save("xe_grid.figure", grid.plot_grid(table))
-    picture = catalog.load("xe_grid.figure")
-    catalog.save("grid_markdown", grid.render_grid_markdown(table, picture))
-    catalog.save("grid_html", grid.render_grid_html(table, picture))
+    documents = _documents(table, catalog)
+    catalog.save("grid_documents", documents)
+    markdown, html = grid.render_grid(table, catalog.load("xe_grid.figure"), documents)
+    catalog.save("grid_markdown", markdown)
+    catalog.save("grid_html", html)
     entries = map(catalog.config_resolver.resolve_pattern, ("grid_html", "xe_grid.figure"))
     for line in where_results_are(entry["filepath"] for entry in entries):
         print(f"  {line}")
+
+
+def _documents(table: pd.DataFrame, catalog: CatalogProtocol) -> pd.DataFrame:
+    """Means of the test documents under the runs that the law over D is fitted to."""
+    from ergokedro.analysis.transfer.grid_documents import document_means
+    from ergokedro.analysis.transfer.over_grid import rows_of_runs
+
+    windows, nll = (catalog.load(name) for name in ("all_evaluation_windows", "all_nll"))
+    return document_means(rows_of_runs(table), windows, nll, "test")

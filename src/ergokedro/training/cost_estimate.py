@@ -105,7 +105,10 @@ class Plan:
     @property
     def _at_most(self) -> str:
         """Said before what runs that look for their best number of epochs may not need."""
-        return "at most " if any(manifest.search for manifest in self.unfinished) else ""
+        return "at most " if any(map(self._searches, self.unfinished)) else ""
+
+    def _searches(self, manifest: Manifest) -> bool:
+        return manifest.search or self.training.averages
 
     def _finished(self) -> str:
         n = len(self.manifests) - len(self.unfinished)
@@ -115,7 +118,7 @@ class Plan:
         done = self.done.get(manifest.run, 0)
         if done >= self.steps(manifest):
             return "finished"
-        notes = ["the most; ends when more epochs do not help"] * manifest.search
+        notes = ["the most; ends when more epochs do not help"] * self._searches(manifest)
         if done:
             notes.append(f"resumes from step {done:,}")
         return "; ".join(notes)

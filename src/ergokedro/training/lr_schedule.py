@@ -57,6 +57,13 @@ def warmup_stable_decay(step: int, steps: int, params: TrainingParameters) -> fl
     return 1 - max(0.0, (step - begin) / max(1, steps - 1 - begin))
 
 
+@SCHEDULES.add("averaged")
+def constant(step: int, steps: int, params: TrainingParameters) -> float:
+    """The peak to the end: the average of the weights takes the place of a falling rate, see
+    :mod:`ergokedro.training.averaging`."""
+    return 1.0
+
+
 def points(steps: int, n: int) -> set[int]:
     """`n` evenly spread steps of 1..steps, the last among them."""
     return set(np.linspace(0, steps, min(n, steps) + 1).round().astype(int)[1:].tolist())

@@ -133,6 +133,7 @@ def training_job(
     changes = {"epochs": epochs, "learning_rate": rate}
     if manifest.search:
         changes |= _constant_rate(settings.training, epochs)
+    averages = manifest.search or settings.training.averages
     training = training.model_copy(update=changes)
     seed = settings.seed + manifest.seed_offset
     block_shuffle = training.shuffle == "block"
@@ -148,7 +149,7 @@ def training_job(
             manifest.window_length,
             training.validation_windows,
         ),
-        averaged_for=tuple(manifest.labels) if manifest.search else (),
+        averaged_for=tuple(dict.fromkeys(manifest.labels)) if averages else (),
     )
 
 

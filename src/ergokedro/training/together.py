@@ -108,8 +108,9 @@ def _check(jobs: list[TrainingJob]) -> None:
         )
     if any(job.averaged_for for job in jobs):
         raise ErgokedroError(
-            "Runs that look for their best number of epochs (controls.specialist_form=best) end at "
-            "different steps and cannot be trained together; train them one by one."
+            "Runs that look for their best number of epochs (controls.specialist_form=best, "
+            "training.schedule=averaged) end at different steps and cannot be trained together; "
+            "train them one by one."
         )
     optimizer = jobs[0].params.optimizer
     if jobs[0].model["model_type"] != "gpt_neox" or optimizer not in ("muon", "adamw"):
