@@ -44,6 +44,13 @@ def test_the_settings_of_mlflow_are_no_parameters_but_can_be_given_as_such() -> 
         tracking(tracking={"log_model": True})
     with pytest.raises(ErgokedroError, match=r"tracking\.enabled = 'never'"):
         tracking(tracking={"enabled": "never"})
+    with pytest.raises(ErgokedroError, match=r"tracking = False: not a value but a group"):
+        tracking(tracking=False)
+
+
+def test_a_control_without_a_value_is_one_line() -> None:
+    with pytest.raises(ErgokedroError, match=r"parameters:\n  controls\.draws = None: [^\n]*$"):
+        load(ROOT, controls={"draws": None})
 
 
 def test_changed_settings_are_those_with_other_values_than_by_default() -> None:

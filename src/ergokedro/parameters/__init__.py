@@ -114,7 +114,7 @@ class Parameters(ParameterGroup):
     )
     experiments: str = Field(
         "",
-        pattern=rf"^$|{EXPERIMENT_NAME[1:-1]}(\+{EXPERIMENT_NAME[1:-1]})*$",
+        pattern=rf"^({EXPERIMENT_NAME[1:-1]}(\+{EXPERIMENT_NAME[1:-1]})*)?$",
         description=(
             "Finished experiments that the pipeline `comparison` sets side by side, joined by '+'; "
             "the first is the reference."
@@ -142,7 +142,7 @@ class Parameters(ParameterGroup):
     model: ModelParameters = ModelParameters()
     training: TrainingParameters = TrainingParameters()
     evaluation: EvaluationParameters = EvaluationParameters()
-    controls: dict[str, bool | int | float | str] = Field(
+    controls: dict[str, Any] = Field(
         {},
         description=(
             "Runs beside the chain K = 1, 2, ...: the settings of the registered controls, see "
@@ -199,7 +199,7 @@ def validate_parameters(raw: dict[str, Any]) -> Parameters:
     return parameters.model_copy(update={"mixture": mixture})
 
 
-def validate_tracking(raw: dict[str, Any]) -> TrackingParameters:
+def validate_tracking(raw: Any) -> TrackingParameters:
     """Turn merged configuration into :class:`TrackingParameters`.
 
     Raises
@@ -226,13 +226,23 @@ def _describe(item: Any, model: type[ParameterGroup] = Parameters) -> str:
         return f"{key}: unknown key (known here: {', '.join(_known_keys(item['loc'], model))})"
     if not key:
         return str(message)
-    if item["type"] == "model_type":
-        message = "not a value but a group: indent its settings below it, or name one, as in a.b=1"
-    if item["type"] == "string_pattern_mismatch":
-        message = "the name of a folder: use letters, digits, '_', '-' and '.' alone, '.' not first"
+    if item["type"] in _REMEDIES:
+        message = _REMEDIES[item["type"]].format(key=key)
     if item["type"] == "string_type" and isinstance(item["input"], bool | int | float):
         message = _how_to_quote(key, item["loc"])
     return f"{key} = {item['input']!r}: {message}"
+
+
+_A_GROUP = "not a value but a group: indent its settings below it, or name one, as in a.b=1"
+# By pydantic's type of error, where its own message does not say what to write.
+_REMEDIES = {
+    "model_type": _A_GROUP,
+    "dict_type": _A_GROUP,
+    "list_type": "this should be a list: [a, b] in a file, --params '{key}=[a,b]' on the command "
+    "line",
+    "string_pattern_mismatch": "the name of a folder has only letters, digits, '_', '-' and '.', "
+    "and does not begin with '.'",
+}
 
 
 def _how_to_quote(key: str, location: tuple[Any, ...]) -> str:

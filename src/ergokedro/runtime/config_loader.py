@@ -66,7 +66,8 @@ class ConfigLoader(OmegaConfigLoader):
             # So that no environment replaces the files of another one.
             return {"experiment": self._named_env or _DEFAULT_EXPERIMENT, **value}
         if key == "tracking":
-            return validate_tracking({**value, **(self.runtime_params or {}).get(key, {})})
+            given = (self.runtime_params or {}).get(key, {})
+            return validate_tracking({**value, **given} if isinstance(given, dict) else given)
         if key == "parameters":
             value.pop("tracking", None)  # of --params; they are no parameters of the experiment
             self._import_from_source()
