@@ -54,6 +54,7 @@ class ProjectHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Check the inputs, lock the outputs, then open the parent run."""
+        self._tracker = self._left_out = None  # of an earlier session in this process
         self._catalog = catalog
         self._parameters = self._context.config_loader["parameters"]
         check_inputs(pipeline, catalog)
