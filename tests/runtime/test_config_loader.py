@@ -48,6 +48,12 @@ def test_the_settings_of_mlflow_are_no_parameters_but_can_be_given_as_such() -> 
         tracking(tracking=False)
 
 
+def test_the_sizes_of_a_grid_are_known_before_its_first_point_is_trained() -> None:
+    assert load(ROOT, grid={"presets": ["tiny"]})["grid"]["presets"] == ["tiny"]
+    with pytest.raises(ErgokedroError, match=r"grid\.presets = \['tinny'\] are unknown.*tiny"):
+        load(ROOT, grid={"presets": ["tiny", "tinny"]})
+
+
 def test_a_control_without_a_value_is_one_line() -> None:
     with pytest.raises(ErgokedroError, match=r"parameters:\n  controls\.draws = None: [^\n]*$"):
         load(ROOT, controls={"draws": None})

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ergokedro.analysis.controls import read_settings
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import flatten
-from ergokedro.models.presets import with_learning_rate
+from ergokedro.models.presets import PRESETS, with_learning_rate
 from ergokedro.parameters import (
     EXPERIMENT_NAME,
     Parameters,
@@ -192,6 +192,11 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
     load_plugins(str(raw.get("plugins") or ""))
     parameters = validate_parameters(raw)
     check_names(parameters.model, parameters.training)
+    if unknown := [name for name in parameters.grid.presets if name not in PRESETS]:
+        raise ErgokedroError(
+            f"grid.presets = {unknown} are unknown sizes. Known: {', '.join(PRESETS)}. A module "
+            "that registers another one is named by the setting plugins."
+        )
     update = {
         "controls": read_settings(parameters.controls),
         "training": with_learning_rate(parameters.training, parameters.model),
