@@ -10,8 +10,9 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from ergokedro.analysis.planning import UNITS, Prospect, count_runs, make_prospect
-from ergokedro.parameters import Parameters
-from ergokedro.runtime.config_loader import current_parameters
+from ergokedro.models.presets import warn_of_untuned_rate
+from ergokedro.parameters import Parameters, TrainingParameters
+from ergokedro.runtime.config_loader import current_parameters, learning_rate_is_set
 
 if TYPE_CHECKING:
     from ergokedro.design.mixture import Manifest
@@ -43,6 +44,8 @@ def announce(
     manifests = [catalog.load(f"{name}.manifest") for name in to_train]
     done = _steps_done(manifests, params, catalog)
     plan = make_plan(manifests, params, catalog.load("tokenizer").vocab_size, done)
+    if manifests and not learning_rate_is_set():
+        _warn_of_rate(manifests[0], params)
     if params.plan:
         lines = [plan.table(), *_prospect(plan, params, catalog)] if manifests else []
         if params.references:
@@ -53,6 +56,13 @@ def announce(
         log.info(plan.machine.describe())
         log.info(plan.describe())
     return plan
+
+
+def _warn_of_rate(manifest: Manifest, params: Parameters) -> None:
+    """Warn where the rate that follows from the model's size is far from its evidence."""
+    without = params.training.model_dump(exclude={"learning_rate"})
+    tokens = manifest.total_tokens * manifest.epochs(params.training.epochs)
+    warn_of_untuned_rate(TrainingParameters.model_validate(without), params.model, tokens)
 
 
 def _steps_done(
