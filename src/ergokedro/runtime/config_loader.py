@@ -114,7 +114,7 @@ class ConfigLoader(OmegaConfigLoader):
         return source / env if env is not None and source.is_dir() else None
 
     def _check_environment(self) -> None:
-        """Refuse a mistyped name of a folder or file, which would silently leave the default."""
+        """Refuse an environment without a folder, and settings files that nothing would read."""
         source = str(self.conf_source)
         if ":/" not in source and not Path(source).exists():  # not a URL
             raise ErgokedroError(

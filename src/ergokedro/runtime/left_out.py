@@ -1,4 +1,4 @@
-"""Which runs of the present report a command would leave out of the one that replaces it."""
+"""A warning where a command replaces the report by one that has fewer runs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ergokedro.parameters import Parameters
 
 
 def left_out(catalog: CatalogProtocol, parameters: Parameters) -> str | None:
-    """What the present report has and the next one will not, and how to get it again.
+    """The warning: which runs the next report lacks, and the command that restores the present one.
 
-    None where nothing is lost, or the present report is of another version.
+    None where no run is left out, or the present report is of another version.
 
     Parameters
     ----------

@@ -27,12 +27,16 @@ MakePlan = Callable[..., "Plan"]
 def announce(
     sweep: dict[str, Pipeline], catalog: CatalogProtocol, make_plan: MakePlan
 ) -> Plan | None:
-    """Log how the sweep is computed and what it will cost; None if that was all to do.
+    """Log how a sweep is computed and what it will cost; with plan=true print that instead.
 
     Parameters
     ----------
     sweep : the nodes of each run, by its namespace.
     make_plan : as :func:`ergokedro.training.cost_estimate.make_plan`.
+
+    Returns
+    -------
+    The plan, or None with plan=true: then nothing is to be trained.
     """
     params = current_parameters()
     if params.grid.total_tokens or params.grid.presets:

@@ -89,7 +89,8 @@ class Tracker:
         self.call("close_killed", command)
 
     def monitor_system(self, seconds: float = 10) -> None:
-        """Log use of processors, memory, disk and network to the parent run, so often."""
+        """Log use of processors, memory, disk and network to the parent run, every so many
+        seconds."""
         self.call("monitor_system", seconds)
 
     def enter(self, name: str) -> None:
@@ -103,36 +104,36 @@ class Tracker:
         self._current.run = None
 
     def log_params(self, params: dict[str, Any]) -> None:
-        """Parameters of the current run, flat."""
+        """Log parameters of the current run, a flat dictionary."""
         run = self._run
         self.call("log_params", run, params)
 
     def log_metrics(self, metrics: dict[str, float]) -> None:
-        """Final metrics of the current run."""
+        """Log final metrics of the current run."""
         self._log_points([(name, value, 0) for name, value in metrics.items()])
 
     def log_measurements(self, measurements: list[Measurement]) -> None:
-        """Points of curves of the current run; the step is the optimizer's."""
+        """Log points of training curves of the current run, by optimizer step."""
         self._log_points(
             [(metric_name(m.metric, m.component), m.value, m.step) for m in measurements]
         )
 
     def tag(self, name: str, value: str) -> None:
-        """A tag of the current run."""
+        """Set a tag of the current run."""
         self.call("tag", self._run, name, value)
 
     def log_json(self, file: str, content: dict[str, Any]) -> None:
-        """A JSON artifact of the current run."""
+        """Log `content` as a JSON artifact of the current run."""
         run = self._run
         self.call("log_json", run, file, content)
 
     def log_file(self, path: Path) -> None:
-        """A file as an artifact of the current run."""
+        """Log a file as an artifact of the current run."""
         run = self._run
         self.call("log_file", run, path)
 
     def log_model(self, folder: Path) -> None:
-        """The model of the current run, in a directory that transformers reads."""
+        """Log the model of the current run, a directory that transformers reads."""
         run = self._run
         self.call("log_model", run, folder)
 
