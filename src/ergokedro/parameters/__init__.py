@@ -66,9 +66,11 @@ class GridParameters(ParameterGroup):
     """Totals and model sizes at which `kedro grid` repeats the whole experiment."""
 
     total_tokens: list[Annotated[int, Field(ge=100)]] = Field(
-        [], description="Values of mixture.total_tokens; none: its own value alone."
+        [], description="Values of mixture.total_tokens; an empty list keeps the one that it has."
     )
-    presets: list[str] = Field([], description="Values of model.preset; none: its own value alone.")
+    presets: list[str] = Field(
+        [], description="Values of model.preset; an empty list keeps the one that it has."
+    )
 
 
 def _check_form_of_k(value: Any) -> Any:
@@ -90,7 +92,9 @@ class Parameters(ParameterGroup):
 
     k: Annotated[int | str, BeforeValidator(_check_form_of_k)] = Field(
         "all",
-        description="Which K to run: 'all', 3, '2-4' or '1+3'. Raises mixture.top_n if need be.",
+        description=(
+            "Which K to run: 'all', 3, '2-4' or '1+3'. A larger K than mixture.top_n raises that."
+        ),
     )
     seed: Seed = Field(0, description="Seed of initial weights and data order.")
     plan: bool = Field(False, description="Say what training would cost, and train nothing.")

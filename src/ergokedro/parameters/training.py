@@ -24,7 +24,7 @@ class ModelParameters(ParameterGroup):
         None,
         description=(
             "With a model of transformers: fields of its configuration, which override the "
-            "preset's sizes, or a directory with a config.json. Weights are random all the same."
+            "preset's sizes, or a directory with a config.json, whose weights are not read."
         ),
     )
     preset: str = Field(
@@ -55,7 +55,7 @@ class ModelParameters(ParameterGroup):
         None, description="Share of a head's dimensions that the rotary embedding rotates."
     )
     parallel_residual: bool | None = Field(
-        None, description="Attention and MLP of a layer read the same input."
+        None, description="Whether attention and MLP of a layer read the same input."
     )
     initializer_range: float | None = Field(
         None, gt=0, description="Standard deviation of the initial matrices."
@@ -141,7 +141,9 @@ class TrainingParameters(ParameterGroup):
     beta2: float = Field(
         0.98, ge=0, lt=1, description="AdamW's decay rate of the mean squared gradient."
     )
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled; on matrices only.")
+    weight_decay: float = Field(
+        0.0, ge=0, description="Decoupled weight decay of matrices; biases and norms have none."
+    )
     gradient_clip: float = Field(1.0, gt=0, description="Largest global gradient norm.")
     micro_batch: int | None = Field(
         None,
@@ -161,7 +163,7 @@ class TrainingParameters(ParameterGroup):
         description="Where models are computed; 'auto': CUDA if there is one, else the CPU.",
     )
     compile: bool | None = Field(
-        None, description="Compile the training step; default: on CUDA, where it is faster."
+        None, description="Whether to compile the training step; default: on CUDA alone."
     )
     threads: int | None = Field(
         None,
