@@ -22,6 +22,8 @@ _QUOTED = r""""[^"]*"|'[^']*'"""
 # key=value, where a list or a text in quotes may contain commas.
 _ITEM = re.compile(rf"([^=,]+)=(\s*\[(?:{_QUOTED}|[^\]])*\]\s*|\s*(?:{_QUOTED})\s*|[^,]*)(?:,|$)")
 
+_NULLS = {"", "~", "null"}
+
 
 def split_params(ctx: click.Context, param: click.Parameter, value: Any) -> dict[str, Any]:
     """Parse the value of --params, such as `a=1,b.c=[x,y]`, into nested dictionaries.
@@ -65,7 +67,8 @@ def _as_yaml(text: str) -> str:
     except (yaml.YAMLError, OmegaConfBaseException):
         value = text
     delimited = text.startswith(("[", "{", '"', "'")) and value != text
-    return text if delimited or not isinstance(value, str | dict) else json.dumps(text)
+    is_value = isinstance(value, bool | int | float) or text.lower() in _NULLS
+    return text if delimited or is_value else json.dumps(text)
 
 
 def _read(items: list[str]) -> dict[str, Any]:
