@@ -284,6 +284,7 @@ def log_run(tracker: tracking.Tracker, data: dict[str, Any]) -> None:
         tracker.log_params(
             {
                 "model": data["params:model"].preset,
+                "architecture": data["params:model"].architecture,
                 "git_commit": data["git_commit"],
                 **run_params(manifest, data["token_store"], summary),
             }
