@@ -117,6 +117,24 @@ def test_no_environment_writes_over_another_ones_files(project: Path) -> None:
     assert experiment_of(project, "mine") == ("mine", "elsewhere/08_reporting/mine/results.parquet")
 
 
+def test_folders_that_a_settings_file_names_are_those_of_the_catalog(project: Path) -> None:
+    """Else the corpus of `local` would replace the embedded one, whatever the settings say."""
+    (project / "conf" / "local" / "parameters.yml").write_text(
+        "corpus: {source: mine.csv}\nexperiment: mine\nshared_data: texts\nexperiments: a+b\n"
+    )
+
+    def files(**params: Any) -> list[str]:
+        loader = ConfigLoader(str(project / "conf"), runtime_params=params, **CONFIG_LOADER_ARGS)
+        catalog = loader["catalog"]
+        names = ("corpus", "results", "comparison")
+        return [catalog[name]["filepath"].removeprefix("data/") for name in names]
+
+    comparison = "08_reporting/a+b/comparison.parquet"
+    assert files() == ["01_raw/texts/corpus", "08_reporting/mine/results.parquet", comparison]
+    given = files(experiment="other", seed=1)
+    assert given == ["01_raw/texts/corpus", "08_reporting/other/results.parquet", comparison]
+
+
 def test_the_name_of_an_environment_must_fit_a_folder(project: Path) -> None:
     (project / "conf" / "my env").mkdir()
     loader = ConfigLoader(str(project / "conf"), env="my env", **CONFIG_LOADER_ARGS)

@@ -37,6 +37,8 @@ from ergokedro.runtime.settings_files import (
 from ergokedro.training.names import check_names
 
 _DEFAULT_EXPERIMENT = "synthetic"  # of the embedded corpus
+# Parameters that name folders of the catalog, which reads them with `runtime_params`.
+_FOLDERS = ("experiment", "shared_data", "experiments")
 
 _current: ConfigLoader | None = None
 
@@ -62,6 +64,8 @@ class ConfigLoader(OmegaConfigLoader):
             project.pipelines.configure(f"{project.PACKAGE_NAME}.pipeline_registry")
 
     def __getitem__(self, key: str) -> Any:
+        if key == "catalog":
+            self._name_folders()
         try:
             value = super().__getitem__(key)
         except Exception as error:
@@ -84,6 +88,13 @@ class ConfigLoader(OmegaConfigLoader):
             self._check_experiment(parameters)
             return parameters.model_dump(mode="json")
         return value
+
+    def _name_folders(self) -> None:
+        """Give the catalog the folders that parameters name, in a file as well as in --params."""
+        parameters = self["parameters"]
+        named = {name: parameters[name] for name in _FOLDERS if parameters[name]}
+        self.runtime_params = {**named, **(self.runtime_params or {})}
+        self._runtime_params_oc = None  # Kedro's copy of them
 
     def _import_from_source(self) -> None:
         """Make modules in the project's src/ importable, as the `kedro` command does: plugins."""
