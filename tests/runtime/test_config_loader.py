@@ -135,6 +135,13 @@ def test_folders_that_a_settings_file_names_are_those_of_the_catalog(project: Pa
     assert given == ["01_raw/texts/corpus", "08_reporting/other/results.parquet", comparison]
 
 
+def test_the_settings_of_mlflow_are_not_in_the_file_of_parameters(project: Path) -> None:
+    """They would be dropped there without a word."""
+    (project / "conf" / "local" / "parameters.yml").write_text("tracking: {enabled: false}\n")
+    with pytest.raises(ErgokedroError, match=r"tracking: .*conf/local/tracking\.yml"):
+        load(project)
+
+
 def test_the_name_of_an_environment_must_fit_a_folder(project: Path) -> None:
     (project / "conf" / "my env").mkdir()
     loader = ConfigLoader(str(project / "conf"), env="my env", **CONFIG_LOADER_ARGS)

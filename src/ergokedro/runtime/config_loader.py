@@ -81,7 +81,7 @@ class ConfigLoader(OmegaConfigLoader):
             given = (self.runtime_params or {}).get(key, {})
             return validate_tracking({**value, **given} if isinstance(given, dict) else given)
         if key == "parameters":
-            value.pop("tracking", None)  # of --params; they are no parameters of the experiment
+            self._drop_tracking(value)
             self._import_from_source()
             parameters = check_parameters(value)
             self.sets_learning_rate = "learning_rate" in value.get("training", {})
@@ -95,6 +95,16 @@ class ConfigLoader(OmegaConfigLoader):
         named = {name: parameters[name] for name in _FOLDERS if parameters[name]}
         self.runtime_params = {**named, **(self.runtime_params or {})}
         self._runtime_params_oc = None  # Kedro's copy of them
+
+    def _drop_tracking(self, parameters: dict[str, Any]) -> None:
+        """Leave out what --params say of MLflow, which are no parameters of the experiment."""
+        if parameters.pop("tracking", None) is None or "tracking" in (self.runtime_params or {}):
+            return
+        file = (self._own_folder() or Path(self.conf_source) / "local") / "tracking.yml"
+        raise ErgokedroError(
+            f"tracking: settings of MLflow are read from {file}, one per line without this name in "
+            "front of them, or from --params. Move them there."
+        )
 
     def _import_from_source(self) -> None:
         """Make modules in the project's src/ importable, as the `kedro` command does: plugins."""
