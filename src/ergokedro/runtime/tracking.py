@@ -35,6 +35,7 @@ _PARAMS_PER_CALL = 100
 _METRICS_PER_CALL = 1000
 # Calls that may wait; more are dropped.
 _QUEUED = 5000
+_LAST_CALL = "close_all"
 # The end of a command waits so long for the queue, in all. A local file is slow at most, and fails
 # where another program has locked it; a server may never answer, or take a second for every call.
 _PATIENCE_SECONDS = {"file": 30.0, "server": 5.0}
@@ -76,7 +77,8 @@ class Tracker:
         self._open = True
         self._calls: queue.Queue[tuple[str, tuple[Any, ...]]] = queue.Queue(_QUEUED)
         self._dropped = False
-        threading.Thread(target=self._work, name="mlflow", daemon=True).start()
+        self._worker = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._worker.start()
 
     def start(self, name: str, params: dict[str, Any], tags: dict[str, str]) -> None:
         """Open the parent run."""
@@ -152,7 +154,7 @@ class Tracker:
         self._open = False
         now, deadline = _milliseconds(), time.monotonic() + self._patience
         with suppress(queue.Full):
-            self._calls.put(("close_all", (status, now)), timeout=self._patience)
+            self._calls.put((_LAST_CALL, (status, now)), timeout=self._patience)
         self._current = threading.local()
         self._wait(deadline)
 
@@ -186,8 +188,9 @@ class Tracker:
                 log.warning("MLflow does not keep up: some of what it should track is left out.")
 
     def _work(self) -> None:
-        """Make the queued calls, in order; after a failure, drop the rest."""
-        while True:
+        """Make the queued calls in order, until all runs are closed; after a failure, drop them."""
+        method = ""
+        while method != _LAST_CALL:
             method, arguments = self._calls.get()
             try:
                 if not self.broken:
