@@ -41,6 +41,8 @@ def split(text: Any) -> dict[str, Any]:
         ("a=[1", {"a": "[1"}),
         ("a=%x", {"a": "%x"}),
         ("a=@x,b=`y`", {"a": "@x", "b": "`y`"}),
+        ("a=#x,b=- y,c=&z", {"a": "#x", "b": "- y", "c": "&z"}),
+        ("a=~,b=,c=Null,d={}", {"a": None, "b": None, "c": None, "d": {}}),
         ({"k": 3}, {"k": 3}),
     ],
 )

@@ -27,7 +27,12 @@ def test_defaults_are_valid() -> None:
         ({"k": True}, ["k", "True"]),
         ({"k": 9}, ["9", "corpus.synthetic.components"]),
         ({"k": 3, "mixture": {"components": ["a", "b"]}}, ["mixture.components", "2"]),
-        ({"experiment": "a/b"}, ["experiment = 'a/b'"]),
+        ({"experiment": "a/b"}, ["experiment = 'a/b': the name of a folder has only letters"]),
+        ({"experiments": "../a+b"}, ["experiments = '../a+b': the name of a folder has only"]),
+        ({"experiments": "a b"}, ["experiments = 'a b'"]),
+        ({"controls": 3}, ["controls = 3: not a value but a group"]),
+        ({"mixture": {"components": "a"}}, ["--params 'mixture.components=[a,b]'"]),
+        ({"model": {"config": 3}}, ["parameters:\n  model.config = 3: name fields", "directory"]),
         (
             {"training": {"processes": 6, "batch_size": 5}},
             ["training.processes = 6 is more than the training.batch_size of 5"],
@@ -68,3 +73,8 @@ def test_no_references_are_written_as_nothing() -> None:
 def test_references_are_a_list_or_joined(given: Any) -> None:
     assert validate_parameters({"references": given}).references == ["a/b", "/c d/e@v1"]
     assert validate_parameters({"references": ""}).references == []
+
+
+@pytest.mark.parametrize("names", ["", "a", "a+b.c", "2024_x+y-1"])
+def test_experiments_are_names_of_folders_joined_by_plus(names: str) -> None:
+    assert validate_parameters({"experiments": names}).experiments == names

@@ -1,4 +1,4 @@
-"""`kedro run` of this project: Kedro's own command, with lists and any text as values of --params.
+"""The commands `kedro run`, whose --params also takes lists and any text, and `kedro grid`.
 
 Kedro finds this module by its name.
 """
@@ -22,12 +22,19 @@ _QUOTED = r""""[^"]*"|'[^']*'"""
 # key=value, where a list or a text in quotes may contain commas.
 _ITEM = re.compile(rf"([^=,]+)=(\s*\[(?:{_QUOTED}|[^\]])*\]\s*|\s*(?:{_QUOTED})\s*|[^,]*)(?:,|$)")
 
+_NULLS = {"", "~", "null"}
+
 
 def split_params(ctx: click.Context, param: click.Parameter, value: Any) -> dict[str, Any]:
-    """The settings in `a=1,b.c=[x,y]` as nested dictionaries.
+    """Parse the value of --params, such as `a=1,b.c=[x,y]`, into nested dictionaries.
 
     Values are numbers, true or false, null, lists in brackets, text in quotes; anything else is
     text as it stands, such as **/*.txt.
+
+    Raises
+    ------
+    click.UsageError
+        If a part is not of the form key=value, or refers to a setting that does not exist.
     """
     if isinstance(value, dict):  # of a file that --config names
         return value
@@ -54,20 +61,23 @@ def split_params(ctx: click.Context, param: click.Parameter, value: Any) -> dict
 
 
 def _as_yaml(text: str) -> str:
-    """`text` itself if YAML reads it as anything but text, else `text` in quotes."""
+    """The value as YAML: in quotes if YAML would read it as text, or could not read it."""
     try:
         value = _read([f"value={text}"])["value"]
     except (yaml.YAMLError, OmegaConfBaseException):
         value = text
     delimited = text.startswith(("[", "{", '"', "'")) and value != text
-    return text if delimited or not isinstance(value, str | dict) else json.dumps(text)
+    is_value = isinstance(value, bool | int | float) or text.lower() in _NULLS
+    return text if delimited or is_value else json.dumps(text)
 
 
 def _read(items: list[str]) -> dict[str, Any]:
+    """Nested dictionaries from items such as `a.b=1`."""
     return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.from_dotlist(items)))
 
 
 def _run_command() -> click.Command:
+    """Kedro's command `run` with :func:`split_params` in place of Kedro's own parser."""
     command = copy.copy(kedro_run)
     command.params = [copy.copy(option) for option in kedro_run.params]
     for option in command.params:

@@ -1,4 +1,4 @@
-"""The one exception that users are meant to read."""
+"""The exception for mistakes that users can correct."""
 
 import click
 

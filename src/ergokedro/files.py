@@ -126,9 +126,9 @@ def reserve(file: BinaryIO, n_bytes: int) -> None:
 
 @contextmanager
 def _full_disk_is_an_os_error(path: Path) -> Iterator[None]:
-    """In the block, a library's own exception for a full disk becomes the system's.
+    """Turn a library's own exception for a full disk into the system's.
 
-    It must be called before what was written is deleted, which makes space again.
+    The block must end before what was written is deleted, which makes space again.
     """
     try:
         yield
@@ -154,7 +154,7 @@ def _probe(path: Path) -> None:
 
 
 def canonical_json(value: Any) -> bytes:
-    """The one byte string that stands for a JSON value: for hashing and for storing."""
+    """A JSON value as bytes, for hashing and for storing: equal values give equal bytes."""
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 

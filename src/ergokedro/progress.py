@@ -119,11 +119,13 @@ def end_if_stopped() -> None:
 
 @contextmanager
 def whole(total: float, unit: str, done: float = 0) -> Iterator[None]:
-    """In the block, bars that count `unit` also show the time left for `total` of them.
+    """Show the progress of all runs together: in the block, bars that count `unit` add to it.
 
     Parameters
     ----------
-    done : units of all bars that were done before the block.
+    total : units of all runs.
+    unit : their name in the plural, such as 'tokens'.
+    done : units that were done before the block.
     """
     global _whole
     with _display() as display:
@@ -162,7 +164,7 @@ def progress_bar(
 
 
 def forward(send: Callable[[Report], None] | None) -> None:
-    """From now on send all progress of this process instead of showing it; None: show it again."""
+    """Send all further progress of this process instead of showing it; None: show it again."""
     global _forward
     _forward = send
 

@@ -1,7 +1,7 @@
-"""Registries: the one place where a thing of a kind is added, inside the package or outside.
+"""Registries: they map the names that settings use to entries, such as controls or models.
 
-A registry maps names, as settings use them, to entries. A module outside the package registers its
-own with the same call; the setting `plugins` names such modules, which are imported first.
+A module outside the package registers an entry with the same call as those inside. The setting
+`plugins` names such modules; they are imported before settings are checked.
 """
 
 from __future__ import annotations
@@ -56,7 +56,13 @@ class Registry(Mapping[str, Entry]):
         return self._entries[name] if name in self._entries else self.missing(name)
 
     def missing(self, name: str) -> Entry:
-        """What stands for a name that is not registered; here an error that lists the names."""
+        """Give the entry for a name that is not registered, or raise an error, as here.
+
+        Raises
+        ------
+        ErgokedroError
+            With the names that are registered.
+        """
         raise ErgokedroError(
             f"{self.setting} = {name!r} is unknown. Known: {', '.join(self._entries)}. "
             "A module that registers another one is named by the setting plugins."

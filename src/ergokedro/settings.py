@@ -7,7 +7,7 @@ import warnings
 from ergokedro.runtime.config_loader import ConfigLoader
 from ergokedro.runtime.console import (
     escape_unknown_characters,
-    one_line_a_message,
+    one_line_per_message,
     plain_lines_without_terminal,
 )
 from ergokedro.runtime.failures import unexpected
@@ -41,7 +41,7 @@ for _name, _level in _LEVELS.get(_chosen, {}).items():
 
 escape_unknown_characters()
 plain_lines_without_terminal()
-one_line_a_message()
+one_line_per_message()
 # A user's mistake and a full disk are reported when the command ends.
 logging.getLogger("kedro.pipeline.node").addFilter(unexpected)
 

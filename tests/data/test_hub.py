@@ -19,6 +19,7 @@ from ergokedro.data.corpus import Corpus, write_corpus
 from ergokedro.data.sources import corpus_stream
 from ergokedro.data.tokenizer import load_pretrained
 from ergokedro.errors import ErgokedroError
+from ergokedro.models.published import locate
 from ergokedro.parameters import CorpusParameters
 from hub_content import ARXIV, CATEGORIES, PYTHIA, SPLITS, arxiv_files, documents, pythia_files
 from hub_server import HubServer, Repository
@@ -199,6 +200,11 @@ def test_a_hub_that_fails_for_good(tmp_path: Path, hub: HubServer) -> None:
 def test_mistakes(tmp_path: Path, hub: HubServer, settings: dict[str, str], message: str) -> None:
     with pytest.raises(ErgokedroError, match=message):
         read(tmp_path, **settings)
+
+
+def test_a_revision_of_a_published_model_is_a_part_of_its_name(hub: HubServer) -> None:
+    with pytest.raises(ErgokedroError, match=r"^references = '.*' has no revision = 'v9': http"):
+        locate(f"{PYTHIA}@v9")
 
 
 def test_a_gated_data_set(tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from test_browser import CHROMIUM, FLAGS
 
-from project import Project
+from project import ROOT, Project
 
 AXE = "axe-core@4.14.1"  # the accessibility checker, in the registry of npm
 
@@ -146,4 +146,28 @@ def test_tables_are_sorted_by_keyboard(browser: Any, report: str) -> None:
         assert numbers == sorted(numbers)[::order]
         state = "ascending" if order == 1 else "descending"
         assert table.locator("th").first.get_attribute("aria-sort") == state
+    page.close()
+
+
+def test_tables_are_sorted_by_numbers_and_by_names(browser: Any) -> None:
+    """A name with a number in it, such as source-2, is a name."""
+    columns = (
+        ["source-10", "source-2", "cs.AI"],
+        ["(2.5000 [1.0, 3.0])", "\u22120.1 [\u22120.2, 0.3]", "+1,200"],
+        ["p = 0.03", "p < 0.0001", "not determined"],
+    )
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>"
+        for row in zip(*columns, strict=True)
+    )
+    script = (ROOT / "src/ergokedro/templates/tables.js").read_text("utf-8")
+    page = browser.new_page()
+    page.set_content(
+        f"<table><thead><tr>{3 * '<th>a</th>'}</tr></thead><tbody>{rows}</tbody></table>"
+    )
+    page.add_script_tag(content=script)
+    for column, order in enumerate(([2, 1, 0], [1, 0, 2], [1, 0, 2])):
+        page.locator("th button").nth(column).click()
+        shown = page.locator(f"td:nth-child({column + 1})").all_inner_texts()
+        assert shown == [columns[column][row] for row in order]
     page.close()

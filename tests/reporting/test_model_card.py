@@ -106,6 +106,7 @@ def test_the_command_holds_what_decides_the_model() -> None:
         return split_params(context, context, values)
 
     expected = {
+        "experiment": "again",
         "seed": 3,
         "mixture": {"components": ["a b", "c,d"]},
         "corpus": {"source": "files/**/*.csv"},
@@ -114,3 +115,13 @@ def test_the_command_holds_what_decides_the_model() -> None:
     }
     assert given("k2") == {"k": 2, **expected}
     assert given("seeds.k2_seed1") == {"k": "1-3", "controls": {"seeds": 2}, **expected}
+
+
+def test_the_command_does_not_write_over_the_embedded_corpus() -> None:
+    """As `kedro run` refuses to do: settings of an environment say nothing of its name."""
+    own = {"corpus.source": "mine.csv"}
+    assert "experiment=" in make_card("k2", **own).command
+    assert "experiment=" not in make_card("k2", seed=3).command
+    named = make_card("k2", **own, experiment="mine").command
+    assert named.count("experiment=") == 1
+    assert "mine" in named

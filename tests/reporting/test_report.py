@@ -251,21 +251,22 @@ def test_no_part_is_called_the_largest_whose_interval_meets_another(
 
 
 @pytest.mark.parametrize(
-    ("value", "spreads", "words"),
+    ("value", "draws", "spreads", "words"),
     [
-        (0.000, {}, "includes zero, as it should"),
-        (0.004, {}, "does NOT include zero. The interval is over documents alone"),
-        (0.004, {1: 0.003, 2: 0.001}, "lies within what two seeds differ by"),
-        (0.004, {1: 0.0003, 2: 0.0001}, "and lies beyond what two seeds differ by"),
+        (0.000, 1, {}, "includes zero, as it should"),
+        (0.004, 1, {}, "does NOT include zero. The interval is over documents alone"),
+        (0.004, 3, {}, "does NOT include zero, though the interval also holds training documents"),
+        (0.004, 1, {1: 0.003, 2: 0.001}, "lies within what two seeds differ by"),
+        (0.004, 1, {1: 0.0003, 2: 0.0001}, "and lies beyond what two seeds differ by"),
     ],
 )
 def test_pseudo_components_are_judged_by_documents_and_seeds(
-    results: pd.DataFrame, value: float, spreads: dict[int, float], words: str
+    results: pd.DataFrame, value: float, draws: int, spreads: dict[int, float], words: str
 ) -> None:
     base = results[results.split == "test"].iloc[0].to_dict()
     interval = {"value": value, "low": value - 0.001, "high": value + 0.001}
-    pseudo = {"series": "pseudo", "quantity": "difference_to_k1", "k": 2, **interval}
-    rows = [base | pseudo]
+    pseudo = {"series": "pseudo", "quantity": "difference_to_k1", "k": 2, "draws": draws}
+    rows = [base | pseudo | interval]
     for k, spread in spreads.items():
         rows.append(base | {"quantity": "seed_spread", "k": k, "value": spread, "seeds": 3})
     changed = pd.concat([results, pd.DataFrame(rows)])

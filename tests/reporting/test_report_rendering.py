@@ -116,6 +116,13 @@ def test_markdown_has_the_same_content(results: pd.DataFrame) -> None:
     assert page.tags.count("tr") == text.count("\n| ") - text.count("\n| --- ")
 
 
+def test_the_model_is_named_with_its_architecture(results: pd.DataFrame) -> None:
+    report = make_report(results)
+    model = report.parameters.model.model_copy(update={"architecture": "llama"})
+    changed = replace(report, parameters=report.parameters.model_copy(update={"model": model}))
+    assert "| llama, micro, " in render_markdown(changed, {})
+
+
 def test_the_answer_comes_first_and_the_rest_is_closed(everything: pd.DataFrame) -> None:
     text = render_markdown(make_report(everything), {})
     order = [line[3:] for line in text.splitlines() if line.startswith("## ")]

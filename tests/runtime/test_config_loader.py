@@ -44,6 +44,19 @@ def test_the_settings_of_mlflow_are_no_parameters_but_can_be_given_as_such() -> 
         tracking(tracking={"log_model": True})
     with pytest.raises(ErgokedroError, match=r"tracking\.enabled = 'never'"):
         tracking(tracking={"enabled": "never"})
+    with pytest.raises(ErgokedroError, match=r"tracking = False: not a value but a group"):
+        tracking(tracking=False)
+
+
+def test_the_sizes_of_a_grid_are_known_before_its_first_point_is_trained() -> None:
+    assert load(ROOT, grid={"presets": ["tiny"]})["grid"]["presets"] == ["tiny"]
+    with pytest.raises(ErgokedroError, match=r"grid\.presets = \['tinny'\] are unknown.*tiny"):
+        load(ROOT, grid={"presets": ["tiny", "tinny"]})
+
+
+def test_a_control_without_a_value_is_one_line() -> None:
+    with pytest.raises(ErgokedroError, match=r"parameters:\n  controls\.draws = None: [^\n]*$"):
+        load(ROOT, controls={"draws": None})
 
 
 def test_changed_settings_are_those_with_other_values_than_by_default() -> None:
@@ -102,6 +115,31 @@ def test_no_environment_writes_over_another_ones_files(project: Path) -> None:
         assert experiment_of(project, env) == (experiment, folder)
     (mine / "globals.yml").write_text("data_root: elsewhere\n")
     assert experiment_of(project, "mine") == ("mine", "elsewhere/08_reporting/mine/results.parquet")
+
+
+def test_folders_that_a_settings_file_names_are_those_of_the_catalog(project: Path) -> None:
+    """Else the corpus of `local` would replace the embedded one, whatever the settings say."""
+    (project / "conf" / "local" / "parameters.yml").write_text(
+        "corpus: {source: mine.csv}\nexperiment: mine\nshared_data: texts\nexperiments: a+b\n"
+    )
+
+    def files(**params: Any) -> list[str]:
+        loader = ConfigLoader(str(project / "conf"), runtime_params=params, **CONFIG_LOADER_ARGS)
+        catalog = loader["catalog"]
+        names = ("corpus", "results", "comparison")
+        return [catalog[name]["filepath"].removeprefix("data/") for name in names]
+
+    comparison = "08_reporting/a+b/comparison.parquet"
+    assert files() == ["01_raw/texts/corpus", "08_reporting/mine/results.parquet", comparison]
+    given = files(experiment="other", seed=1)
+    assert given == ["01_raw/texts/corpus", "08_reporting/other/results.parquet", comparison]
+
+
+def test_the_settings_of_mlflow_are_not_in_the_file_of_parameters(project: Path) -> None:
+    """They would be dropped there without a word."""
+    (project / "conf" / "local" / "parameters.yml").write_text("tracking: {enabled: false}\n")
+    with pytest.raises(ErgokedroError, match=r"tracking: .*conf/local/tracking\.yml"):
+        load(project)
 
 
 def test_the_name_of_an_environment_must_fit_a_folder(project: Path) -> None:

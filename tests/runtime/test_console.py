@@ -10,7 +10,7 @@ import pytest
 from rich.logging import RichHandler
 
 from ergokedro.runtime.console import (
-    one_line_a_message,
+    one_line_per_message,
     plain_lines_without_terminal,
     where_results_are,
 )
@@ -51,7 +51,7 @@ def test_a_label_with_a_line_end_breaks_no_line(
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [RichHandler()])
     plain_lines_without_terminal()
-    one_line_a_message()
+    one_line_per_message()
     log = logging.getLogger("ergokedro.design")
     log.warning("Few test documents: %s", "two\nlines 3, bell\a 4, Grüße 5")
     logging.getLogger("elsewhere").warning("a\nb")

@@ -41,6 +41,24 @@ def test_work_ends_at_its_next_report(
     assert signal.getsignal(number) == before
 
 
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [
+        ("/usr/bin/kedro", "\n  kedro run --params 'a b=1'\n"),
+        ("/lib/site-packages/kedro/__main__.py", "\n  kedro run"),
+        ("/lib/site-packages/ergokedro/__main__.py", "\n  python -m ergokedro run"),
+        ("/home/me/ergokedro/notebooks/mine.py", "resumes from there.\n"),
+    ],
+)
+def test_the_command_that_resumes_is_the_one_that_was_typed(
+    program: str, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "run", "--params", "a b=1"])
+    with pytest.raises(SystemExit), interruptible():
+        raise KeyboardInterrupt
+    assert command in capsys.readouterr().err
+
+
 def test_a_second_hangup_does_not_disturb_the_saving() -> None:
     """A shell and the system both send one when a terminal closes."""
     saved = []

@@ -38,6 +38,16 @@ def test_what_would_be_lost_is_named_with_the_command_that_brings_it_back() -> N
     assert "params controls.pseudo=true`" in str(only)
 
 
+def test_fewer_components_are_another_design() -> None:
+    five = check_parameters({"mixture": {"top_n": 5}})
+    message = str(left_out(analysed(five), parameters()))
+    assert "also has K = 4, 5. To write that again: `kedro run --params mixture.top_n=5`" in message
+    pinned = check_parameters({"mixture": {"components": ["a", "b c", "d", "e"]}})
+    message = str(left_out(analysed(pinned), parameters()))
+    components = '["a", "b c", "d", "e"]'
+    assert f"`kedro run --params 'mixture.top_n=5,mixture.components={components}'`" in message
+
+
 @pytest.mark.parametrize(
     ("before", "now"),
     [

@@ -60,6 +60,7 @@ def test_each_thread_has_its_own_current_run(tmp_path: Path) -> None:
     assert states == {"FINISHED"}
     tracker.finish("FAILED")  # a second time, as at the end of the process: nothing happens
     assert {run.info.status for run in client.search_runs([experiment.experiment_id])} == states
+    tracker._worker.join()  # its thread ends, so that a grid of many sessions does not keep them
 
 
 class Store:

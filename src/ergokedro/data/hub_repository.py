@@ -163,9 +163,9 @@ class HubRepository:
             if isinstance(cause, errors.GatedRepoError):
                 return f"is gated (HTTP {status}): ask for access at {page}, then {_LOG_IN}."
             if isinstance(cause, errors.RevisionNotFoundError):
-                return (
-                    f"has no {self._group}.revision = {self.revision!r}: {page} lists what it has."
-                )
+                # An entry of `references` has its revision behind an @.
+                setting = "revision" if self.setting == "references" else f"{self._group}.revision"
+                return f"has no {setting} = {self.revision!r}: {page} lists what it has."
             if isinstance(cause, errors.RepositoryNotFoundError):
                 return (
                     f"is no path here, and the hub shows no such {what} (HTTP {status}). If it is "

@@ -21,7 +21,8 @@ from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import EvaluationParameters
 
 log = logging.getLogger(__name__)
-# The unit of every interval is the document; coverage was simulated from 60 on (measurement.md).
+# Documents of a component in a split, the unit of every interval: fewer than the first number are
+# warned of, and the limit on the cost of evaluation leaves at least the second.
 FEW_DOCUMENTS = 20
 LEAST_DOCUMENTS = 60
 # Evaluation may cost a tenth of training. A token costs a forward pass in evaluation, and a forward
@@ -157,8 +158,9 @@ def _warn_of_few_documents(windows: pd.DataFrame) -> None:
     documents = windows[windows.split == "test"].groupby("component", sort=False).document.nunique()
     if len(few := documents[documents < FEW_DOCUMENTS]):
         log.warning(
-            "Few test documents: %s. Intervals are over documents, and too narrow below about %d; "
-            "more held-out text (corpus.heldout_fraction) helps.",
+            "Few test documents: %s. Intervals are over documents: with fewer than %d they are "
+            "wide, and those of curve fits and own-text equivalents, percentiles of a bootstrap, "
+            "are too narrow. More held-out text (corpus.heldout_fraction) helps.",
             ", ".join(f"{label} {n}" for label, n in few.items()),
             FEW_DOCUMENTS,
         )

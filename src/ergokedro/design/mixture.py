@@ -70,12 +70,13 @@ class Manifest(_Frozen):
 
     Attributes
     ----------
-    repeats, seed_offset : multiplies the epochs, is added to the seed: 1 and 0 but for controls.
-        A whole number stays an int, which the fingerprint tells from a float.
+    repeats : the run's epochs as a multiple of the chain's; 1 except for controls. A whole number
+        stays an int, which the fingerprint tells from a float.
+    seed_offset : added to the seed; 0 except for controls.
     draw : number of the sample of every component's text.
     uneven : K does not divide the windows of an epoch, so that equal shares differ by one window.
-    rate : multiplies the learning rate.
-    search : the run finds the best number of epochs, up to that of `repeats`.
+    rate : the run's learning rate as a multiple of the chain's.
+    search : the run finds its best number of epochs itself; `repeats` is then the largest.
 
     The fingerprint leaves `rate` and `search` out where they change nothing, so that it is that of
     manifests from before these fields.
@@ -98,7 +99,7 @@ class Manifest(_Frozen):
 
     @property
     def in_chain(self) -> bool:
-        """As of the run: whether it is one of K = 1, 2, ..., which no control asked for."""
+        """Whether the run is one of the chain K = 1, 2, ..., which no control asked for."""
         return self.run == run_name(self.k)
 
     @property

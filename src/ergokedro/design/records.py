@@ -1,6 +1,6 @@
-"""What a run leaves behind, as typed records: the summary of its training, the origin of its NLL.
+"""Typed records that runs write: the summary of a training, and the origin of NLL arrays.
 
-Both are stored as JSON and read again by other commands, so unknown or missing keys are errors.
+They are stored as JSON and read again by other commands, so unknown or missing keys are errors.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class TrainingSummary(Record):
         :func:`ergokedro.training.stability.stability`.
     seconds : of the training, validation and checkpoints included.
     tokens_per_second : `tokens_seen` over `seconds`.
-    best_epochs : passes over the text of the average of the weights that is the model; None where
-        weights are not averaged and `epochs` are made. `epochs` are then the most.
+    best_epochs : passes over the text after which the average of the weights was best; that average
+        is the model, and `epochs` are the most that were allowed. None without averages.
     """
 
     seed: int

@@ -20,13 +20,13 @@ class Run:
     divisor : each component gives D / divisor tokens.
     pseudo : the D tokens of the single component are split into `divisor` parts, which stand for
         components.
-    repeats : the run makes this many times the epochs, rounded to whole epochs, at least one.
+    repeats : its epochs as a multiple of the chain's, rounded to whole epochs, at least one.
     seed_offset : number of the seed among those of its draw, from 0.
     control : name of the control that asks for it; empty for the chain K = 1, 2, ...
     draw : number of the sample of every component's training documents.
     draws : how many such samples are made; 1 in draw 0, whose text does not depend on it.
-    rate : the run has this many times the learning rate.
-    search : its number of epochs is the best one, found in the run; `repeats` then gives the most.
+    rate : its learning rate as a multiple of the chain's.
+    search : the run finds its best number of epochs itself; `repeats` is then the largest.
     """
 
     label: str
@@ -84,7 +84,7 @@ def chain(k: int) -> Run:
 
 
 def repeat_run(run: Run, draw: int, draws: int, seed: int) -> Run:
-    """`run` in draw `draw` of `draws` with `seed` added to its seed, and a name that says so.
+    """`run` on draw `draw` of `draws`, with `seed` added to its seed, under a name with both.
 
     Repeats of the chain get names such as draws.k3_draw1, seeds.k3_seed1, draws.k3_draw1_seed1;
     those of a control's run stay in its namespace, as in subsets.c1_c3_draw1.

@@ -66,9 +66,11 @@ class GridParameters(ParameterGroup):
     """Totals and model sizes at which `kedro grid` repeats the whole experiment."""
 
     total_tokens: list[Annotated[int, Field(ge=100)]] = Field(
-        [], description="Values of mixture.total_tokens; none: its own value alone."
+        [], description="Values of mixture.total_tokens; an empty list keeps the one that it has."
     )
-    presets: list[str] = Field([], description="Values of model.preset; none: its own value alone.")
+    presets: list[str] = Field(
+        [], description="Values of model.preset; an empty list keeps the one that it has."
+    )
 
 
 def _check_form_of_k(value: Any) -> Any:
@@ -90,7 +92,9 @@ class Parameters(ParameterGroup):
 
     k: Annotated[int | str, BeforeValidator(_check_form_of_k)] = Field(
         "all",
-        description="Which K to run: 'all', 3, '2-4' or '1+3'. Raises mixture.top_n if need be.",
+        description=(
+            "Which K to run: 'all', 3, '2-4' or '1+3'. A larger K than mixture.top_n raises that."
+        ),
     )
     seed: Seed = Field(0, description="Seed of initial weights and data order.")
     plan: bool = Field(False, description="Say what training would cost, and train nothing.")
@@ -114,7 +118,7 @@ class Parameters(ParameterGroup):
     )
     experiments: str = Field(
         "",
-        pattern=rf"^$|{EXPERIMENT_NAME[1:-1]}(\+{EXPERIMENT_NAME[1:-1]})*$",
+        pattern=rf"^({EXPERIMENT_NAME[1:-1]}(\+{EXPERIMENT_NAME[1:-1]})*)?$",
         description=(
             "Finished experiments that the pipeline `comparison` sets side by side, joined by '+'; "
             "the first is the reference."
@@ -142,7 +146,7 @@ class Parameters(ParameterGroup):
     model: ModelParameters = ModelParameters()
     training: TrainingParameters = TrainingParameters()
     evaluation: EvaluationParameters = EvaluationParameters()
-    controls: dict[str, bool | int | float | str] = Field(
+    controls: dict[str, Any] = Field(
         {},
         description=(
             "Runs beside the chain K = 1, 2, ...: the settings of the registered controls, see "
@@ -199,7 +203,7 @@ def validate_parameters(raw: dict[str, Any]) -> Parameters:
     return parameters.model_copy(update={"mixture": mixture})
 
 
-def validate_tracking(raw: dict[str, Any]) -> TrackingParameters:
+def validate_tracking(raw: Any) -> TrackingParameters:
     """Turn merged configuration into :class:`TrackingParameters`.
 
     Raises
@@ -226,13 +230,23 @@ def _describe(item: Any, model: type[ParameterGroup] = Parameters) -> str:
         return f"{key}: unknown key (known here: {', '.join(_known_keys(item['loc'], model))})"
     if not key:
         return str(message)
-    if item["type"] == "model_type":
-        message = "not a value but a group: indent its settings below it, or name one, as in a.b=1"
-    if item["type"] == "string_pattern_mismatch":
-        message = "the name of a folder: use letters, digits, '_', '-' and '.' alone, '.' not first"
+    if item["type"] in _REMEDIES:
+        message = _REMEDIES[item["type"]].format(key=key)
     if item["type"] == "string_type" and isinstance(item["input"], bool | int | float):
         message = _how_to_quote(key, item["loc"])
     return f"{key} = {item['input']!r}: {message}"
+
+
+_A_GROUP = "not a value but a group: indent its settings below it, or name one, as in a.b=1"
+# By pydantic's type of error, where its own message does not say what to write.
+_REMEDIES = {
+    "model_type": _A_GROUP,
+    "dict_type": _A_GROUP,
+    "list_type": "this should be a list: [a, b] in a file, --params '{key}=[a,b]' on the command "
+    "line",
+    "string_pattern_mismatch": "the name of a folder has only letters, digits, '_', '-' and '.', "
+    "and does not begin with '.'",
+}
 
 
 def _how_to_quote(key: str, location: tuple[Any, ...]) -> str:

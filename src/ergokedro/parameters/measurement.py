@@ -47,15 +47,18 @@ class EvaluationParameters(ParameterGroup):
     windows_per_document: int = Field(
         20,
         ge=1,
-        description="At most this many, evenly spaced from a random phase on, not overlapping.",
+        description=(
+            "Most windows of a document. They are evenly spaced from a random place on and do not "
+            "overlap."
+        ),
     )
     max_documents: int | None = Field(
         None,
         ge=1,
         description=(
-            "At most this many documents per component and split. Default: all, if evaluation then "
-            "costs at most a tenth of a run's training; else fewer windows per document, down to "
-            "one, and then fewer documents, but at least 60."
+            "Most documents of a component in each split. Default: all, if evaluation then costs "
+            "at most a tenth of a run's training; else fewer windows per document, down to one, "
+            "and then fewer documents, but at least 60."
         ),
     )
     seed: Seed = Field(0, description="Seed of the windows' random phases in documents.")
@@ -63,18 +66,22 @@ class EvaluationParameters(ParameterGroup):
 
 
 class AnalysisParameters(ParameterGroup):
-    """Intervals of the report."""
+    """Intervals of the report, and the variances that plan=true assumes."""
 
     bootstrap: int = Field(
-        2000, ge=100, description="Bootstrap replicates, over documents, of curve fits."
+        2000,
+        ge=100,
+        description=(
+            "Bootstrap replicates over documents, for curve fits, own-text equivalents and the law."
+        ),
     )
     level: float | None = Field(
         None,
         gt=0,
         description=(
-            "Validation XE on the smallest component, nats per token, to which the tokens that "
-            "every K needs are counted. Set it before the runs: a level that is read off them "
-            "would depend on what it measures. Default: not counted."
+            "Cross entropy on validation text of the smallest component, nats per token: the "
+            "report counts the tokens that every K needs to reach it. Set it before the runs: a "
+            "level that is read off them would depend on what it measures. Default: not counted."
         ),
     )
     detect: float = Field(
@@ -99,16 +106,17 @@ class AnalysisParameters(ParameterGroup):
         0.005,
         ge=0,
         description=(
-            "The same over seeds. Default: of single runs on the same abstracts 0.0035, times the "
-            "square root of 2."
+            "Standard deviation over seeds of the same difference. Default: that of single runs on "
+            "the same abstracts, 0.0035, times the square root of 2."
         ),
     )
     assumed_sd_documents: float = Field(
         0.17,
         ge=0,
         description=(
-            "The same over held-out documents of one component. Default: the standard error on "
-            "the same abstracts, 0.011, times the square root of 250 documents."
+            "Standard deviation over held-out documents of one component of the same difference. "
+            "Default: the standard error on the same abstracts, 0.011, times the square root of "
+            "250 documents."
         ),
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")

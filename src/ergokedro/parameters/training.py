@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ergokedro.parameters.base import Fraction, ParameterGroup
 
@@ -24,7 +24,7 @@ class ModelParameters(ParameterGroup):
         None,
         description=(
             "With a model of transformers: fields of its configuration, which override the "
-            "preset's sizes, or a directory with a config.json. Weights are random all the same."
+            "preset's sizes, or a directory with a config.json, whose weights are not read."
         ),
     )
     preset: str = Field(
@@ -55,11 +55,21 @@ class ModelParameters(ParameterGroup):
         None, description="Share of a head's dimensions that the rotary embedding rotates."
     )
     parallel_residual: bool | None = Field(
-        None, description="Attention and MLP of a layer read the same input."
+        None, description="Whether attention and MLP of a layer read the same input."
     )
     initializer_range: float | None = Field(
         None, gt=0, description="Standard deviation of the initial matrices."
     )
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _fields_or_directory(cls, value: Any) -> Any:
+        if not isinstance(value, dict | str | None):
+            raise ValueError(
+                "name fields of the architecture's configuration, as in "
+                "model.config.hidden_size=64, or a directory with a config.json"
+            )
+        return value
 
 
 class CheckpointParameters(ParameterGroup):
@@ -129,9 +139,13 @@ class TrainingParameters(ParameterGroup):
         0.0, description="Final learning rate as a fraction of the peak."
     )
     warmup_fraction: Fraction = Field(0.05, description="Share of steps with linear warm-up.")
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.98, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled; on matrices only.")
+    beta1: float = Field(0.9, ge=0, lt=1, description="AdamW's decay rate of the mean gradient.")
+    beta2: float = Field(
+        0.98, ge=0, lt=1, description="AdamW's decay rate of the mean squared gradient."
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, description="Decoupled weight decay of matrices; biases and norms have none."
+    )
     gradient_clip: float = Field(1.0, gt=0, description="Largest global gradient norm.")
     micro_batch: int | None = Field(
         None,
@@ -146,9 +160,12 @@ class TrainingParameters(ParameterGroup):
     validation_windows: int = Field(
         50, ge=1, description="Windows per component in each of those measurements."
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto",
+        description="Where models are computed; 'auto': CUDA if there is one, else the CPU.",
+    )
     compile: bool | None = Field(
-        None, description="Compile the training step; default: on CUDA, where it is faster."
+        None, description="Whether to compile the training step; default: on CUDA alone."
     )
     threads: int | None = Field(
         None,

@@ -1,1 +1,4 @@
-"""The four pipelines, in order: data_processing, mixture_design, training, analysis."""
+"""The pipelines of an experiment, in order: data_processing, mixture_design, training, analysis.
+
+The fifth, comparison, reads the files of several finished experiments.
+"""

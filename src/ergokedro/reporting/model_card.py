@@ -21,6 +21,8 @@ _OTHER_SETTINGS = (
     *("plan", "grid.", "largest_sweep", "experiments", "references", "corpus.processes"),
     "analysis.",
 )
+# Of a command that repeats what an environment of another name did.
+_OTHER_EXPERIMENT = "again"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class ModelCard:
     def command(self) -> str:
         """The command that trains the model again, wherever the corpus is the same."""
         given = {name: v for name, v in self.settings.items() if self._decides(name)}
+        if given.get("corpus.source", "synthetic") != "synthetic":  # which has a folder of its own
+            given = {"experiment": _OTHER_EXPERIMENT, **given}
         if self.manifest.in_chain:
             given = {"k": self.summary.k, **given}
         values = (f"{name}={json.dumps(v, ensure_ascii=False)}" for name, v in given.items())

@@ -10,6 +10,8 @@ import pandas as pd
 
 from ergokedro.reporting.results import Estimate, pick_rows
 
+Verdict = Literal["zero", "documents", "draws", "within", "beyond"]
+
 
 @dataclass(frozen=True)
 class PseudoControl:
@@ -17,13 +19,14 @@ class PseudoControl:
 
     Attributes
     ----------
-    verdict : 'zero' is in the interval; 'documents': it is not, and there are no other seeds;
-        'within': the difference is within that of two seeds; 'beyond' it.
+    verdict : 'zero' is in the interval. Else, with several seeds in a draw, whether the difference
+        is 'within' that of two seeds or 'beyond' it; with one seed, what the interval is over:
+        'documents' alone, or 'draws', too.
     """
 
     k: int
     estimate: Estimate
-    verdict: Literal["zero", "documents", "within", "beyond"]
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -38,17 +41,17 @@ class SeedSpread:
 def find_pseudo(results: pd.DataFrame, split: str, noise: float | None) -> list[PseudoControl]:
     """The pseudo-components of every K, judged by documents and by the noise of seeds."""
     rows = pick_rows(results, "difference_to_k1", "pseudo", split)
-    differences = [(row.k, Estimate.of(row)) for row in rows.itertuples()]
-    return [PseudoControl(k, estimate, _verdict(estimate, noise)) for k, estimate in differences]
+    return [
+        PseudoControl(row.k, Estimate.of(row), _verdict(Estimate.of(row), row.draws, noise))
+        for row in rows.itertuples()
+    ]
 
 
-def _verdict(
-    estimate: Estimate, noise: float | None
-) -> Literal["zero", "documents", "within", "beyond"]:
+def _verdict(estimate: Estimate, draws: int, noise: float | None) -> Verdict:
     if estimate.low <= 0 <= estimate.high:
         return "zero"
     if noise is None:
-        return "documents"
+        return "draws" if draws > 1 else "documents"
     return "within" if abs(estimate.value) <= noise else "beyond"
 
 

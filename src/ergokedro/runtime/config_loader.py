@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ergokedro.analysis.controls import read_settings
 from ergokedro.errors import ErgokedroError
 from ergokedro.files import flatten
-from ergokedro.models.presets import with_learning_rate
+from ergokedro.models.presets import PRESETS, with_learning_rate
 from ergokedro.parameters import (
     EXPERIMENT_NAME,
     Parameters,
@@ -37,12 +37,22 @@ from ergokedro.runtime.settings_files import (
 from ergokedro.training.names import check_names
 
 _DEFAULT_EXPERIMENT = "synthetic"  # of the embedded corpus
+# Parameters that name folders of the catalog, which reads them with `runtime_params`.
+_FOLDERS = ("experiment", "shared_data", "experiments")
 
 _current: ConfigLoader | None = None
 
 
 class ConfigLoader(OmegaConfigLoader):
-    """An OmegaConfigLoader whose parameters are complete and checked before any work starts."""
+    """An OmegaConfigLoader whose parameters are complete and checked before any work starts.
+
+    Attributes
+    ----------
+    sets_learning_rate : whether the parameters that were read last set training.learning_rate; if
+        not, it follows from the model's size.
+    """
+
+    sets_learning_rate = False
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -54,6 +64,8 @@ class ConfigLoader(OmegaConfigLoader):
             project.pipelines.configure(f"{project.PACKAGE_NAME}.pipeline_registry")
 
     def __getitem__(self, key: str) -> Any:
+        if key == "catalog":
+            self._name_folders()
         try:
             value = super().__getitem__(key)
         except Exception as error:
@@ -66,14 +78,33 @@ class ConfigLoader(OmegaConfigLoader):
             # So that no environment replaces the files of another one.
             return {"experiment": self._named_env or _DEFAULT_EXPERIMENT, **value}
         if key == "tracking":
-            return validate_tracking({**value, **(self.runtime_params or {}).get(key, {})})
+            given = (self.runtime_params or {}).get(key, {})
+            return validate_tracking({**value, **given} if isinstance(given, dict) else given)
         if key == "parameters":
-            value.pop("tracking", None)  # of --params; they are no parameters of the experiment
+            self._drop_tracking(value)
             self._import_from_source()
             parameters = check_parameters(value)
+            self.sets_learning_rate = "learning_rate" in value.get("training", {})
             self._check_experiment(parameters)
             return parameters.model_dump(mode="json")
         return value
+
+    def _name_folders(self) -> None:
+        """Give the catalog the folders that parameters name, in a file as well as in --params."""
+        parameters = self["parameters"]
+        named = {name: parameters[name] for name in _FOLDERS if parameters[name]}
+        self.runtime_params = {**named, **(self.runtime_params or {})}
+        self._runtime_params_oc = None  # Kedro's copy of them
+
+    def _drop_tracking(self, parameters: dict[str, Any]) -> None:
+        """Leave out what --params say of MLflow, which are no parameters of the experiment."""
+        if parameters.pop("tracking", None) is None or "tracking" in (self.runtime_params or {}):
+            return
+        file = (self._own_folder() or Path(self.conf_source) / "local") / "tracking.yml"
+        raise ErgokedroError(
+            f"tracking: settings of MLflow are read from {file}, one per line without this name in "
+            "front of them, or from --params. Move them there."
+        )
 
     def _import_from_source(self) -> None:
         """Make modules in the project's src/ importable, as the `kedro` command does: plugins."""
@@ -104,7 +135,7 @@ class ConfigLoader(OmegaConfigLoader):
         return source / env if env is not None and source.is_dir() else None
 
     def _check_environment(self) -> None:
-        """Refuse a mistyped name of a folder or file, which would silently leave the default."""
+        """Refuse an environment without a folder, and settings files that nothing would read."""
         source = str(self.conf_source)
         if ":/" not in source and not Path(source).exists():  # not a URL
             raise ErgokedroError(
@@ -166,6 +197,14 @@ def current_parameters() -> Parameters:
     return check_parameters(loader["parameters"])
 
 
+def learning_rate_is_set() -> bool:
+    """Whether the present session's settings set training.learning_rate.
+
+    The parameters do not tell: they are complete, with the rate for the model's size.
+    """
+    return _current is not None and _current.sets_learning_rate
+
+
 def project_folder() -> Path:
     """The folder of the present session's project; the working directory without a session."""
     return Path(_current.conf_source).parent if _current is not None else Path.cwd()
@@ -191,6 +230,11 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
     load_plugins(str(raw.get("plugins") or ""))
     parameters = validate_parameters(raw)
     check_names(parameters.model, parameters.training)
+    if unknown := [name for name in parameters.grid.presets if name not in PRESETS]:
+        raise ErgokedroError(
+            f"grid.presets = {unknown} are unknown sizes. Known: {', '.join(PRESETS)}. A module "
+            "that registers another one is named by the setting plugins."
+        )
     update = {
         "controls": read_settings(parameters.controls),
         "training": with_learning_rate(parameters.training, parameters.model),

@@ -1,4 +1,4 @@
-"""How lines are written to standard output: always, and plainly where no terminal shows them."""
+"""Log lines and results on standard output, in a terminal and elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ergokedro.reporting.text import visible
 
 
 class _PlainHandler(logging.StreamHandler[TextIO]):
-    """Writes to whatever standard output is at the time."""
+    """Writes plain lines to the present `sys.stdout`, which notebooks and tests replace."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -26,13 +26,13 @@ class _PlainHandler(logging.StreamHandler[TextIO]):
 
 
 def escape_unknown_characters() -> None:
-    """Print \\xfc for a character that the terminal's encoding lacks, rather than fail."""
+    """Let standard output escape what its encoding lacks, as \\xfc for ü, instead of failing."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def plain_lines_without_terminal() -> None:
-    """In a pipe or a file, write one line per message; rich would fold them at 80 columns."""
+    """Replace rich's log handlers, which fold lines at 80 columns, in a pipe or a file."""
     if sys.stdout.isatty():
         return
     root = logging.getLogger()
@@ -41,13 +41,14 @@ def plain_lines_without_terminal() -> None:
         root.addHandler(_PlainHandler())
 
 
-def one_line_a_message() -> None:
-    """Write line ends and control codes, such as of labels and file names, as escapes."""
+def one_line_per_message() -> None:
+    """Let log handlers escape line ends and control codes, as labels and file names may hold."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(_visible)
 
 
 def _visible(record: logging.LogRecord) -> bool:
+    """A log filter that escapes such characters in the project's own messages."""
     if record.name.startswith("ergokedro"):
         record.msg, record.args = visible(record.getMessage()), None
     return True

@@ -21,18 +21,18 @@ class MachineError(ErgokedroError):
 
 
 def plain_error(error: BaseException | None) -> ErgokedroError | None:
-    """The message for the user that `error`, or what caused it, amounts to; None: a defect."""
+    """The error that explains `error`, or one of its causes, to the user; None for a defect."""
     for cause in _causes(error):
         if isinstance(cause, ErgokedroError):
             return cause
         if isinstance(cause, OSError) and cause.errno in _FULL:
             return MachineError(
                 f"The disk is full, or a quota or size limit is reached: {cause}. Free some space, "
-                f"or {_other_place(cause)}. The same command resumes from what is saved."
+                f"or {_how_to_move(cause)}. The same command resumes from what is saved."
             )
         if isinstance(cause, OSError) and cause.errno in _FORBIDDEN:
             return MachineError(
-                f"Access is denied: {cause}. Change the permissions, or {_other_place(cause)}."
+                f"Access is denied: {cause}. Change the permissions, or {_how_to_move(cause)}."
             )
     return None
 
@@ -49,8 +49,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _other_place(error: OSError) -> str:
-    """Which setting moves the file that the error is about."""
+def _how_to_move(error: OSError) -> str:
+    """What to set so that the file that the error is about is on another disk."""
     file = Path(os.fsdecode(error.filename or "")).absolute()
     hub = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
     if file.is_relative_to(hub.absolute()):

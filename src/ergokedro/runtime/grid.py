@@ -94,7 +94,7 @@ def _session(project: Path, env: str | None, settings: dict[str, Any]) -> SweepS
 
 
 def _merge(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`changes` take precedence."""
+    """Nested settings, of which `changes` take precedence."""
     merged: Any = OmegaConf.to_container(OmegaConf.merge(settings, changes))
     return dict(merged)
 

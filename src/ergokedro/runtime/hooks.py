@@ -54,6 +54,7 @@ class ProjectHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Check the inputs, lock the outputs, then open the parent run."""
+        self._tracker = self._left_out = None  # of an earlier session in this process
         self._catalog = catalog
         self._parameters = self._context.config_loader["parameters"]
         check_inputs(pipeline, catalog)
@@ -283,6 +284,7 @@ def log_run(tracker: tracking.Tracker, data: dict[str, Any]) -> None:
         tracker.log_params(
             {
                 "model": data["params:model"].preset,
+                "architecture": data["params:model"].architecture,
                 "git_commit": data["git_commit"],
                 **run_params(manifest, data["token_store"], summary),
             }

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
 from ergokedro import progress
@@ -17,6 +18,8 @@ from ergokedro import progress
 _GRACE_SECONDS = 3.5
 # A closed terminal sends SIGHUP; Windows has no such signal.
 _SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+# Names of programs and packages -> what starts them.
+_COMMANDS = {"kedro": ["kedro"], "ergokedro": ["python", "-m", "ergokedro"]}
 
 
 @contextmanager
@@ -83,6 +86,9 @@ def _interrupt_unless_noticed() -> None:
 
 
 def _command() -> str:
-    """What the user typed, on a line of its own, if it was a `kedro` command."""
+    """What the user typed, on a line of its own, if it was a command of Kedro or of the project."""
     program, *arguments = sys.argv
-    return ":\n  " + shlex.join(["kedro", *arguments]) if "kedro" in program else "."
+    file = Path(program)
+    name = file.parent.name if file.name == "__main__.py" else file.stem  # of python -m
+    command = _COMMANDS.get(name)
+    return "." if command is None else ":\n  " + shlex.join([*command, *arguments])

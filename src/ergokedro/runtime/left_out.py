@@ -1,10 +1,11 @@
-"""Which runs of the present report a command would leave out of the one that replaces it."""
+"""A warning where a command replaces the report by one that has fewer runs."""
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterable
 from itertools import groupby
-from typing import Any
 
 from kedro.io import CatalogProtocol, DatasetError
 from pydantic import ValidationError
@@ -12,13 +13,14 @@ from pydantic import ValidationError
 from ergokedro.analysis.controls import plan_experiment, read_settings
 from ergokedro.design.runs import Run
 from ergokedro.errors import ErgokedroError
+from ergokedro.files import flatten
 from ergokedro.parameters import Parameters
 
 
 def left_out(catalog: CatalogProtocol, parameters: Parameters) -> str | None:
-    """What the present report has and the next one will not, and how to get it again.
+    """The warning: which runs the next report lacks, and the command that restores the present one.
 
-    None where nothing is lost, or the present report is of another version.
+    None where no run is left out, or the present report is of another version.
 
     Parameters
     ----------
@@ -34,11 +36,13 @@ def left_out(catalog: CatalogProtocol, parameters: Parameters) -> str | None:
     lost = [r for r in earlier if r.name not in names and catalog.exists(f"{r.name}.nll")]
     if not lost:
         return None
+    params = shlex.quote(_changes(before, parameters))
+    # Another mixture is another design, whose manifests must be made again.
+    analysis = "--pipeline analysis " if before.mixture == parameters.mixture else ""
     return (
         f"This command's report replaces one that also has {' and '.join(_describe(lost))}. To "
-        "write that again: `kedro run --pipeline analysis --params "
-        f"{_changes(before, parameters)}`, with the same --env and other --params. To keep both: "
-        "experiment=NAME among --params."
+        f"write that again: `kedro run {analysis}--params {params}`, with the same --env and other "
+        "--params. To keep both: experiment=NAME among --params."
     )
 
 
@@ -58,11 +62,12 @@ def _describe(runs: list[Run]) -> Iterable[str]:
 
 def _changes(before: Parameters, now: Parameters) -> str:
     """The settings of `before` that choose its runs and are others in `now`, as for --params."""
-    chosen: dict[str, tuple[Any, Any]] = {"k": (before.k, now.k)}
-    for name, value in before.controls.items():
-        chosen[f"controls.{name}"] = value, now.controls.get(name)
+    earlier, present = (
+        flatten(params.model_dump(mode="json", include={"k", "mixture", "controls"}))
+        for params in (before, now)
+    )
+    changed = {n: value for n, value in earlier.items() if n not in present or present[n] != value}
     return ",".join(
-        f"{name}={str(value).lower() if isinstance(value, bool) else value}"
-        for name, (value, other) in chosen.items()
-        if value != other
+        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in changed.items()
     )

@@ -18,7 +18,7 @@ from ergokedro.errors import ErgokedroError
 
 log = logging.getLogger(__name__)
 
-# The byte that stands for no dataset.
+# The byte that `OutputLock.alone` locks; it stands for no dataset.
 _ALONE = 2**62
 _BUSY = {errno.EACCES, errno.EAGAIN}
 
@@ -72,7 +72,7 @@ class OutputLock:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Wait until no other process is in such a block of its own."""
+        """Run the block when no other process is in such a block of the same file."""
         if self._opened is None:  # a file system without locks
             yield
             return

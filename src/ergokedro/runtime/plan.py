@@ -10,8 +10,9 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from ergokedro.analysis.planning import UNITS, Prospect, count_runs, make_prospect
-from ergokedro.parameters import Parameters
-from ergokedro.runtime.config_loader import current_parameters
+from ergokedro.models.presets import warn_of_untuned_rate
+from ergokedro.parameters import Parameters, TrainingParameters
+from ergokedro.runtime.config_loader import current_parameters, learning_rate_is_set
 
 if TYPE_CHECKING:
     from ergokedro.design.mixture import Manifest
@@ -26,12 +27,16 @@ MakePlan = Callable[..., "Plan"]
 def announce(
     sweep: dict[str, Pipeline], catalog: CatalogProtocol, make_plan: MakePlan
 ) -> Plan | None:
-    """Log how the sweep is computed and what it will cost; None if that was all to do.
+    """Log how a sweep is computed and what it will cost; with plan=true print that instead.
 
     Parameters
     ----------
     sweep : the nodes of each run, by its namespace.
     make_plan : as :func:`ergokedro.training.cost_estimate.make_plan`.
+
+    Returns
+    -------
+    The plan, or None with plan=true: then nothing is to be trained.
     """
     params = current_parameters()
     if params.grid.total_tokens or params.grid.presets:
@@ -43,6 +48,8 @@ def announce(
     manifests = [catalog.load(f"{name}.manifest") for name in to_train]
     done = _steps_done(manifests, params, catalog)
     plan = make_plan(manifests, params, catalog.load("tokenizer").vocab_size, done)
+    if manifests and not learning_rate_is_set():
+        _warn_of_rate(manifests[0], params)
     if params.plan:
         lines = [plan.table(), *_prospect(plan, params, catalog)] if manifests else []
         if params.references:
@@ -53,6 +60,13 @@ def announce(
         log.info(plan.machine.describe())
         log.info(plan.describe())
     return plan
+
+
+def _warn_of_rate(manifest: Manifest, params: Parameters) -> None:
+    """Warn where the rate that follows from the model's size is far from its evidence."""
+    without = params.training.model_dump(exclude={"learning_rate"})
+    tokens = manifest.total_tokens * manifest.epochs(params.training.epochs)
+    warn_of_untuned_rate(TrainingParameters.model_validate(without), params.model, tokens)
 
 
 def _steps_done(

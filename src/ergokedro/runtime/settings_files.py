@@ -1,4 +1,4 @@
-"""What is wrong with a settings file: which file, which line, and what to write instead."""
+"""Mistakes in settings files: the file, the line, and what to write instead."""
 
 from __future__ import annotations
 

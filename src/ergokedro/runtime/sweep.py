@@ -52,7 +52,7 @@ class SweepSession(KedroSession):
     _requested: dict[str, Any] | None = None
 
     def run(self, *args: Any, runner: AbstractRunner | None = None, **kwargs: Any) -> Any:
-        """As Kedro's; another runner than the sequential one, as `--runner` gives, is kept.
+        """Run pipelines as Kedro does, by :class:`SweepRunner` unless `--runner` names another one.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class SweepSession(KedroSession):
             raise
 
     def load_context(self) -> KedroContext:
-        """As Kedro's, with a check of the names that the run was given."""
+        """Load the context as Kedro does, then check the names that the run was given."""
         context = super().load_context()
         if self._requested is not None:
             _check_names(self._requested)
@@ -135,7 +135,7 @@ class SweepRunner(SequentialRunner):
         run_id: str | None = None,
         only_missing_outputs: bool = False,
     ) -> dict[str, Any]:
-        """As Kedro's, but `only_missing_outputs` also runs what is outdated."""
+        """Run a pipeline; with `only_missing_outputs` only what is missing or outdated."""
         if only_missing_outputs:
             settings = current_parameters().model_dump(mode="json")
             pipeline = Provenance(catalog, settings, contents=outside(catalog)).outdated(pipeline)
@@ -184,7 +184,7 @@ class SweepRunner(SequentialRunner):
 
 
 def _check_processes(params: Parameters) -> None:
-    """Refuse what this machine's threads cannot do, before anything is computed for it."""
+    """Refuse several processes per run, which only Ray starts."""
     if params.training.processes > 1 and not params.plan:
         raise ErgokedroError(
             f"training.processes = {params.training.processes}: they are started by Ray. Add "
@@ -194,7 +194,7 @@ def _check_processes(params: Parameters) -> None:
 
 
 def _divide(pipeline: Pipeline) -> tuple[Pipeline, Pipeline, Pipeline]:
-    """What the sweep needs, the sweep itself, and the rest."""
+    """Divide a pipeline into the nodes that the sweep needs, the sweep, and the rest."""
     sweep = [node for node in pipeline.nodes if node.namespace]
     needed = pipeline.to_nodes(*(node.name for node in sweep)).nodes if sweep else []
     before = [node for node in needed if not node.namespace]

@@ -35,6 +35,7 @@ _PARAMS_PER_CALL = 100
 _METRICS_PER_CALL = 1000
 # Calls that may wait; more are dropped.
 _QUEUED = 5000
+_LAST_CALL = "close_all"
 # The end of a command waits so long for the queue, in all. A local file is slow at most, and fails
 # where another program has locked it; a server may never answer, or take a second for every call.
 _PATIENCE_SECONDS = {"file": 30.0, "server": 5.0}
@@ -76,7 +77,8 @@ class Tracker:
         self._open = True
         self._calls: queue.Queue[tuple[str, tuple[Any, ...]]] = queue.Queue(_QUEUED)
         self._dropped = False
-        threading.Thread(target=self._work, name="mlflow", daemon=True).start()
+        self._worker = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._worker.start()
 
     def start(self, name: str, params: dict[str, Any], tags: dict[str, str]) -> None:
         """Open the parent run."""
@@ -89,7 +91,8 @@ class Tracker:
         self.call("close_killed", command)
 
     def monitor_system(self, seconds: float = 10) -> None:
-        """Log use of processors, memory, disk and network to the parent run, so often."""
+        """Log use of processors, memory, disk and network to the parent run, every so many
+        seconds."""
         self.call("monitor_system", seconds)
 
     def enter(self, name: str) -> None:
@@ -103,36 +106,36 @@ class Tracker:
         self._current.run = None
 
     def log_params(self, params: dict[str, Any]) -> None:
-        """Parameters of the current run, flat."""
+        """Log parameters of the current run, a flat dictionary."""
         run = self._run
         self.call("log_params", run, params)
 
     def log_metrics(self, metrics: dict[str, float]) -> None:
-        """Final metrics of the current run."""
+        """Log final metrics of the current run."""
         self._log_points([(name, value, 0) for name, value in metrics.items()])
 
     def log_measurements(self, measurements: list[Measurement]) -> None:
-        """Points of curves of the current run; the step is the optimizer's."""
+        """Log points of training curves of the current run, by optimizer step."""
         self._log_points(
             [(metric_name(m.metric, m.component), m.value, m.step) for m in measurements]
         )
 
     def tag(self, name: str, value: str) -> None:
-        """A tag of the current run."""
+        """Set a tag of the current run."""
         self.call("tag", self._run, name, value)
 
     def log_json(self, file: str, content: dict[str, Any]) -> None:
-        """A JSON artifact of the current run."""
+        """Log `content` as a JSON artifact of the current run."""
         run = self._run
         self.call("log_json", run, file, content)
 
     def log_file(self, path: Path) -> None:
-        """A file as an artifact of the current run."""
+        """Log a file as an artifact of the current run."""
         run = self._run
         self.call("log_file", run, path)
 
     def log_model(self, folder: Path) -> None:
-        """The model of the current run, in a directory that transformers reads."""
+        """Log the model of the current run, a directory that transformers reads."""
         run = self._run
         self.call("log_model", run, folder)
 
@@ -151,7 +154,7 @@ class Tracker:
         self._open = False
         now, deadline = _milliseconds(), time.monotonic() + self._patience
         with suppress(queue.Full):
-            self._calls.put(("close_all", (status, now)), timeout=self._patience)
+            self._calls.put((_LAST_CALL, (status, now)), timeout=self._patience)
         self._current = threading.local()
         self._wait(deadline)
 
@@ -185,8 +188,9 @@ class Tracker:
                 log.warning("MLflow does not keep up: some of what it should track is left out.")
 
     def _work(self) -> None:
-        """Make the queued calls, in order; after a failure, drop the rest."""
-        while True:
+        """Make the queued calls in order, until all runs are closed; after a failure, drop them."""
+        method = ""
+        while method != _LAST_CALL:
             method, arguments = self._calls.get()
             try:
                 if not self.broken:

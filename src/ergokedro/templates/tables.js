@@ -1,7 +1,9 @@
-// Tables are sorted by a column when its heading is pressed; cells that begin with a number, by it.
+// Tables are sorted by a column when its heading is pressed: numbers by size, before texts by name.
+// What may stand before a number.
+const BEFORE = /^(\(|p [=<] |(more|less) than )/;
 function valueOf(row, column) {
   const text = row.cells[column].textContent.trim().replaceAll(",", "").replace("−", "-");
-  const number = parseFloat(text.replace(/^[^\d+.-]+/, ""));
+  const number = parseFloat(text.replace(BEFORE, ""));
   return [Number.isNaN(number) ? Infinity : number, text];
 }
 function sortBy(heading) {
@@ -10,7 +12,8 @@ function sortBy(heading) {
   for (const other of heading.parentNode.cells) other.removeAttribute("aria-sort");
   heading.setAttribute("aria-sort", down ? "descending" : "ascending");
   const keyed = [...body.rows].map((row) => [valueOf(row, column), row]);
-  keyed.sort(([[a, s]], [[b, t]]) => (a === b ? s.localeCompare(t) : a - b) * (down ? -1 : 1));
+  const byName = (s, t) => s.localeCompare(t, undefined, { numeric: true });
+  keyed.sort(([[a, s]], [[b, t]]) => (a === b ? byName(s, t) : a - b) * (down ? -1 : 1));
   body.append(...keyed.map(([, row]) => row));
 }
 for (const heading of document.querySelectorAll("thead th")) {

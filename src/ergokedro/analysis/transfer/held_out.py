@@ -64,13 +64,7 @@ def folds(runs: MixtureRuns, held_out: Sequence[str] = HELD_OUT) -> list[Fold]:
 
 def held_out_predictions(
     runs: MixtureRuns,
-    laws: Sequence[str] = (
-        "transfer",
-        "own_tokens",
-        "exponential",
-        "exponential_budget",
-        "constant",
-    ),
+    laws: Sequence[str] = DEFAULT_LAWS,
     held_out: Sequence[str] = HELD_OUT,
 ) -> pd.DataFrame:
     """What every law predicts of runs that its fit has not seen.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from ergokedro.reporting.figures.chart import Axis, Chart, Matrix
@@ -27,8 +28,14 @@ def plot_component_heatmap(results: pd.DataFrame, split: str = "test") -> Chart:
     )
 
 
-def _title(values: pd.DataFrame, seen: pd.DataFrame) -> str:
-    """Of the components that some K were trained on and others not."""
+def _title(values: np.ndarray, seen: np.ndarray) -> str:
+    """How much worse the K predict a component that were not trained on it than those that were.
+
+    Parameters
+    ----------
+    values : float64 (K, components), XE, nats per token.
+    seen : bool of the same shape, whether K was trained on the component.
+    """
     differences = [
         column[~trained].mean() - column[trained].mean()
         for column, trained in zip(values.T, seen.T, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ def _add_parts(figure: go.Figure, chart: Chart) -> None:
     low, high = chart.span
     figure.update_yaxes(range=[low, high], showgrid=True, automargin=True)
     _set_axis(figure, chart)
-    lines = [_lines(text, _WRAP) for text in chart.label_texts]
+    lines = [textwrap.wrap(text, _WRAP) for text in chart.label_texts]
     for text, end, colour in chart.labels(_GAP * max(map(len, lines), default=1)):
         figure.add_annotation(
             x=1, xref="paper", xanchor="left", xshift=6, align="left", showarrow=False,
@@ -174,11 +175,5 @@ def _ticks(names: Iterable[str]) -> list[str]:
     return [plotly_text(shorten(name, _LONGEST_TICK)) for name in names]
 
 
-def _lines(text: str, width: int) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, width)
-
-
 def _wrapped(text: str, width: int) -> str:
-    return "<br>".join(plotly_text(line) for line in _lines(text, width))
+    return "<br>".join(plotly_text(line) for line in textwrap.wrap(text, width))
