@@ -29,7 +29,8 @@ from ergokedro.models.presets import (
     with_preset,
 )
 from ergokedro.models.weights import file_tensors, n_parameters, weights_fingerprint
-from ergokedro.parameters import ModelParameters, TrainingParameters
+from ergokedro.parameters import ModelParameters, Parameters, TrainingParameters
+from ergokedro.runtime.config_loader import check_parameters
 
 
 def small_model(seed: int = 0, **settings: Any) -> CausalLM:
@@ -153,6 +154,23 @@ def test_the_learning_rate_suits_the_size(
     assert with_learning_rate(chosen, ModelParameters(preset="pythia-1b")) == chosen
 
 
+def test_a_configuration_directory_gives_the_width(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "hidden_size": 1024}')
+    inside = ModelParameters(architecture="llama", config=str(tmp_path))
+    wider = inside.model_copy(update={"hidden_size": 2048})
+    rates = [with_learning_rate(TrainingParameters(), m).learning_rate for m in (inside, wider)]
+    assert rates == [2e-3, 1e-3]
+
+
+def test_completed_settings_are_warned_of_too(caplog: pytest.LogCaptureFixture) -> None:
+    """The configuration loader fills in the rate and gives every value to the nodes."""
+    presets._warn_once.cache_clear()
+    complete = check_parameters({"model": {"preset": "pythia-70m"}}).model_dump(mode="json")
+    chosen = Parameters.model_validate(complete)
+    warn_of_untuned_rate(chosen.training, chosen.model, tokens=3e6)
+    assert "this model has width 512" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("model", "training", "tokens", "warned"),
     [
@@ -165,6 +183,7 @@ def test_the_learning_rate_suits_the_size(
         ({"architecture": "llama", "config": {"hidden_size": 320}}, {}, 3e6, True),
         ({"architecture": "gpt2", "config": "/somewhere"}, {}, 3e6, False),
         ({"preset": "pythia-70m"}, {"learning_rate": 1e-3}, 3e8, False),
+        ({"preset": "pythia-70m"}, {"learning_rate": 4e-3}, 3e8, True),  # as the rule has it
     ],
 )
 def test_a_rate_far_from_its_evidence_is_warned_of_once(
@@ -179,7 +198,7 @@ def test_a_rate_far_from_its_evidence_is_warned_of_once(
         warn_of_untuned_rate(TrainingParameters(**training), ModelParameters(**model), tokens)
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == warned
-    assert all(f"reads {tokens:,.0f}; set it, or sweep it" in message for message in messages)
+    assert all(f"reads {tokens:,.0f}; try others" in message for message in messages)
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,34 @@ def test_a_configuration_directory_gives_the_shape(tmp_path: Path) -> None:
     assert build_model(config, seed=0).hidden_matrices()
 
 
+def test_a_quantized_model_gives_its_shape_alone(tmp_path: Path) -> None:
+    """How its weights are stored, and the code beside them, do not concern random weights."""
+    of_files = {"quantization_config": {"quant_method": "gptq", "bits": 4}, "auto_map": {"a": "b"}}
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    published = {"model_type": "llama", "intermediate_size": 32, **sizes, **of_files}
+    (tmp_path / "config.json").write_text(json.dumps(published))
+    config = model_config(ModelParameters(architecture="llama", config=str(tmp_path)), 100)
+    assert of_files.keys().isdisjoint(config)
+    save_model(tmp_path / "model", build_model(config, seed=0))
+    assert load_model(tmp_path / "model").config["hidden_size"] == 16
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "no directory with a readable config.json .it holds no object"),
+        ('{"model_type": "gpt2"}', "of type 'gpt2'.*set model.architecture=gpt2"),
+        ('{"model_type": "t5"}', "of type 't5'.*no causal language model"),
+        ("{}", "of type None.*no causal language model"),
+    ],
+)
+def test_directories_of_other_models(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(content)
+    params = ModelParameters(architecture="llama", config=str(tmp_path))
+    with pytest.raises(ErgokedroError, match=message):
+        model_config(params, vocab_size=100)
+
+
 @pytest.mark.parametrize(
     ("name", "config", "message"),
     [
@@ -258,15 +286,9 @@ def test_a_configuration_directory_gives_the_shape(tmp_path: Path) -> None:
         ("fuyu", {}, r"'fuyu' has no vocabulary .*choose a text model"),
         ("gemma4_assistant", {}, r"'gemma4_assistant' cannot be configured by fields"),
         ("llama", "/nowhere", r"model\.config = '/nowhere' is no directory"),
-        ("llama", "gpt2", r"describes a model of type 'gpt2'.*set model\.architecture=gpt2"),
     ],
 )
-def test_configurations_that_do_not_fit(
-    name: str, config: Any, message: str, tmp_path: Path
-) -> None:
-    if config == "gpt2":
-        (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
-        config = str(tmp_path)
+def test_configurations_that_do_not_fit(name: str, config: Any, message: str) -> None:
     params = ModelParameters(architecture=name, config=config)
     with pytest.raises(ErgokedroError, match=message):
         build_model(model_config(params, vocab_size=100), seed=0)

@@ -7,8 +7,10 @@ a set of values for the settings `model.*`. A plugin adds one by
 
 from __future__ import annotations
 
+import json
 import logging
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -107,41 +109,57 @@ def with_learning_rate(training: TrainingParameters, model: ModelParameters) -> 
 
 
 def _width(model: ModelParameters) -> int | None:
-    fields = model.config if isinstance(model.config, dict) else {}
+    if isinstance(model.config, str):
+        fields = _read_fields(model.config) | model.model_dump(
+            include={"hidden_size"}, exclude_none=True
+        )
+    else:
+        fields = model.config or {}
     for name in ("hidden_size", "n_embd", "d_model"):
         if isinstance(fields.get(name), int):
             return int(fields[name])
     return with_preset(model).hidden_size
 
 
+def _read_fields(directory: str) -> dict[str, Any]:
+    """The fields of a config.json; none if it cannot be read, which another check reports."""
+    try:
+        fields = json.loads((Path(directory) / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
 def warn_of_untuned_rate(
     training: TrainingParameters, model: ModelParameters, tokens: float
 ) -> None:
-    """Warn, once for each size, where the learning rate was not set and is far from its evidence.
+    """Warn, once for each size, where the learning rate is the rule's and is far from its evidence.
 
     Rates were swept at widths up to 256, over 0.2 to 3 million tokens. A run is far from that if
-    it is wider, or reads ten times more tokens or ten times fewer.
+    it is wider, or reads ten times more tokens or ten times fewer. Whether somebody has set the
+    rate is not asked: settings that were completed and written have every value.
 
     Parameters
     ----------
     tokens : that the run reads, over all epochs.
     """
+    by_rule = with_learning_rate(TrainingParameters(optimizer=training.optimizer), model)
+    rate = with_learning_rate(training, model).learning_rate
+    if training.optimizer not in _RATE_OF or rate != by_rule.learning_rate:
+        return
     low, high = _MEASURED_TOKENS
     width = _width(model)
     wide = width is not None and width > _MEASURED_WIDTH
-    if "learning_rate" in training.model_fields_set or training.optimizer not in _RATE_OF:
-        return
     if wide or not low / _FAR <= tokens <= high * _FAR:
-        rate = with_learning_rate(training, model).learning_rate
         _warn_once(rate, f"{width or 'unknown'}", f"{tokens:,.0f}")
 
 
 @cache
 def _warn_once(rate: float, width: str, tokens: str) -> None:
     log.warning(
-        "training.learning_rate = %.2g was found at widths up to %d with %g to %g million "
-        "tokens, but this model has width %s and reads %s; set it, or sweep it, if the absolute "
-        "cross entropy matters",
+        "training.learning_rate = %.2g comes from sweeps at widths up to %d with %g to %g million "
+        "tokens, but this model has width %s and reads %s; try others, if the absolute cross "
+        "entropy matters",
         rate,
         _MEASURED_WIDTH,
         *(limit / 1e6 for limit in _MEASURED_TOKENS),

@@ -115,9 +115,11 @@ def _validated(cls: type[PreTrainedConfig], values: Fields) -> Fields:
 
 
 def _read_directory(directory: Path, model_type: str) -> Fields:
-    """The fields of the config.json in a directory."""
+    """The fields of the config.json in a directory, without those that are for its weights."""
     try:
-        given: Fields = json.loads((directory / "config.json").read_bytes())
+        given = json.loads((directory / "config.json").read_bytes())
+        if not isinstance(given, dict):
+            raise ValueError("it holds no object")
     except (OSError, ValueError) as error:
         raise ErgokedroError(
             f"model.config = '{directory}' is no directory with a readable config.json ({error}); "
@@ -125,11 +127,21 @@ def _read_directory(directory: Path, model_type: str) -> Fields:
         ) from error
     own_type = given.get("model_type")
     if own_type != model_type:
+        remedy = (
+            f"set model.architecture={own_type}"
+            if own_type in causal_model_types()
+            else "which is no causal language model of transformers; choose another directory"
+        )
         raise ErgokedroError(
             f"model.config = '{directory}' describes a model of type {own_type!r}, but "
-            f"model.architecture = {model_type!r}; set model.architecture={own_type}."
+            f"model.architecture = {model_type!r}; {remedy}."
         )
-    return given
+    return {name: value for name, value in given.items() if name not in _OF_FILES}
+
+
+# Fields that say how published weights are stored, and which code comes with them. A model that is
+# trained from random weights has neither.
+_OF_FILES = {"quantization_config", "compression_config", "auto_map"}
 
 
 def _check_fields(given: Fields, known: Fields, aliases: dict[str, str], model_type: str) -> None:
