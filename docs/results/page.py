@@ -27,7 +27,8 @@ from ergokedro.reporting.figures.static import draw_chart
 from ergokedro.reporting.figures.style import colour_of
 
 HERE = Path(__file__).parent
-PAGES = {"results.md": "results.md.j2", "index.md": "index.md.j2"}
+PAGES = {"results.md": "results.md.j2", "index.md": "index.md.j2",
+         "results/more-text.md": "more-text.md.j2"}  # fmt: skip
 TOTALS = {150: "grid-D150000-micro", 300: "balanced-300k", 600: "balanced-600k",
           1200: "grid-D1200000-micro", 2400: "grid-D2400000-micro"}  # fmt: skip
 
@@ -60,7 +61,7 @@ class Tables:
     def number(self, experiment: str, quantity: str, series: str, **columns: Any) -> str:
         """As '0.2873 [0.2705, 0.3040]', without a sign."""
         row = self.row(experiment, quantity, series, **columns)
-        return f"{row.value:.4f} [{row.low:.4f}, {row.high:.4f}]"
+        return _minus(f"{row.value:.4f} [{row.low:.4f}, {row.high:.4f}]")
 
     def signed(self, experiment: str, quantity: str, series: str, **columns: Any) -> str:
         """As '+0.2873 [+0.2705, +0.3040]'."""
@@ -83,9 +84,37 @@ class Tables:
         """That of the analysis."""
         return str(self._run(experiment)["commit"])[:7]
 
+    def trained(self, experiment: str) -> str:
+        """The commit that its models were trained at."""
+        return str(self._run(experiment)["trained at"])[:7]
+
+    def command(self, experiment: str) -> str:
+        """What trains and analyses its runs."""
+        return str(self._run(experiment)["command"])
+
+    def count(self, experiment: str) -> int:
+        """Number of its runs."""
+        return int(self._run(experiment)["runs"])
+
     def _run(self, experiment: str) -> dict[str, Any]:
         run: dict[str, Any] = json.loads((self.folder / experiment / "run.json").read_text("utf-8"))
         return run
+
+    def components(self, experiment: str) -> list[str]:
+        """Its components, as the balanced effect has them."""
+        table = self.table(experiment)
+        return list(table.component[table.quantity == "component_difference_to_k1"].unique())
+
+    def span(self, experiment: str, quantity: str, column: str = "value") -> str:
+        """The smallest and the largest of all values, two decimals."""
+        values = self.table(experiment)[lambda table: table.quantity == quantity][column]
+        return f"{values.min():.2f} to {values.max():.2f}"
+
+    def errors(self, experiment: str, series: str) -> str:
+        """Mean errors of the three curves in K, as 'log 0.0396, saturation 0.0429, law 0.0436'."""
+        curves = ("log", "saturation", "law")
+        rows = (self.row(experiment, "shape_error", series, run=curve) for curve in curves)
+        return ", ".join(f"{row.run} {row.value:.4f}" for row in rows)
 
     def share(self, numerator: Any, denominator: Any) -> str:
         """A quotient of two values of :meth:`row`, two decimals."""
@@ -132,8 +161,12 @@ class Tables:
 
 def _signed(row: Any) -> str:
     numbers = [f"{value:+.4f}" for value in (row.value, row.low, row.high)]
-    # The minus sign as long as the plus.
-    return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]".replace("-", "\N{MINUS SIGN}")
+    return _minus(f"{numbers[0]} [{numbers[1]}, {numbers[2]}]")
+
+
+def _minus(text: str) -> str:
+    """The minus sign as long as the plus."""
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _joined(tables: Tables, experiments: list[str]) -> pd.DataFrame:
