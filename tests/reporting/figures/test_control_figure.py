@@ -39,7 +39,7 @@ def test_series_of_controls(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(balanced.x, [2, 3])
     assert (
         plot_controls(results).title
-        == "balanced over sets of size K: +1.0000 nats per token at K = 3"
+        == "Balanced over sets of size K: +1.0000 nats per token at K = 3"
     )
     runs = plot_controls(results[results.quantity == "xe"])
     balanced, pseudo, seeds, longer = (curve for curve in runs.parts if isinstance(curve, Curve))

@@ -28,7 +28,8 @@ def plot_controls(results: pd.DataFrame, split: str = "test") -> Chart:
         shown = results[(results.quantity == "difference_to_k1") & (results.split == split)]
         shown = shown[shown.series.isin([control.series for control in CONTROLS.values()])]
         return Chart(
-            f"{last.label}: {last.end:+.4f} nats per token at K = {last.x[-1]:.0f}",
+            f"{last.label[:1].upper()}{last.label[1:]}: {last.end:+.4f} nats per token at K = "
+            f"{last.x[-1]:.0f}",
             f"Change of cross entropy from K = 1 on {split} text, nats per token."
             f"{interval_note(results, shown)}",
             Axis(K_LABEL, "whole"),

@@ -57,8 +57,9 @@ def _title(gains: pd.DataFrame) -> str:
     if gains.empty:
         return "Cross entropy in context"
     ends = gains.iloc[[0, -1]].drop_duplicates("k")
-    words = " and ".join(
-        f"{'falls' if row.value >= 0 else 'rises'} by {abs(row.value):.3f} nats at K = {row.k}"
-        for row in ends.itertuples()
-    )
-    return f"From the first to the last positions cross entropy {words}"
+    words, verb = [], ""
+    for row in ends.itertuples():
+        before, verb = verb, "falls by" if row.value >= 0 else "rises by"
+        said = "" if verb == before else f"{verb} "
+        words.append(f"{said}{abs(row.value):.3f} nats at K = {row.k}")
+    return f"From the first to the last positions cross entropy {' and '.join(words)}"
