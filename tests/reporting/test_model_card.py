@@ -119,7 +119,7 @@ def test_the_command_holds_what_decides_the_model() -> None:
 
 def test_the_command_does_not_write_over_the_embedded_corpus() -> None:
     """As `kedro run` refuses to do: settings of an environment say nothing of its name."""
-    own = {"corpus.source": "mine.csv"}
+    own: dict[str, Any] = {"corpus.source": "mine.csv"}
     assert "experiment=" in make_card("k2", **own).command
     assert "experiment=" not in make_card("k2", seed=3).command
     named = make_card("k2", **own, experiment="mine").command

@@ -52,6 +52,7 @@ class ConfigLoader(OmegaConfigLoader):
         not, it follows from the model's size.
     """
 
+    runtime_params: dict[str, Any] | None
     sets_learning_rate = False
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -93,7 +94,7 @@ class ConfigLoader(OmegaConfigLoader):
         """Give the catalog the folders that parameters name, in a file as well as in --params."""
         parameters = self["parameters"]
         named = {name: parameters[name] for name in _FOLDERS if parameters[name]}
-        self.runtime_params = {**named, **(self.runtime_params or {})}
+        self.runtime_params = {**(self.runtime_params or {}), **named}
         self._runtime_params_oc = None  # Kedro's copy of them
 
     def _drop_tracking(self, parameters: dict[str, Any]) -> None:
