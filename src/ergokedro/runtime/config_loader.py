@@ -44,16 +44,9 @@ _current: ConfigLoader | None = None
 
 
 class ConfigLoader(OmegaConfigLoader):
-    """An OmegaConfigLoader whose parameters are complete and checked before any work starts.
-
-    Attributes
-    ----------
-    sets_learning_rate : whether the parameters that were read last set training.learning_rate; if
-        not, it follows from the model's size.
-    """
+    """An OmegaConfigLoader whose parameters are complete and checked before any work starts."""
 
     runtime_params: dict[str, Any] | None
-    sets_learning_rate = False
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -85,7 +78,6 @@ class ConfigLoader(OmegaConfigLoader):
             self._drop_tracking(value)
             self._import_from_source()
             parameters = check_parameters(value)
-            self.sets_learning_rate = "learning_rate" in value.get("training", {})
             self._check_experiment(parameters)
             return parameters.model_dump(mode="json")
         return value
@@ -196,14 +188,6 @@ def current_parameters() -> Parameters:
             str(root / project.settings.CONF_SOURCE), **project.settings.CONFIG_LOADER_ARGS
         )
     return check_parameters(loader["parameters"])
-
-
-def learning_rate_is_set() -> bool:
-    """Whether the present session's settings set training.learning_rate.
-
-    The parameters do not tell: they are complete, with the rate for the model's size.
-    """
-    return _current is not None and _current.sets_learning_rate
 
 
 def project_folder() -> Path:

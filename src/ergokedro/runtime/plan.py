@@ -11,8 +11,8 @@ from kedro.pipeline import Pipeline
 
 from ergokedro.analysis.planning import UNITS, Prospect, count_runs, make_prospect
 from ergokedro.models.presets import warn_of_untuned_rate
-from ergokedro.parameters import Parameters, TrainingParameters
-from ergokedro.runtime.config_loader import current_parameters, learning_rate_is_set
+from ergokedro.parameters import Parameters
+from ergokedro.runtime.config_loader import current_parameters
 
 if TYPE_CHECKING:
     from ergokedro.design.mixture import Manifest
@@ -48,8 +48,9 @@ def announce(
     manifests = [catalog.load(f"{name}.manifest") for name in to_train]
     done = _steps_done(manifests, params, catalog)
     plan = make_plan(manifests, params, catalog.load("tokenizer").vocab_size, done)
-    if manifests and not learning_rate_is_set():
-        _warn_of_rate(manifests[0], params)
+    if manifests:
+        tokens = manifests[0].total_tokens * manifests[0].epochs(params.training.epochs)
+        warn_of_untuned_rate(params.training, params.model, tokens)
     if params.plan:
         lines = [plan.table(), *_prospect(plan, params, catalog)] if manifests else []
         if params.references:
@@ -60,13 +61,6 @@ def announce(
         log.info(plan.machine.describe())
         log.info(plan.describe())
     return plan
-
-
-def _warn_of_rate(manifest: Manifest, params: Parameters) -> None:
-    """Warn where the rate that follows from the model's size is far from its evidence."""
-    without = params.training.model_dump(exclude={"learning_rate"})
-    tokens = manifest.total_tokens * manifest.epochs(params.training.epochs)
-    warn_of_untuned_rate(TrainingParameters.model_validate(without), params.model, tokens)
 
 
 def _steps_done(
