@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import resource
 import tempfile
 import time
 from dataclasses import dataclass
@@ -251,12 +252,13 @@ def measure_analysis(runs: int, n_windows: int) -> None:
         table = results_table(chain.from_iterable(part(experiment) for part in _PARTS))
         wall, processor = time.perf_counter() - start, time.process_time() - processor
         after = psutil.Process().memory_info()
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     own = after.rss - after.shared - (before.rss - before.shared)
     print(
         f"{len(plan)} runs of {len(windows):,} windows, {len(table):,} rows: {wall:.1f} s, of "
         f"which {loaded:.1f} s for reading; {processor:.1f} s of processor time; memory of its own "
-        f"{own / 1e9:.2f} GB more than before, {after.rss / 1e9:.2f} GB resident with mapped "
-        f"files; load {os.getloadavg()[0]:.1f}"
+        f"{own / 1e9:.2f} GB more than before; with mapped files {after.rss / 1e9:.2f} GB are "
+        f"resident, {peak / 1e9:.2f} GB at most; load {os.getloadavg()[0]:.1f}"
     )
 
 

@@ -210,7 +210,7 @@ def test_acceptance_of_bad_models(
 def test_a_leak_of_validation_text_alone_is_seen(
     windows: pd.DataFrame, exact: ExactNLL, runs: list[NLLArrays]
 ) -> None:
-    leaked = replace(runs[2], nll=runs[2].nll | {"validation": runs[2].nll["validation"] - 0.05})
+    leaked = replace(runs[2], nll={**runs[2].nll, "validation": runs[2].nll["validation"] - 0.05})
     experiment = make_experiment({chain(3): leaked}, windows, exact)
     checks = acceptance(results_table(measure(experiment)), bounds={})
     assert not checks.passed.item()
@@ -272,7 +272,7 @@ def test_stale_runs_are_refused_with_the_remedy(
     elif change == "weights":
         summary = make_summary(manifest, final_weights="others")
     elif change == "shape":
-        run = replace(run, nll=run.nll | {"test": run.nll["test"][:, 1:]})
+        run = replace(run, nll={**run.nll, "test": run.nll["test"][:, 1:]})
     else:
         design = design.model_copy(update={"components": NAMES[::-1]})
         remedy = "kedro run --pipelines mixture_design,training"

@@ -50,7 +50,7 @@ def test_no_arrays_survive_saving(tmp_path: Path) -> None:
 
 
 def test_equal_arrays_give_equal_bytes(tmp_path: Path, arrays: NLLArrays) -> None:
-    reordered = NLLArrays(dict(reversed(arrays.nll.items())), arrays.meta)
+    reordered = NLLArrays(dict(reversed(list(arrays.nll.items()))), arrays.meta)
     save_nll(tmp_path / "a.npz", arrays)
     save_nll(tmp_path / "b.npz", reordered)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
@@ -87,5 +87,37 @@ def test_files_do_not_stay_open(tmp_path: Path, arrays: NLLArrays) -> None:
     before = set(os.listdir("/proc/self/fd"))
     loaded = [load_nll(tmp_path / "nll.npz") for _ in range(20)]
     assert len(set(os.listdir("/proc/self/fd")) - before) < 20
-    (tmp_path / "nll.npz").unlink()  # as when another command replaces it
-    np.testing.assert_array_equal(loaded[0].nll["validation"], arrays.nll["validation"])
+    assert len(loaded) == 20
+
+
+def test_a_file_that_is_replaced_keeps_its_arrays(tmp_path: Path, arrays: NLLArrays) -> None:
+    save_nll(tmp_path / "nll.npz", arrays)
+    loaded = load_nll(tmp_path / "nll.npz")
+    others = {name: values + 1 for name, values in arrays.nll.items()}
+    save_nll(tmp_path / "nll.npz", NLLArrays(others, arrays.meta))
+    np.testing.assert_array_equal(loaded.nll["validation"], arrays.nll["validation"])
+    (tmp_path / "nll.npz").unlink()
+    np.testing.assert_array_equal(loaded.nll["validation"], arrays.nll["validation"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux")
+def test_arrays_take_memory_only_while_they_are_used(tmp_path: Path, arrays: NLLArrays) -> None:
+    large = {"test": np.ones((5_000, 99), dtype=np.float32)}
+    save_nll(tmp_path / "nll.npz", NLLArrays(large, arrays.meta))
+    loaded = load_nll(tmp_path / "nll.npz")
+    used = loaded.nll["test"][1:]
+    assert used.sum() == 4_999 * 99
+    assert resident(tmp_path / "nll.npz") > 1_900
+    del used
+    assert resident(tmp_path / "nll.npz") < 200
+
+
+def resident(path: Path) -> int:
+    """Kilobytes of a mapped file that are in this process's memory."""
+    sizes, in_file = 0, False
+    for line in Path("/proc/self/smaps").read_text("utf-8").splitlines():
+        if line.split()[0].count("-") == 1 and not line.split()[0].endswith(":"):
+            in_file = line.endswith(str(path))
+        elif in_file and line.startswith("Rss:"):
+            sizes += int(line.split()[1])
+    return sizes

@@ -192,5 +192,5 @@ def _row(
     if not values:
         return
     draws = [draw for draw, _ in values]
-    estimate = selection.estimate(np.stack(list(values.values())), first.params, draws)
+    estimate = selection.estimate(values.values(), first.params, draws)
     yield selection.row(quantity, estimate, run=f"k{k}", k=k)

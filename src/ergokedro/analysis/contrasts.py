@@ -14,6 +14,7 @@ from ergokedro.analysis.families import Decision, decide
 from ergokedro.analysis.measurement import in_context_gain
 from ergokedro.analysis.random_effects import Estimate
 from ergokedro.analysis.series import ResultRow, Selection
+from ergokedro.design.nll import NLLArrays, SplitArrays
 
 # K -> (draw, seed of that draw) -> NLL of every window of a split, (windows, W - 1), nats.
 Replicates = Mapping[int, Mapping[tuple[int, int], np.ndarray]]
@@ -55,11 +56,11 @@ def contrasts(experiment: Experiment) -> Iterator[ResultRow]:
 def chain_replicates(experiment: Experiment, split: str) -> Replicates:
     """The chain in every draw and with every seed."""
     bases = {run.base: run.k for run in experiment.chain}
-    replicates: dict[int, dict[tuple[int, int], np.ndarray]] = defaultdict(dict)
-    for run, nll in experiment.arrays(split).items():
+    replicates: dict[int, dict[tuple[int, int], NLLArrays]] = defaultdict(dict)
+    for run, arrays in experiment.nll.items():
         if run.base in bases:
-            replicates[bases[run.base]][run.draw, run.seed_offset] = nll
-    return dict(sorted(replicates.items()))
+            replicates[bases[run.base]][run.draw, run.seed_offset] = arrays
+    return {k: SplitArrays(by_repeat, split) for k, by_repeat in sorted(replicates.items())}
 
 
 def series_contrasts(
@@ -117,7 +118,8 @@ def differences(
         shared = sorted(replicates.get(smaller, {}).keys() & replicates[k].keys())
         if k > 1 and shared:
             base, by_repeat = replicates[smaller], replicates[k]
-            values = np.stack([by_repeat[key].astype(np.float64) - base[key] for key in shared])
+            # One at a time is in memory.
+            values = (by_repeat[key].astype(np.float64) - base[key] for key in shared)
             draws = [draw for draw, _ in shared]
             family[k] = selection.estimate(values, experiment.params, draws)
     return family
@@ -153,6 +155,6 @@ def _slope(experiment: Experiment, selection: Selection, replicates: Replicates)
     x = np.log(np.array(list(replicates), dtype=np.float64))
     weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
     shared = sorted(set.intersection(*(set(by_repeat) for by_repeat in replicates.values())))
-    stacked = [np.stack([by_repeat[key] for by_repeat in replicates.values()]) for key in shared]
-    values = np.stack([np.tensordot(weights, nll, axes=1) for nll in stacked])
+    stacked = (np.stack([by_repeat[key] for by_repeat in replicates.values()]) for key in shared)
+    values = (np.tensordot(weights, nll, axes=1) for nll in stacked)
     return selection.estimate(values, experiment.params, [draw for draw, _ in shared])

@@ -13,7 +13,7 @@ import pandas as pd
 from ergokedro.analysis.series import Selection, selections
 from ergokedro.analysis.training_text import TrainingText
 from ergokedro.design.mixture import Design
-from ergokedro.design.nll import ExactNLL, NLLArrays, ReferenceNLL
+from ergokedro.design.nll import ExactNLL, NLLArrays, ReferenceNLL, SplitArrays
 from ergokedro.design.runs import Run
 from ergokedro.parameters import AnalysisParameters
 
@@ -98,9 +98,9 @@ class Experiment:
             s for s in self.selections(split, run) if (s.series, s.component) == (series, component)
         )
 
-    def arrays(self, split: str) -> dict[Run, np.ndarray]:
+    def arrays(self, split: str) -> Mapping[Run, np.ndarray]:
         """NLL of every run on one split: float32 (windows, W - 1), nats."""
-        return {run: arrays.nll[split] for run, arrays in self.nll.items()}
+        return SplitArrays(self.nll, split)
 
     def tags(self, run: Run) -> dict[str, Any]:
         """What every row of the results says of a run."""

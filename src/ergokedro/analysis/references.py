@@ -84,7 +84,7 @@ def _paired_rows(
     yield replace(bits, quantity="bits_per_byte_less_run")
     if arrays.meta.same_tokens:
         draws = [draw for draw, _ in less]
-        value = selection.estimate(np.stack(list(less.values())), experiment.params, draws)
+        value = selection.estimate(less.values(), experiment.params, draws)
         yield selection.row("xe_less_run", value, run="", k=0)
 
 

@@ -123,12 +123,12 @@ class Selection:
 
     def estimate(
         self,
-        values: np.ndarray,
+        values: Iterable[np.ndarray],
         params: AnalysisParameters,
         draws: Sequence[int] = (0,),
     ) -> Estimate:
-        """Mean over all tokens of `values`, (runs, windows of the split, W - 1)."""
-        windows = values.mean(axis=2, dtype=np.float64)
+        """Mean over all tokens of `values`, of each run (windows of the split, W - 1)."""
+        windows = np.stack([each.mean(axis=1, dtype=np.float64) for each in values])
         return self.estimates(windows[None], params, draws)[0]
 
     def ratio(

@@ -44,7 +44,7 @@ def _by_tokens(
     first, *_ = specialist.runs.values()
     name = experiment.design.components[position - 1]
     selection = experiment.selection(split, first, "component", name)
-    values = np.stack([experiment.nll[run].nll[split] for run in specialist.runs.values()])
+    values = (experiment.nll[run].nll[split] for run in specialist.runs.values())
     xe = selection.estimate(values, experiment.params, list(specialist.runs))
     tags = experiment.tags(first)
     notes = specialist.note, specialist.rate_note
@@ -67,7 +67,7 @@ def _distinguish(
             shared = {draw: run for draw, run in other.runs.items() if draw in own.runs}
             first, *_ = shared.values()
             selection = experiment.selection(split, first, "component", component)
-            pairs = [(arrays[run], arrays[own.runs[draw]]) for draw, run in shared.items()]
-            differences = np.stack([one.astype(np.float64) - two for one, two in pairs])
+            pairs = ((arrays[run], arrays[own.runs[draw]]) for draw, run in shared.items())
+            differences = (one.astype(np.float64) - two for one, two in pairs)
             estimate = selection.estimate(differences, experiment.params, list(shared))
             yield selection.row("distinguishability", estimate, **experiment.tags(first))

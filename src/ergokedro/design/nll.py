@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import struct
 import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -25,6 +27,7 @@ _RECORD: TypeAdapter[NLLMeta | ReferenceMeta | ExactMeta] = TypeAdapter(
     NLLMeta | ReferenceMeta | ExactMeta
 )
 Meta = TypeVar("Meta", bound=Record)
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Arrays(Generic[Meta]):
     meta : where they come from.
     """
 
-    nll: dict[str, np.ndarray]
+    nll: Mapping[str, np.ndarray]
     meta: Meta
 
 
@@ -47,6 +50,22 @@ class Arrays(Generic[Meta]):
 NLLArrays = Arrays[NLLMeta]
 ReferenceNLL = Arrays[ReferenceMeta]
 ExactNLL = Arrays[ExactMeta]
+
+
+class SplitArrays(Mapping[Key, np.ndarray]):
+    """NLL on one split by run, or what stands for it; an array is read when it is asked for."""
+
+    def __init__(self, arrays: Mapping[Key, NLLArrays], split: str):
+        self._arrays, self._split = arrays, split
+
+    def __getitem__(self, key: Key) -> np.ndarray:
+        return self._arrays[key].nll[self._split]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
 
 
 def save_nll(path: Path, arrays: NLLArrays | ReferenceNLL | ExactNLL) -> None:
@@ -61,8 +80,9 @@ def save_nll(path: Path, arrays: NLLArrays | ReferenceNLL | ExactNLL) -> None:
 def load_nll(path: Path) -> Arrays[Any]:
     """Read what :func:`save_nll` wrote, with its record.
 
-    The arrays are checked and then mapped, read-only, so that those of hundreds of runs need no
-    memory of their own. The file does not stay open: a process may open about a thousand.
+    The arrays are checked, and then mapped, read-only, each time that one is asked for: those of
+    hundreds of runs take memory only while they are used. The file does not stay open: a process
+    may open about a thousand.
 
     Raises
     ------
@@ -70,23 +90,82 @@ def load_nll(path: Path) -> Arrays[Any]:
         If there is no such file, or it is damaged.
     """
     try:
+        file = os.stat(path)
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():
                 raise ValueError(f"the checksum of {damaged} differs")
-            with pa.memory_map(str(path)) as file:
-                mapped = file.read_buffer()
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            content = {name: _view(mapped, archive, info) for name, info in members.items()}
-        meta = _RECORD.validate_json(content.pop(_META).tobytes())
+            mapped = _map(path)
+            members = {
+                info.filename.removesuffix(".npy"): _locate(mapped, archive, info)
+                for info in archive.infolist()
+            }
+        meta = _RECORD.validate_json(members.pop(_META).view(mapped).tobytes())
+        arrays = _MappedArrays(Path(path), file, members)
     except Exception as error:  # numpy and zipfile raise many kinds for a damaged file
         raise ErgokedroError(
             f"{path} holds no readable NLL arrays ({error}); run `kedro run --pipelines training`."
         ) from error
-    return Arrays(content, meta)
+    return Arrays(arrays, meta)
 
 
-def _view(mapped: pa.Buffer, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    """One array of a file of :func:`numpy.savez`, which compresses nothing."""
+def _map(path: Path) -> pa.Buffer:
+    with pa.memory_map(str(path)) as file:
+        return file.read_buffer()
+
+
+@dataclass(frozen=True)
+class _Member:
+    """Where an array of a file is.
+
+    Attributes
+    ----------
+    start : of its values, in bytes.
+    """
+
+    start: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    by_column: bool
+
+    def view(self, mapped: pa.Buffer) -> np.ndarray:
+        """The array in the mapped file."""
+        values = np.frombuffer(mapped, self.dtype, math.prod(self.shape), self.start)
+        return values.reshape(self.shape, order="F" if self.by_column else "C")
+
+
+class _MappedArrays(Mapping[str, np.ndarray]):
+    """The arrays of a file by name; each is mapped while it is used.
+
+    Parameters
+    ----------
+    file : what `path` was before the arrays were located in it.
+    """
+
+    def __init__(self, path: Path, file: os.stat_result, members: dict[str, _Member]):
+        self._path, self._file, self._members = path, file, members
+        # For the case that another file comes to `path`; it is not read before.
+        self._mapped = _map(path)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._members[name].view(self._map())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def _map(self) -> pa.Buffer:
+        """A mapping of the file that ends with its last view, and frees the memory."""
+        try:
+            same = os.path.samestat(self._path.stat(), self._file)
+            return _map(self._path) if same else self._mapped
+        except OSError:
+            return self._mapped
+
+
+def _locate(mapped: pa.Buffer, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Member:
+    """Where an array of a file of :func:`numpy.savez` is, which compresses nothing."""
     if member.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"{member.filename} is compressed")
     with archive.open(member) as file:
@@ -96,8 +175,7 @@ def _view(mapped: pa.Buffer, archive: zipfile.ZipFile, member: zipfile.ZipInfo) 
     start = member.header_offset + _LENGTHS_AT
     # Of name and extra field, which may differ from those in the archive's directory.
     lengths = sum(struct.unpack_from("<HH", mapped, start))
-    values = np.frombuffer(mapped, dtype, math.prod(shape), start + 4 + lengths + header)
-    return values.reshape(shape, order="F" if by_column else "C")
+    return _Member(start + 4 + lengths + header, dtype, shape, by_column)
 
 
 def find_nll(path: Path, meta: Meta) -> Arrays[Meta] | None:

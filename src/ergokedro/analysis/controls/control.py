@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from itertools import groupby, product
 from typing import Any, ClassVar
 
-import numpy as np
 from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from ergokedro.analysis.contrasts import Replicates, series_contrasts
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow, Selection
+from ergokedro.design.nll import SplitArrays
 from ergokedro.design.runs import Run, chain, plan_runs, repeat_run
 from ergokedro.errors import ErgokedroError
 from ergokedro.registry import Registry
@@ -169,8 +169,10 @@ def replicates_of(
     experiment: Experiment, split: str, runs: Mapping[int, Mapping[tuple[int, int], Run]]
 ) -> Replicates:
     """The NLL of the runs of :func:`find_by_k` on one split."""
-    arrays = experiment.arrays(split)
-    return {k: {key: arrays[run] for key, run in by.items()} for k, by in runs.items()}
+    return {
+        k: SplitArrays({key: experiment.nll[run] for key, run in by_repeat.items()}, split)
+        for k, by_repeat in runs.items()
+    }
 
 
 def series_rows(
@@ -194,7 +196,7 @@ def series_rows(
         for k in replicates
     }  # fmt: skip
     for k, by_repeat in sorted(replicates.items()):
-        values = np.stack(list(by_repeat.values()))
-        xe = selection.estimate(values, experiment.params, [draw for draw, _ in by_repeat])
+        draws = [draw for draw, _ in by_repeat]
+        xe = selection.estimate(by_repeat.values(), experiment.params, draws)
         yield selection.row("xe", xe, **tags[k])
     yield from series_contrasts(experiment, selection, replicates, tags)
