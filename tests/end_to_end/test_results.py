@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
+from ergokedro.analysis.checks import excess_bounds
 from ergokedro.design.nll import load_nll
+from ergokedro.parameters import validate_parameters
 from project import ROOT, Project
 
 RESULTS = ROOT / "docs" / "results"
@@ -47,6 +50,28 @@ def test_a_specialist_of_the_quick_results_is_reproduced(tmp_path: Path) -> None
     assert here.sum() == starvation.windows
     xe = load_nll(file).nll["test"][here].mean(dtype=float)
     assert alone.value + starvation.low <= xe <= alone.value + starvation.high
+
+
+@pytest.mark.slow
+def test_bounds_hold_for_sources_that_no_setting_was_chosen_on(tmp_path: Path) -> None:
+    """The bounds of the environment quick, on a corpus of other sources and documents."""
+    project = Project.create(tmp_path / "project")
+    settings = "experiment=other,k=1+3,corpus.synthetic.seed=1"
+    project.kedro("run", "--env", "quick", "--params", settings)
+    folder = project.root / "data" / "08_reporting" / "other"
+    results = pd.read_parquet(folder / "results.parquet")
+    excess = results[
+        (results.quantity == "excess") & (results.series == "chain") & (results.split == "test")
+    ]
+    quick = yaml.safe_load((ROOT / "conf" / "quick" / "parameters.yml").read_text("utf-8"))
+    bounds = excess_bounds(validate_parameters(quick))
+    assert sorted(bounds) == sorted(excess.k)
+    for row in excess.itertuples():
+        assert row.value < bounds[row.k]
+    # They are not checked by the report on that corpus, for which they were not made.
+    checks = pd.read_csv(folder / "acceptance.csv").check
+    assert checks.str.contains("no leak").sum() == 2
+    assert not checks.str.contains("on test text").any()
 
 
 def test_the_pages_have_the_numbers_of_the_kept_tables(monkeypatch: pytest.MonkeyPatch) -> None:
