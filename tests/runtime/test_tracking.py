@@ -197,10 +197,17 @@ def test_the_queue_is_bounded(
     assert store.closed == {"parent": "FINISHED"}
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "refused\nTraceback of the server",
+        "(raised as a result of Query-invoked autoflush; consider using …)\nrefused\n[SQL: …]",
+    ],
+)
 def test_a_failure_is_told_once_and_in_one_line(
-    store: Store, caplog: pytest.LogCaptureFixture
+    message: str, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store.error = ConnectionError("refused\nTraceback of the server")
+    store.error = ConnectionError(message)
     store.answers.set()
     tracker = Tracker("http://localhost:1", "test")
     tracker.start("parent", {"a": 1}, {})

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from ergokedro.parameters import TrainingParameters
+from ergokedro.errors import ErgokedroError
+from ergokedro.models.factory import model_config
+from ergokedro.parameters import ModelParameters, TrainingParameters
 from ergokedro.training import cost_estimate
 from ergokedro.training.cost_estimate import Plan, Probe
 from ergokedro.training.device import Machine
 from synthetic_results import make_manifests
 
+PROBE = cost_estimate.probe
 # 300,000 tokens in windows of 100, batches of 16, four epochs.
 STEPS, SEEN = 4 * 188, 1_200_000
 
@@ -59,3 +62,11 @@ def test_nothing_is_probed_where_nothing_is_left(monkeypatch: pytest.MonkeyPatch
     plan = make(**{f"k{k}": STEPS for k in range(1, 6)})
     assert plan.describe() == "Plan: nothing to train; 5 runs are finished"
     assert plan.table().endswith("Time: nothing to train; 5 runs are finished")
+
+
+@pytest.mark.parametrize("architecture", ["gpt_neox", "llama"])
+def test_a_model_that_can_never_be_trained_here_is_not_built(architecture: str) -> None:
+    config = model_config(ModelParameters(architecture=architecture, parameters=1e12), 512)
+    training, machine = TrainingParameters(), Machine(torch.device("cpu"), 1, 1, 1, 1e12)
+    with pytest.raises(ErgokedroError, match=r"1,\d{3},\d{3},\d{3},\d{3} weights, .* needs 1\d,"):
+        PROBE(config, 512, training, machine, 100)

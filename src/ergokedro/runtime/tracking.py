@@ -36,6 +36,7 @@ _METRICS_PER_CALL = 1000
 # Calls that may wait; more are dropped.
 _QUEUED = 5000
 _LAST_CALL = "close_all"
+_REMARK = "(raised as a result of"  # SQLAlchemy says this to programmers, before the error itself
 # The end of a command waits so long for the queue, in all. A local file is slow at most, and fails
 # where another program has locked it; a server may never answer, or take a second for every call.
 _PATIENCE_SECONDS = {"file": 30.0, "server": 5.0}
@@ -203,9 +204,10 @@ class Tracker:
         if not self.broken:
             self.broken = True
             message = error.message if isinstance(error, ErgokedroError) else str(error)
+            lines = [line for line in message.splitlines() if not line.startswith(_REMARK)]
             log.warning(
                 "MLflow tracking stopped (%s); the experiment continues without it.",
-                (message.splitlines() or [type(error).__name__])[0][:400],
+                (lines or [type(error).__name__])[0][:400],
             )
 
     def _wait(self, deadline: float) -> None:

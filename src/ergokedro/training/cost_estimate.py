@@ -11,9 +11,11 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+import psutil
 import torch
 
 from ergokedro.design.mixture import Manifest
+from ergokedro.errors import ErgokedroError
 from ergokedro.models.factory import build_model, model_config, multiplied_weights
 from ergokedro.models.weights import n_parameters
 from ergokedro.parameters import Parameters, TrainingParameters
@@ -208,7 +210,14 @@ def probe(
     machine: Machine,
     window_length: int,
 ) -> Probe:
-    """Make real training steps on random windows for about a second."""
+    """Make real training steps on random windows for about a second.
+
+    Raises
+    ------
+    ErgokedroError
+        If the model can never be trained in the memory of the device.
+    """
+    _check_room(config, machine.device)
     keep_freed_memory()
     before = _peak_memory(machine.device)
     with cpu_threads(machine.threads):
@@ -231,6 +240,25 @@ def probe(
     # A process that was larger before tells nothing; four floats per weight are needed anyway.
     memory = max(_peak_memory(machine.device) - before, 4 * _FLOAT * weights)
     return Probe(rate, memory, weights)
+
+
+def _check_room(config: dict[str, Any], device: torch.device) -> None:
+    """Refuse a model that is certain to fail: the system would end the process without a word.
+
+    Weights, their gradients and one state of an optimizer are the least that training holds.
+    """
+    weights = multiplied_weights(config)
+    needed = 3 * _FLOAT * weights
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device).total_memory
+    else:
+        memory = psutil.virtual_memory().total
+    if needed > memory:
+        raise ErgokedroError(
+            f"The model has {weights:,} weights, whose training needs {needed / 1e9:,.0f} GB, but "
+            f"the device {device.type!r} has {memory / 1e9:,.0f} GB. Choose a smaller model.preset "
+            "or model.parameters."
+        )
 
 
 def _peak_memory(device: torch.device) -> float:
