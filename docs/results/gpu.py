@@ -31,6 +31,7 @@ import time
 import traceback
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -363,7 +364,10 @@ def analyse(corpus: str, *names: str) -> None:
 
 
 def keep(commit: str, machine: str) -> None:
-    """Keep the tables of all experiments that are analysed, and the report of REPORTED."""
+    """Keep the tables of all experiments that are analysed, and the report of REPORTED.
+
+    Beside them the means of documents that the law over D is fitted to.
+    """
     from ergokedro.runtime.tracking import git_commit
 
     analysed = git_commit(ROOT)
@@ -373,6 +377,30 @@ def keep(commit: str, machine: str) -> None:
             options += ["--commit", analysed, "--trained", commit, "--machine", machine]
             script = str(Path(__file__).parent / "keep.py")
             subprocess.run([sys.executable, script, name, command(name), *options], check=True)
+    _keep_documents()
+
+
+def _keep_documents() -> None:
+    """Keep the documents' means under the runs that the page's law is fitted to."""
+    import page
+    import pandas as pd
+
+    from ergokedro.analysis.transfer.grid_documents import document_means
+    from ergokedro.analysis.transfer.over_grid import rows_of_runs
+    from ergokedro.design.nll import load_nll
+
+    data = ROOT / "data"
+    rows = rows_of_runs(page.Tables(page.HERE).grid)
+    windows = {
+        name: partial(
+            pd.read_parquet, data / "05_model_input" / name / "evaluation_windows.parquet"
+        )
+        for name in rows.experiment.unique()
+    }
+    names = (rows.experiment + "/" + rows.run).unique()
+    nll = {name: partial(load_nll, data / "07_model_output" / name / "nll.npz") for name in names}
+    means = document_means(rows, windows, nll, "test").astype({"xe": "float32"})
+    means.to_parquet(page.HERE / page.DOCUMENTS, compression="zstd", compression_level=19)
 
 
 def command(name: str) -> str:

@@ -4,7 +4,8 @@ Every number of the results is read from one of them.
 
     python docs/results/page.py [FOLDER]
 
-FOLDER has one folder per experiment with its results.parquet; docs/results by default.
+FOLDER has one folder per experiment with its results.parquet, and documents.parquet; docs/results
+by default.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ PAGES = {"results.md": "results.md.j2", "index.md": "index.md.j2",
          "results/more-text.md": "more-text.md.j2"}  # fmt: skip
 TOTALS = {150: "grid-D150000-micro", 300: "balanced-300k", 600: "balanced-600k",
           1200: "grid-D1200000-micro", 2400: "grid-D2400000-micro"}  # fmt: skip
+# Means of the test documents under the runs that the law of all D is fitted to.
+DOCUMENTS = "documents.parquet"
 
 
 class Tables:
@@ -38,7 +41,7 @@ class Tables:
 
     Parameters
     ----------
-    folder : has one folder per experiment.
+    folder : has one folder per experiment, and :data:`DOCUMENTS`.
     """
 
     def __init__(self, folder: Path):
@@ -142,15 +145,21 @@ class Tables:
     @cached_property
     def errors_on_unseen_totals(self) -> dict[str, float]:
         """Law -> mean relative error on each D, fitted without it."""
-        runs = runs_of_grid(_joined(self, list(TOTALS.values())))
+        runs = runs_of_grid(self.grid)
         laws = ("transfer", "own_tokens", "exponential_budget", "constant")
         errors = prediction_errors(held_out_predictions(runs, laws, ["budget"]))
         return dict(zip(errors.law, errors.relative_error, strict=True))
 
     @cached_property
+    def grid(self) -> pd.DataFrame:
+        """The results of all D of the model micro."""
+        return _joined(self, list(TOTALS.values()))
+
+    @cached_property
     def law(self) -> LawFit:
-        """The law of all D of the model micro, all sets of components in one draw."""
-        return fit_law(runs_of_grid(_joined(self, list(TOTALS.values()))))
+        """The law of :attr:`grid`, all sets of components; intervals hold the documents."""
+        means = pd.read_parquet(self.folder / DOCUMENTS).astype({"xe": np.float64})
+        return fit_law(runs_of_grid(self.grid, means))
 
     def law_estimate(self, quantity: str, component: str, source: str = "") -> str:
         """A parameter of :attr:`law`, with its interval."""
