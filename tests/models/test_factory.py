@@ -154,6 +154,12 @@ def test_the_learning_rate_suits_the_size(
     assert with_learning_rate(chosen, ModelParameters(preset="pythia-1b")) == chosen
 
 
+def test_a_directory_and_a_number_of_weights_exclude_each_other() -> None:
+    params = ModelParameters(architecture="llama", config="/somewhere", parameters=3e6)
+    with pytest.raises(ErgokedroError, match=r"model.parameters = 3e\+06 has no effect beside"):
+        with_preset(params)
+
+
 def test_a_configuration_directory_gives_the_width(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama", "hidden_size": 1024}')
     inside = ModelParameters(architecture="llama", config=str(tmp_path))

@@ -61,10 +61,16 @@ def with_preset(params: ModelParameters) -> ModelParameters:
     Raises
     ------
     ErgokedroError
-        If there is no such preset, or it holds something that is no setting of a model.
+        If there is no such preset, it holds something that is no setting of a model, or both a
+        number of weights and a directory give the sizes.
     """
     preset = PRESETS[params.preset]
     if isinstance(params.config, str):
+        if params.parameters is not None:
+            raise ErgokedroError(
+                f"model.parameters = {params.parameters:g} has no effect beside the directory "
+                f"model.config = {params.config!r}, which gives the sizes; leave one of them out."
+            )
         return params
     sizes = shape(params.parameters) if params.parameters else {}
     given = params.model_dump(exclude_none=True)
