@@ -34,7 +34,7 @@ def train_in_two(
 
 def stop_after_three(measurements: list[Measurement]) -> None:
     """Cancel the run once a point of its curves is of step 3 or later."""
-    if measurements[-1].step >= 3:
+    if measurements and measurements[-1].step >= 3:
         progress.stop()
 
 
