@@ -259,7 +259,8 @@ def check_weights(model: CausalLM, summary: RunSummary, manifest: str) -> None:
     if not same or summary.manifest != manifest:
         raise ErgokedroError(
             f"The saved model of {summary.run} was trained on another manifest or was changed. "
-            f"Run `kedro run --pipelines training --params k={summary.k}` to train it again."
+            f"Run `kedro run --namespaces {summary.run}` with the same --env and --params to train "
+            "it again."
         )
 
 
