@@ -39,6 +39,8 @@ SOURCES: Registry[Callable[[CorpusParameters], Source]] = Registry("corpus.sourc
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 # Settings that are used only after a corpus was read, or that do not change what is read.
 _LATER = {"document_order_seed", "near_duplicates", "near_duplicate_threshold", "processes"}
+# Settings that only sources of files or of the hub use.
+_OF_FILES = ("text_files", "config", "revision")
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,11 @@ def corpus_stream(params: CorpusParameters) -> CorpusStream:
     Raises
     ------
     ErgokedroError
-        If the source is neither known, nor a path of something, nor shaped like a hub name.
+        If the source is neither known, nor a path of something, nor shaped like a hub name, or a
+        setting has no effect on a source of its kind.
     """
     source = _choose(params)
+    _check_used(params, source)
     return CorpusStream(_key(params, source), lambda: _open(source.open(), params))
 
 
@@ -106,6 +110,16 @@ def _choose(params: CorpusParameters) -> Source:
     return hub_source(params)
 
 
+def _check_used(params: CorpusParameters, source: Source) -> None:
+    """Refuse settings that the source does not use."""
+    for name in source.unused:
+        if value := getattr(params, name):
+            raise ErgokedroError(
+                f"corpus.{name} = {value!r} has no effect on corpus.source = {params.source!r}; "
+                f"leave it out, or write corpus.{name}=null where an environment sets it."
+            )
+
+
 def _key(params: CorpusParameters, source: Source) -> dict[str, Any]:
     """The settings that decide what is read, where they are not the defaults, and the content."""
     later = _LATER if params.streaming else _LATER | {"max_tokens_per_category"}
@@ -131,6 +145,7 @@ def row_source(
     key: dict[str, Any],
     read: Callable[[], Iterable[tuple[str, str | None, str | None]]],
     labels: Sequence[str] = (),
+    unused: tuple[str, ...] = (),
 ) -> Source:
     """A source from a function that gives documents one by one.
 
@@ -140,6 +155,7 @@ def row_source(
     read : gives (split, text, label), held-out documents before those of train; a missing text or
         label is None. It may be called twice. Splits that it does not give are carved out of train.
     labels : category names in an order of your own; by default they are sorted.
+    unused : settings `corpus.*` that have no effect on the source; setting one is an error.
     """
 
     def parts() -> Iterator[Part]:
@@ -155,7 +171,7 @@ def row_source(
             checked = (_check_row(number, text, label) for number, _, text, label in rows)
             yield Part(split, origin, batch_rows(checked, origin, "document"))
 
-    return Source(key, lambda: Documents(parts, list(labels)))
+    return Source(key, lambda: Documents(parts, list(labels)), unused)
 
 
 def _check_row(number: int, text: Any, label: Any) -> Row:
@@ -176,10 +192,11 @@ def _synthetic(params: CorpusParameters) -> Source:
                 yield split, text, label
 
     names = synthetic.component_names(params.synthetic.components)
-    return row_source(params.synthetic.model_dump(), read, names)
+    return row_source(params.synthetic.model_dump(), read, names, (*_OF_FILES, "options"))
 
 
 @SOURCES.add("docstrings")
 def _docstrings(params: CorpusParameters) -> Source:
     folders = find_packages(params.options)
-    return row_source(identify_packages(folders), lambda: read_packages(folders))
+    key = identify_packages(folders)
+    return row_source(key, lambda: read_packages(folders), unused=_OF_FILES)
