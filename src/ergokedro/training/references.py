@@ -119,11 +119,7 @@ def evaluate_reference(
     ErgokedroError
         If the corpus is not that of the store, or the model cannot be read any more.
     """
-    if corpus.fingerprint != store.meta["inputs"]["corpus"]:
-        raise ErgokedroError(
-            "The corpus has changed since it was tokenized. Run "
-            "`kedro run --pipelines data_processing,mixture_design` first."
-        )
+    _check_corpus(corpus, store)
     reference = _on_this_machine(reference)
     model = load_published(Path(reference.directory), reference.name)
     with _reader(reference, model) as reader:
@@ -140,14 +136,23 @@ def evaluate_reference(
             else _text_windows(reader, corpus, tokenizer, windows, window_length)
         )
         model.to(choose_device(device))
-        values = np.empty((len(windows), window_length - 1), np.float32)
+        nll = np.empty((len(windows), window_length - 1), np.float32)
         with progress_bar(reference.name, total=len(windows), unit="windows") as bar:
-            _measure(reader, texts, values, batch_size, bar.update)
-    nll = {str(split): values[rows] for split, rows in windows.groupby("split").indices.items()}
-    arrays = ReferenceNLL(nll, meta)
+            _measure(reader, texts, nll, batch_size, bar.update)
+    rows_of = windows.groupby("split").indices
+    arrays = ReferenceNLL({str(split): nll[rows] for split, rows in rows_of.items()}, meta)
     if kept:
         save_nll(kept, arrays)
     return arrays
+
+
+def _check_corpus(corpus: Corpus, store: TokenStore) -> None:
+    """Refuse a corpus that is not the one that the store was made from."""
+    if corpus.fingerprint != store.meta["inputs"]["corpus"]:
+        raise ErgokedroError(
+            "The corpus has changed since it was tokenized. Run "
+            "`kedro run --pipelines data_processing,mixture_design` first."
+        )
 
 
 def _on_this_machine(reference: Reference) -> Reference:
