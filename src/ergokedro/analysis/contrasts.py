@@ -13,11 +13,11 @@ from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.families import Decision, decide
 from ergokedro.analysis.measurement import in_context_gain
 from ergokedro.analysis.random_effects import Estimate
-from ergokedro.analysis.series import ResultRow, Selection
+from ergokedro.analysis.series import ByRepeat, ResultRow, Selection
 from ergokedro.design.nll import NLLArrays, SplitArrays
 
-# K -> (draw, seed of that draw) -> NLL of every window of a split, (windows, W - 1), nats.
-Replicates = Mapping[int, Mapping[tuple[int, int], np.ndarray]]
+# K -> NLL in every draw and with every seed that K was run with.
+Replicates = Mapping[int, ByRepeat]
 
 
 def contrasts(experiment: Experiment) -> Iterator[ResultRow]:
@@ -61,6 +61,31 @@ def chain_replicates(experiment: Experiment, split: str) -> Replicates:
         if run.base in bases:
             replicates[bases[run.base]][run.draw, run.seed_offset] = arrays
     return {k: SplitArrays(by_repeat, split) for k, by_repeat in sorted(replicates.items())}
+
+
+def shared_repeats(replicates: Replicates) -> list[tuple[int, int]]:
+    """The draws and seeds that every K was run with, ascending."""
+    return sorted(set.intersection(*(set(by_repeat) for by_repeat in replicates.values())))
+
+
+class PairedDifference(ByRepeat):
+    """`minuend` less `subtrahend` in every draw and with every seed that both have: float64, nats.
+
+    A difference is computed when it is asked for, so that one at a time is in memory.
+    """
+
+    def __init__(self, minuend: ByRepeat, subtrahend: ByRepeat):
+        self._minuend, self._subtrahend = minuend, subtrahend
+        self._keys = sorted(minuend.keys() & subtrahend.keys())
+
+    def __getitem__(self, key: tuple[int, int]) -> np.ndarray:
+        return np.asarray(self._minuend[key].astype(np.float64) - self._subtrahend[key])
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 def series_contrasts(
@@ -115,13 +140,9 @@ def differences(
     ks = sorted(replicates)
     family = {}
     for smaller, k in pairwise(ks) if previous else product([1], ks):
-        shared = sorted(replicates.get(smaller, {}).keys() & replicates[k].keys())
-        if k > 1 and shared:
-            base, by_repeat = replicates[smaller], replicates[k]
-            # One at a time is in memory.
-            values = (by_repeat[key].astype(np.float64) - base[key] for key in shared)
-            draws = [draw for draw, _ in shared]
-            family[k] = selection.estimate(values, experiment.params, draws)
+        by_repeat = PairedDifference(replicates[k], replicates.get(smaller, {}))
+        if k > 1 and by_repeat:
+            family[k] = selection.estimate_repeats(by_repeat, experiment.params)
     return family
 
 
@@ -154,7 +175,7 @@ def _slope(experiment: Experiment, selection: Selection, replicates: Replicates)
     """Least-squares slope of XE against log K, in every draw and with every seed."""
     x = np.log(np.array(list(replicates), dtype=np.float64))
     weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
-    shared = sorted(set.intersection(*(set(by_repeat) for by_repeat in replicates.values())))
+    shared = shared_repeats(replicates)
     stacked = (np.stack([by_repeat[key] for by_repeat in replicates.values()]) for key in shared)
     values = (np.tensordot(weights, nll, axes=1) for nll in stacked)
     return selection.estimate(values, experiment.params, [draw for draw, _ in shared])

@@ -12,7 +12,7 @@ import pandas as pd
 from ergokedro.analysis.contrasts import chain_replicates
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.measurement import curves
-from ergokedro.analysis.series import ResultRow, Selection, selections
+from ergokedro.analysis.series import ByRepeat, ResultRow, Selection, selections
 from ergokedro.analysis.text_units import bits_per_byte
 from ergokedro.design.evaluation_windows import windows_fingerprint
 from ergokedro.design.nll import ReferenceNLL
@@ -77,14 +77,13 @@ def less_runs(experiment: Experiment) -> Iterator[ResultRow]:
 def _paired_rows(
     experiment: Experiment,
     selection: Selection,
-    less: Mapping[tuple[int, int], np.ndarray],
+    less: ByRepeat,
     arrays: ReferenceNLL,
 ) -> Iterator[ResultRow]:
     bits = bits_per_byte(experiment, selection, less)
     yield replace(bits, quantity="bits_per_byte_less_run")
     if arrays.meta.same_tokens:
-        draws = [draw for draw, _ in less]
-        value = selection.estimate(less.values(), experiment.params, draws)
+        value = selection.estimate_repeats(less, experiment.params)
         yield selection.row("xe_less_run", value, run="", k=0)
 
 

@@ -196,7 +196,6 @@ def series_rows(
         for k in replicates
     }  # fmt: skip
     for k, by_repeat in sorted(replicates.items()):
-        draws = [draw for draw, _ in by_repeat]
-        xe = selection.estimate(by_repeat.values(), experiment.params, draws)
+        xe = selection.estimate_repeats(by_repeat, experiment.params)
         yield selection.row("xe", xe, **tags[k])
     yield from series_contrasts(experiment, selection, replicates, tags)
