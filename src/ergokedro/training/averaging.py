@@ -102,6 +102,7 @@ class AveragedWeights:
         kept = {"average": self._average, "best": self._best} if resumable else {}
         tensors = {f"{name}.{i}": t for name, part in kept.items() for i, t in enumerate(part)}
         best, gain = (self._best_xe, self._best_step), (self._gain_xe, self._gain_step)
+        # 'mark' is the name in files of earlier commands.
         return tensors, {"best": best, "mark": gain, "ended": self.ended}
 
     def restore(self, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> None:

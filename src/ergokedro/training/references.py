@@ -80,7 +80,7 @@ class _Reader:
 
 @contextmanager
 def _reader(reference: Reference, model: TransformersModel) -> Iterator[_Reader]:
-    """The model with its tokenizer, whose files last as long as the block."""
+    """The model with its tokenizer, whose files exist as long as the block runs."""
     definition = load_pretrained(reference.directory, None, "references")
     with TemporaryDirectory() as folder:
         tokenizer = save_tokenizer(Path(folder) / "tokenizer", definition)
@@ -128,7 +128,7 @@ def evaluate_reference(
         if kept and (earlier := find_nll(kept, meta)):
             log.info("%s is evaluated already and is not evaluated again", reference.name)
             return earlier
-        log.info("%s: %s", reference.name, _HOW[same])
+        log.info("%s: %s", reference.name, _TOKENS_READ[same])
         windows = windows.reset_index(drop=True)
         texts = (
             _store_windows(reader, store, windows, window_length)
@@ -156,7 +156,7 @@ def _check_corpus(corpus: Corpus, store: TokenStore) -> None:
 
 
 def _on_this_machine(reference: Reference) -> Reference:
-    """The reference, of which the hub's files are downloaded where another machine opened it."""
+    """The reference with its files on this machine: downloaded if another machine opened it."""
     if not reference.revision or Path(reference.directory).is_dir():
         return reference
     name, _, _ = reference.name.partition("@")
@@ -164,7 +164,7 @@ def _on_this_machine(reference: Reference) -> Reference:
     return reference.model_copy(update={"directory": str(directory)})
 
 
-_HOW = {
+_TOKENS_READ = {
     True: "its tokenizer gives the store's tokens: nats per token are those of the same windows",
     False: "its tokenizer gives other tokens: it reads its own, over the same characters",
 }
@@ -203,7 +203,8 @@ def _gives_same_tokens(
     return True
 
 
-# A window by its row, what the model reads, and its characters where its tokens are others.
+# The row of a window, the ids that the model reads for it, and where these are other tokens than
+# the store's, the characters that both stand for.
 _Text = tuple[int, np.ndarray, TextWindow | None]
 
 
