@@ -135,7 +135,7 @@ def compare(experiments: list[Finished]) -> pd.DataFrame:
       in the experiment less that in the reference;
     - effect_difference, of series 'smallest': the difference to K = 1 less that in the reference.
     """
-    tables = [_own(finished) for finished in experiments]
+    tables = [_own_rows(finished) for finished in experiments]
     first, *others = experiments
     for other in others:
         if other.measured_on == first.measured_on:
@@ -146,7 +146,8 @@ def compare(experiments: list[Finished]) -> pd.DataFrame:
     return pd.concat([table for table in tables if len(table)], ignore_index=True)
 
 
-def _own(finished: Finished) -> pd.DataFrame:
+def _own_rows(finished: Finished) -> pd.DataFrame:
+    """The rows of an experiment's own results that are compared."""
     results = finished.results
     series = results.series.isin(["smallest", "balanced"])
     chosen = results.quantity.isin(["xe", "difference_to_k1"]) & series & (results.position == 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise, product
 from typing import Any
 
@@ -14,7 +14,8 @@ from ergokedro.analysis.families import Decision, decide
 from ergokedro.analysis.measurement import in_context_gain
 from ergokedro.analysis.random_effects import Estimate
 from ergokedro.analysis.series import ByRepeat, ResultRow, Selection
-from ergokedro.design.nll import NLLArrays, SplitArrays
+from ergokedro.design.nll import SplitArrays
+from ergokedro.design.runs import Run
 
 # K -> NLL in every draw and with every seed that K was run with.
 Replicates = Mapping[int, ByRepeat]
@@ -55,12 +56,29 @@ def contrasts(experiment: Experiment) -> Iterator[ResultRow]:
 
 def chain_replicates(experiment: Experiment, split: str) -> Replicates:
     """The chain in every draw and with every seed."""
-    bases = {run.base: run.k for run in experiment.chain}
-    replicates: dict[int, dict[tuple[int, int], NLLArrays]] = defaultdict(dict)
-    for run, arrays in experiment.nll.items():
+    return replicates_of(experiment, split, find_by_k(experiment, experiment.chain))
+
+
+def find_by_k(
+    experiment: Experiment, wanted: Iterable[Run]
+) -> dict[int, dict[tuple[int, int], Run]]:
+    """K -> (draw, seed offset) -> the run that repeats one of `wanted`, whatever its name."""
+    bases = {run.base: run.k for run in wanted}
+    runs: dict[int, dict[tuple[int, int], Run]] = {}
+    for run in experiment.runs:
         if run.base in bases:
-            replicates[bases[run.base]][run.draw, run.seed_offset] = arrays
-    return {k: SplitArrays(by_repeat, split) for k, by_repeat in sorted(replicates.items())}
+            runs.setdefault(bases[run.base], {})[run.draw, run.seed_offset] = run
+    return dict(sorted(runs.items()))
+
+
+def replicates_of(
+    experiment: Experiment, split: str, runs: Mapping[int, Mapping[tuple[int, int], Run]]
+) -> Replicates:
+    """The NLL of the runs of :func:`find_by_k` on one split."""
+    return {
+        k: SplitArrays({key: experiment.nll[run] for key, run in by_repeat.items()}, split)
+        for k, by_repeat in runs.items()
+    }
 
 
 def shared_repeats(replicates: Replicates) -> list[tuple[int, int]]:

@@ -64,26 +64,26 @@ def less_runs(experiment: Experiment) -> Iterator[ResultRow]:
         replicates = chain_replicates(experiment, split)
         for run, arrays in experiment.references.items():
             for trained in experiment.chain:
-                less = {
+                differences = {
                     repeat: arrays.nll[split].astype(np.float64) - nll
                     for repeat, nll in replicates[trained.k].items()
                 }
                 for selection in experiment.selections(split, trained):
                     if selection.series in _PAIRED:
-                        for row in _paired_rows(experiment, selection, less, arrays):
+                        for row in _paired_rows(experiment, selection, differences, arrays):
                             yield replace(row, run=run, k=trained.k)
 
 
 def _paired_rows(
     experiment: Experiment,
     selection: Selection,
-    less: ByRepeat,
+    differences: ByRepeat,
     arrays: ReferenceNLL,
 ) -> Iterator[ResultRow]:
-    bits = bits_per_byte(experiment, selection, less)
+    bits = bits_per_byte(experiment, selection, differences)
     yield replace(bits, quantity="bits_per_byte_less_run")
     if arrays.meta.same_tokens:
-        value = selection.estimate_repeats(less, experiment.params)
+        value = selection.estimate_repeats(differences, experiment.params)
         yield selection.row("xe_less_run", value, run="", k=0)
 
 

@@ -2,7 +2,7 @@
 
 Every source gives documents in parts (see `documents.py`). What follows is the same for all:
 labels are joined by name, category names are deleted from the text if so asked, and held-out
-splits that are missing are carved out of train.
+splits that are missing are taken from train.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ergokedro.data.label_deletion import delete_names
 from ergokedro.data.labels import check_deletable, find_labels, join_labels, trim_names
 from ergokedro.data.local_files import local_source
 from ergokedro.data.remote_files import remote_source
-from ergokedro.data.splits import READING_ORDER, SPLITS, carve, split_named
+from ergokedro.data.splits import READING_ORDER, SPLITS, fill_missing_splits, split_named
 from ergokedro.data.streaming import sample_documents
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters
@@ -128,16 +128,16 @@ def _key(params: CorpusParameters, source: Source) -> dict[str, Any]:
 
 
 def _open(documents: Documents, params: CorpusParameters) -> OpenCorpus:
-    """Join the labels, delete them from the text if so asked, and carve out missing splits."""
+    """Join the labels, delete them from the text if so asked, and fill missing splits."""
     names = find_labels(documents.parts()) if params.delete_label_names else []
     check_deletable(names)
     if params.streaming:
         batches = sample_documents(documents, params, names)
     else:
         parts: Iterable[Part] = join_labels(documents.parts())
-        # Before splits are carved out by content, so that texts that become equal stay together.
+        # Before splits are made by content, so that texts that become equal are in the same one.
         parts = delete_names(parts, names) if names else parts
-        batches = carve(parts, params.heldout_fraction)
+        batches = fill_missing_splits(parts, params.heldout_fraction)
     return OpenCorpus(documents.revision, trim_names(documents.labels), batches)
 
 
@@ -153,7 +153,7 @@ def row_source(
     ----------
     key : JSON value that changes whenever the documents do, such as a version or a hash of files.
     read : gives (split, text, label), held-out documents before those of train; a missing text or
-        label is None. It may be called twice. Splits that it does not give are carved out of train.
+        label is None. It may be called twice. Splits that it does not give are taken from train.
     labels : category names in an order of your own; by default they are sorted.
     unused : settings `corpus.*` that have no effect on the source; setting one is an error.
     """
