@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from ergokedro.data.cleaning import clean_documents
@@ -185,6 +187,38 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     root = make_folders(tmp_path / "in", {"a/x.txt": "\ufeffone", "b/y.txt": "two"})
     corpus = read(tmp_path, root, heldout_fraction=1e-9)
     assert [text for _, text, _ in documents(corpus)] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("source", "setting"),
+    [
+        ("synthetic", "config"),
+        ("synthetic", "text_files"),
+        ("docstrings", "revision"),
+        ("in", "config"),
+        ("in", "revision"),
+        ("table", "revision"),
+        ("table/train.jsonl", "config"),
+        ("table/*.jsonl", "config"),
+        ("memory://table/train.jsonl", "config"),
+        ("owner/name", "text_files"),
+    ],
+)
+def test_a_setting_that_a_source_does_not_use_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, setting: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_folders(tmp_path / "in", {"a/x.txt": "1", "b/y.txt": "2"})
+    write_jsonl(tmp_path / "table" / "train.jsonl", marked(3))
+    fsspec.filesystem("memory").pipe("/table/train.jsonl", b"{}")
+    message = rf"corpus\.{setting} = 'x' has no effect on corpus\.source = '{re.escape(source)}'"
+    with pytest.raises(ErgokedroError, match=message):
+        corpus_stream(CorpusParameters(source=source, **{setting: "x"}))
+
+
+def test_options_of_the_synthetic_corpus_are_refused() -> None:
+    with pytest.raises(ErgokedroError, match=r"corpus\.options = \{'seed': 1\} has no effect"):
+        corpus_stream(CorpusParameters(options={"seed": 1}))
 
 
 def test_mistakes_with_folders(tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ from ergokedro.data.tokenizer import (
     END_OF_TEXT,
     Tokenizer,
     TokenizerDefinition,
+    define_tokenizer,
     load_pretrained,
     save_tokenizer,
 )
 from ergokedro.errors import ErgokedroError
+from ergokedro.parameters import TokenizerParameters
 from marked_text import read, write_jsonl
 
 WORDS = ["the", "cat", "reads", "papers", "on", "ergodic", "sources", "naive", "often"]
@@ -103,6 +105,15 @@ def make_store(path: Path, tokenizer: Tokenizer, texts: list[str]) -> TokenStore
     corpus = read(path, write_jsonl(path / "own.jsonl", rows), heldout_fraction=1e-9)
     plan = TokenizationPlan(corpus, clean_documents(corpus), tokenizer, 0)
     return write_store(path / "store", plan)
+
+
+@pytest.mark.parametrize("source", ["trained", "."])
+def test_a_revision_of_what_is_not_on_the_hub_is_refused(source: str) -> None:
+    params = TokenizerParameters(source=source, revision="main")
+    nothing: Any = None
+    message = rf"tokenizer\.revision = 'main' has no effect on tokenizer\.source = '{source}'"
+    with pytest.raises(ErgokedroError, match=message):
+        define_tokenizer(params, nothing, nothing)
 
 
 def test_two_tokens_of_one_id_are_refused(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ergokedro.design.nll import ExactNLL, NLLArrays, load_nll, save_nll
+from ergokedro.design.nll import ExactNLL, NLLArrays, check_measured, load_nll, save_nll
 from ergokedro.design.records import ExactMeta, NLLFingerprints, NLLMeta
 from ergokedro.errors import ErgokedroError
 
@@ -121,3 +123,15 @@ def resident(path: Path) -> int:
         elif in_file and line.startswith("Rss:"):
             sizes += int(line.split()[1])
     return sizes
+
+
+def test_arrays_of_another_model_or_tokenizer_are_refused_with_the_command_for_that_run(
+    arrays: NLLArrays,
+) -> None:
+    summary: Any = SimpleNamespace(run="subsets.c1_c3", final_weights="0f")
+    tokenizer: Any = SimpleNamespace(fingerprint="0f")
+    other: Any = SimpleNamespace(run="subsets.c1_c3", final_weights="1e")
+    check_measured(arrays, summary, tokenizer)
+    for given in ((other, tokenizer), (summary, SimpleNamespace(fingerprint="1e"))):
+        with pytest.raises(ErgokedroError, match=r"kedro run --namespaces subsets\.c1_c3` with"):
+            check_measured(arrays, *given)

@@ -9,7 +9,6 @@ from ergokedro.analysis.comparison import compare
 from ergokedro.reporting.comparison import (
     differences,
     effect_rows,
-    effect_series,
     paired_rows,
     plot_comparison,
     render_comparison,
@@ -45,14 +44,6 @@ def test_settings_that_are_the_same_are_left_out() -> None:
         "Nothing: settings, corpus"
         in render_comparison([finished("first"), finished("same")], table, PNG)[0]
     )
-
-
-def test_the_balanced_effect_is_shown_where_all_have_it() -> None:
-    table = compare([finished("first"), finished("other")])
-    assert effect_series(table) == "smallest"
-    balanced = table[table.quantity == "difference_to_k1"].assign(series="balanced")
-    assert effect_series(balanced) == "balanced"
-    assert effect_series(balanced[balanced.experiment == "first"].assign()) == "balanced"
 
 
 def test_paired_rows_and_the_figure_have_every_experiment() -> None:

@@ -135,6 +135,16 @@ def test_folders_that_a_settings_file_names_are_those_of_the_catalog(project: Pa
     assert given == ["01_raw/texts/corpus", "08_reporting/other/results.parquet", comparison]
 
 
+def test_folders_without_a_value_are_those_of_the_environment(project: Path) -> None:
+    (project / "conf" / "local" / "parameters.yml").write_text("shared_data: texts\n")
+    params = {"experiment": None, "shared_data": None}
+    loader = ConfigLoader(str(project / "conf"), runtime_params=params, **CONFIG_LOADER_ARGS)
+    catalog = loader["catalog"]
+    assert catalog["corpus"]["filepath"] == "data/01_raw/synthetic/corpus"
+    assert catalog["results"]["filepath"] == "data/08_reporting/synthetic/results.parquet"
+    assert loader["parameters"]["shared_data"] is None
+
+
 def test_the_settings_of_mlflow_are_not_in_the_file_of_parameters(project: Path) -> None:
     """They would be dropped there without a word."""
     (project / "conf" / "local" / "parameters.yml").write_text("tracking: {enabled: false}\n")

@@ -1,4 +1,4 @@
-"""Are the results current, comparable, and right where the truth is known?"""
+"""Checks that results are current and comparable, and agree with the exact optimum if known."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def excess_bounds(parameters: Parameters) -> dict[int, float]:
 
 
 def acceptance(results: pd.DataFrame, bounds: Mapping[int, float]) -> pd.DataFrame:
-    """Does the instrument read right where the truth is known (series chain)?
+    """Compare the chain with the exact optimum, where that is known.
 
     No trained model may lie below the exact optimum by more than 3 standard errors, on any split:
     that would mean held-out text in training or a model that sees the future. With known parameters

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from ergokedro.analysis.contrasts import chain_replicates
+from ergokedro.analysis.contrasts import PairedDifference, chain_replicates
 from ergokedro.analysis.controls import plan_experiment
 from ergokedro.analysis.experiment import Experiment
-from ergokedro.analysis.series import ResultRow, Selection, results_table
+from ergokedro.analysis.series import ByRepeat, ResultRow, Selection, results_table
 from ergokedro.design.evaluation_windows import windows_fingerprint
 from ergokedro.design.nll import Arrays, NLLArrays
 from ergokedro.design.records import ExactMeta
@@ -136,7 +135,7 @@ def compare(experiments: list[Finished]) -> pd.DataFrame:
       in the experiment less that in the reference;
     - effect_difference, of series 'smallest': the difference to K = 1 less that in the reference.
     """
-    tables = [_own(finished) for finished in experiments]
+    tables = [_own_rows(finished) for finished in experiments]
     first, *others = experiments
     for other in others:
         if other.measured_on == first.measured_on:
@@ -147,7 +146,8 @@ def compare(experiments: list[Finished]) -> pd.DataFrame:
     return pd.concat([table for table in tables if len(table)], ignore_index=True)
 
 
-def _own(finished: Finished) -> pd.DataFrame:
+def _own_rows(finished: Finished) -> pd.DataFrame:
+    """The rows of an experiment's own results that are compared."""
     results = finished.results
     series = results.series.isin(["smallest", "balanced"])
     chosen = results.quantity.isin(["xe", "difference_to_k1"]) & series & (results.position == 0)
@@ -170,27 +170,17 @@ def paired_rows(first: Experiment, other: Experiment) -> Iterator[ResultRow]:
         for series in ("smallest", "all") if same_smallest else ("all",):
             selection = first.selection(split, first.chain[0], series)
             for k in sorted(mine.keys() & theirs.keys()):
-                change = _change(mine[k], theirs[k])
-                yield from _row(first, selection, "xe_difference", k, change)
+                difference = PairedDifference(theirs[k], mine[k])
+                yield from _row(first, selection, "xe_difference", k, difference)
                 if series == "smallest" and k > 1 and 1 in mine and 1 in theirs:
-                    effect = _change(_change(mine[1], theirs[1]), change)
+                    at_k1 = PairedDifference(theirs[1], mine[1])
+                    effect = PairedDifference(difference, at_k1)
                     yield from _row(first, selection, "effect_difference", k, effect)
 
 
-_ByRepeat = Mapping[tuple[int, int], np.ndarray]
-
-
-def _change(before: _ByRepeat, after: _ByRepeat) -> dict[tuple[int, int], np.ndarray]:
-    """`after` less `before`, for the draws and seeds of both."""
-    shared = sorted(before.keys() & after.keys())
-    return {key: after[key].astype(np.float64) - before[key] for key in shared}
-
-
 def _row(
-    first: Experiment, selection: Selection, quantity: str, k: int, values: _ByRepeat
+    first: Experiment, selection: Selection, quantity: str, k: int, values: ByRepeat
 ) -> Iterator[ResultRow]:
-    if not values:
-        return
-    draws = [draw for draw, _ in values]
-    estimate = selection.estimate(values.values(), first.params, draws)
-    yield selection.row(quantity, estimate, run=f"k{k}", k=k)
+    if values:
+        estimate = selection.estimate_repeats(values, first.params)
+        yield selection.row(quantity, estimate, run=f"k{k}", k=k)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise, product
 from typing import Any
 
@@ -13,11 +13,12 @@ from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.families import Decision, decide
 from ergokedro.analysis.measurement import in_context_gain
 from ergokedro.analysis.random_effects import Estimate
-from ergokedro.analysis.series import ResultRow, Selection
-from ergokedro.design.nll import NLLArrays, SplitArrays
+from ergokedro.analysis.series import ByRepeat, ResultRow, Selection
+from ergokedro.design.nll import SplitArrays
+from ergokedro.design.runs import Run
 
-# K -> (draw, seed of that draw) -> NLL of every window of a split, (windows, W - 1), nats.
-Replicates = Mapping[int, Mapping[tuple[int, int], np.ndarray]]
+# K -> NLL in every draw and with every seed that K was run with.
+Replicates = Mapping[int, ByRepeat]
 
 
 def contrasts(experiment: Experiment) -> Iterator[ResultRow]:
@@ -55,12 +56,54 @@ def contrasts(experiment: Experiment) -> Iterator[ResultRow]:
 
 def chain_replicates(experiment: Experiment, split: str) -> Replicates:
     """The chain in every draw and with every seed."""
-    bases = {run.base: run.k for run in experiment.chain}
-    replicates: dict[int, dict[tuple[int, int], NLLArrays]] = defaultdict(dict)
-    for run, arrays in experiment.nll.items():
+    return replicates_of(experiment, split, find_by_k(experiment, experiment.chain))
+
+
+def find_by_k(
+    experiment: Experiment, wanted: Iterable[Run]
+) -> dict[int, dict[tuple[int, int], Run]]:
+    """K -> (draw, seed offset) -> the run that repeats one of `wanted`, whatever its name."""
+    bases = {run.base: run.k for run in wanted}
+    runs: dict[int, dict[tuple[int, int], Run]] = {}
+    for run in experiment.runs:
         if run.base in bases:
-            replicates[bases[run.base]][run.draw, run.seed_offset] = arrays
-    return {k: SplitArrays(by_repeat, split) for k, by_repeat in sorted(replicates.items())}
+            runs.setdefault(bases[run.base], {})[run.draw, run.seed_offset] = run
+    return dict(sorted(runs.items()))
+
+
+def replicates_of(
+    experiment: Experiment, split: str, runs: Mapping[int, Mapping[tuple[int, int], Run]]
+) -> Replicates:
+    """The NLL of the runs of :func:`find_by_k` on one split."""
+    return {
+        k: SplitArrays({key: experiment.nll[run] for key, run in by_repeat.items()}, split)
+        for k, by_repeat in runs.items()
+    }
+
+
+def shared_repeats(replicates: Replicates) -> list[tuple[int, int]]:
+    """The draws and seeds that every K was run with, ascending."""
+    return sorted(set.intersection(*(set(by_repeat) for by_repeat in replicates.values())))
+
+
+class PairedDifference(ByRepeat):
+    """`minuend` less `subtrahend` in every draw and with every seed that both have: float64, nats.
+
+    A difference is computed when it is asked for, so that one at a time is in memory.
+    """
+
+    def __init__(self, minuend: ByRepeat, subtrahend: ByRepeat):
+        self._minuend, self._subtrahend = minuend, subtrahend
+        self._keys = sorted(minuend.keys() & subtrahend.keys())
+
+    def __getitem__(self, key: tuple[int, int]) -> np.ndarray:
+        return np.asarray(self._minuend[key].astype(np.float64) - self._subtrahend[key])
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 def series_contrasts(
@@ -115,13 +158,9 @@ def differences(
     ks = sorted(replicates)
     family = {}
     for smaller, k in pairwise(ks) if previous else product([1], ks):
-        shared = sorted(replicates.get(smaller, {}).keys() & replicates[k].keys())
-        if k > 1 and shared:
-            base, by_repeat = replicates[smaller], replicates[k]
-            # One at a time is in memory.
-            values = (by_repeat[key].astype(np.float64) - base[key] for key in shared)
-            draws = [draw for draw, _ in shared]
-            family[k] = selection.estimate(values, experiment.params, draws)
+        by_repeat = PairedDifference(replicates[k], replicates.get(smaller, {}))
+        if k > 1 and by_repeat:
+            family[k] = selection.estimate_repeats(by_repeat, experiment.params)
     return family
 
 
@@ -154,7 +193,7 @@ def _slope(experiment: Experiment, selection: Selection, replicates: Replicates)
     """Least-squares slope of XE against log K, in every draw and with every seed."""
     x = np.log(np.array(list(replicates), dtype=np.float64))
     weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
-    shared = sorted(set.intersection(*(set(by_repeat) for by_repeat in replicates.values())))
+    shared = shared_repeats(replicates)
     stacked = (np.stack([by_repeat[key] for by_repeat in replicates.values()]) for key in shared)
     values = (np.tensordot(weights, nll, axes=1) for nll in stacked)
     return selection.estimate(values, experiment.params, [draw for draw, _ in shared])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ergokedro.analysis.bayes_mixture import mixture_nll
-from ergokedro.data.hmm import position_nll
+from ergokedro.data.hmm import HiddenMarkovSource, position_nll
 from ergokedro.data.synthetic import component_names, make_sources, vocabulary
 from ergokedro.data.token_store import TokenStore
 from ergokedro.data.tokenizer import Tokenizer
@@ -50,31 +52,47 @@ def exact_nll(
         )
     if params.source != "synthetic":
         return ExactNLL({}, ExactMeta(available=False))
-    sources = dict(
-        zip(
-            component_names(params.synthetic.components),
-            make_sources(params.synthetic),
-            strict=True,
-        )
-    )
+    names = component_names(params.synthetic.components)
+    sources = dict(zip(names, make_sources(params.synthetic), strict=True))
+    chosen = {name: sources[name] for name in design.components}
     word_of = _words_of_tokens(tokenizer, params.synthetic.words)
     view = sliding_window_view(store.tokens, design.window_length)
     arrays = {}
     for split, starts in windows.groupby("split", sort=False).start:
         words = word_of[view[starts.to_numpy()]]
-        if (words < 0).any():
-            raise ErgokedroError(
-                "The exact optimum needs one token for every word of the synthetic corpus, but "
-                f"tokenizer.source = {tokenizer.source!r} splits some. Set it to 'trained', with "
-                "tokenizer.vocab_size large enough for all words."
-            )
-        nll = np.stack([position_nll(sources[name], words) for name in design.components])
-        for name, own in zip(design.components, nll, strict=True):
-            arrays[f"{split}/{name}"] = own[:, 1:].astype(np.float32)
-        for k in range(1, len(design.components) + 1):
-            optimum = mixture_nll(nll[:k], np.full(k, 1 / k))
-            arrays[f"{split}/{run_name(k)}"] = optimum[:, 1:].astype(np.float32)
+        _check_words(words, tokenizer)
+        for name, nll in _optimal_nll(chosen, words):
+            arrays[f"{split}/{name}"] = nll[:, 1:].astype(np.float32)
     return ExactNLL(arrays, ExactMeta(available=True, store=store.fingerprint))
+
+
+def _optimal_nll(
+    sources: dict[str, HiddenMarkovSource], words: np.ndarray
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and NLL of every source, then of the uniform mixture of the first K, for every K.
+
+    Parameters
+    ----------
+    words : int64 (windows, W), indices of words.
+
+    Yields
+    ------
+    Name of the source or of the chain's run, and float64 (windows, W), nats.
+    """
+    nll = np.stack([position_nll(source, words) for source in sources.values()])
+    yield from zip(sources, nll, strict=True)
+    for k in range(1, len(nll) + 1):
+        yield run_name(k), mixture_nll(nll[:k], np.full(k, 1 / k))
+
+
+def _check_words(words: np.ndarray, tokenizer: Tokenizer) -> None:
+    """Refuse windows with a token that is no whole word, -1 in `words`."""
+    if (words < 0).any():
+        raise ErgokedroError(
+            "The exact optimum needs one token for every word of the synthetic corpus, but "
+            f"tokenizer.source = {tokenizer.source!r} splits some. Set it to 'trained', with "
+            "tokenizer.vocab_size large enough for all words."
+        )
 
 
 def _words_of_tokens(tokenizer: Tokenizer, n_words: int) -> np.ndarray:

@@ -30,7 +30,7 @@ _OF_DRAWS = "in that of draws"
 
 @dataclass(frozen=True)
 class Prospect:
-    """What a design can tell.
+    """The effect of K that a design can detect, and the numbers that a goal needs.
 
     Attributes
     ----------

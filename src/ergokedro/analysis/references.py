@@ -12,7 +12,7 @@ import pandas as pd
 from ergokedro.analysis.contrasts import chain_replicates
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.measurement import curves
-from ergokedro.analysis.series import ResultRow, Selection, selections
+from ergokedro.analysis.series import ByRepeat, ResultRow, Selection, selections
 from ergokedro.analysis.text_units import bits_per_byte
 from ergokedro.design.evaluation_windows import windows_fingerprint
 from ergokedro.design.nll import ReferenceNLL
@@ -64,27 +64,26 @@ def less_runs(experiment: Experiment) -> Iterator[ResultRow]:
         replicates = chain_replicates(experiment, split)
         for run, arrays in experiment.references.items():
             for trained in experiment.chain:
-                less = {
+                differences = {
                     repeat: arrays.nll[split].astype(np.float64) - nll
                     for repeat, nll in replicates[trained.k].items()
                 }
                 for selection in experiment.selections(split, trained):
                     if selection.series in _PAIRED:
-                        for row in _paired_rows(experiment, selection, less, arrays):
+                        for row in _paired_rows(experiment, selection, differences, arrays):
                             yield replace(row, run=run, k=trained.k)
 
 
 def _paired_rows(
     experiment: Experiment,
     selection: Selection,
-    less: Mapping[tuple[int, int], np.ndarray],
+    differences: ByRepeat,
     arrays: ReferenceNLL,
 ) -> Iterator[ResultRow]:
-    bits = bits_per_byte(experiment, selection, less)
+    bits = bits_per_byte(experiment, selection, differences)
     yield replace(bits, quantity="bits_per_byte_less_run")
     if arrays.meta.same_tokens:
-        draws = [draw for draw, _ in less]
-        value = selection.estimate(less.values(), experiment.params, draws)
+        value = selection.estimate_repeats(differences, experiment.params)
         yield selection.row("xe_less_run", value, run="", k=0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -15,6 +15,8 @@ from ergokedro.design.mixture import Design
 from ergokedro.parameters import AnalysisParameters
 
 _NAN = float("nan")
+# (draw, seed offset) of a run -> NLL of every window of a split, (windows, W - 1), nats.
+ByRepeat = Mapping[tuple[int, int], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,11 @@ class Selection:
         """Mean over all tokens of `values`, of each run (windows of the split, W - 1)."""
         windows = np.stack([each.mean(axis=1, dtype=np.float64) for each in values])
         return self.estimates(windows[None], params, draws)[0]
+
+    def estimate_repeats(self, by_repeat: ByRepeat, params: AnalysisParameters) -> Estimate:
+        """As :meth:`estimate`, of one run in several draws and with several seeds."""
+        draws = [draw for draw, _ in by_repeat]
+        return self.estimate(by_repeat.values(), params, draws)
 
     def ratio(
         self,

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ergokedro.analysis.contrasts import Replicates, chain_replicates
+from ergokedro.analysis.contrasts import Replicates, chain_replicates, shared_repeats
 from ergokedro.analysis.controls.subsets import balanced_replicates
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.random_effects import Estimate
@@ -190,7 +190,7 @@ def _estimates(
     function : of XE by K (n,), float64; gives m numbers that do not change where a constant is
         added to XE, and that are proportional to it.
     """
-    shared = sorted(set.intersection(*(set(by_repeat) for by_repeat in replicates.values())))
+    shared = shared_repeats(replicates)
     means = np.array(
         [
             [by_repeat[key].mean(axis=1, dtype=np.float64) for key in shared]

@@ -67,7 +67,9 @@ def _distinguish(
             shared = {draw: run for draw, run in other.runs.items() if draw in own.runs}
             first, *_ = shared.values()
             selection = experiment.selection(split, first, "component", component)
-            pairs = ((arrays[run], arrays[own.runs[draw]]) for draw, run in shared.items())
-            differences = (one.astype(np.float64) - two for one, two in pairs)
+            differences = (
+                arrays[run].astype(np.float64) - arrays[own.runs[draw]]
+                for draw, run in shared.items()
+            )
             estimate = selection.estimate(differences, experiment.params, list(shared))
             yield selection.row("distinguishability", estimate, **experiment.tags(first))

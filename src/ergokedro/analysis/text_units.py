@@ -7,14 +7,14 @@ mean. Their intervals are those of ratio estimators, as in :mod:`ergokedro.analy
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.random_effects import Estimate
-from ergokedro.analysis.series import ResultRow, Selection
+from ergokedro.analysis.series import ByRepeat, ResultRow, Selection
 from ergokedro.parameters import AnalysisParameters
 
 _BITS_SERIES = ("component", "all")
@@ -43,17 +43,11 @@ def text_units(experiment: Experiment) -> Iterator[ResultRow]:
                         yield selection.row("in_document_xe", value, position=position, **tags)
 
 
-def bits_per_byte(
-    experiment: Experiment, selection: Selection, nll: Mapping[tuple[int, int], np.ndarray]
-) -> ResultRow:
+def bits_per_byte(experiment: Experiment, selection: Selection, nll: ByRepeat) -> ResultRow:
     """Bits that the predicted tokens cost, over the bytes of text that they stand for.
 
     A component's value is (sum of NLL / ln 2) / (sum of bytes), so that categories that a tokenizer
     splits into shorter or longer tokens can be compared.
-
-    Parameters
-    ----------
-    nll : (draw, seed offset) -> float (windows of the split, W - 1), nats.
 
     Returns
     -------

@@ -33,7 +33,7 @@ _MOST_TOKENS = 10_000_000
 
 @dataclass(frozen=True)
 class TrainingText:
-    """See the module.
+    """NLL of first tokens, and the cost of the end-of-text token, from the training text alone.
 
     Attributes
     ----------

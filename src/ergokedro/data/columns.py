@@ -12,7 +12,7 @@ _SHOWN, _SHOWN_CHARACTERS = 12, 40
 
 @dataclass(frozen=True)
 class Columns:
-    """What is read from a table.
+    """The columns that are read from a table, and the names of class numbers in one of them.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""When two texts are the same text: a hash that ignores how the same characters are written."""
+"""A hash that is the same for texts that differ only in how their characters are encoded."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def read_card(root: Path, config: str | None) -> Card:
         supported.
     """
     content = _front_matter(root / CARD)
-    with _understanding(root):
+    with _explained(root):
         configs = _configs(content.get("configs"))
         chosen = _choose(configs or _configs(content.get("dataset_info")), config, root)
         if config and config not in configs and (root / config).is_dir():
@@ -57,13 +57,14 @@ def read_card(root: Path, config: str | None) -> Card:
 def read_cards(root: Path) -> list[Card]:
     """The card in a folder for each of its configurations."""
     content = _front_matter(root / CARD)
-    with _understanding(root):
+    with _explained(root):
         configs = _configs(content.get("configs")) or _configs(content.get("dataset_info"))
         return [_card(content, name, root) for name in configs]
 
 
 @contextmanager
-def _understanding(root: Path) -> Iterator[None]:
+def _explained(root: Path) -> Iterator[None]:
+    """Turn errors in the block, about values of another type or form, into one about the card."""
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -58,10 +58,12 @@ class Source:
     ----------
     key : JSON value that identifies the documents; a cached corpus is read again when it changes.
     open : opens the source.
+    unused : settings `corpus.*` that have no effect on it; setting one is an error.
     """
 
     key: dict[str, Any]
     open: Callable[[], Documents]
+    unused: tuple[str, ...] = ()
 
 
 def batch_rows(rows: Iterable[Row], origin: str, unit: str) -> Iterator[pa.RecordBatch]:

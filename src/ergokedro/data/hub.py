@@ -32,7 +32,7 @@ Tables = tuple[Path, list[TableFile], Columns]
 
 def hub_source(params: CorpusParameters) -> Source:
     """A data set by its name on the hub, which is asked only when the corpus is read."""
-    return Source({}, lambda: _open(params))
+    return Source({}, lambda: _open(params), unused=("text_files",))
 
 
 def _open(params: CorpusParameters) -> Documents:

@@ -68,7 +68,8 @@ def _text_source(location: Location, pattern: str) -> Source:
         log.info("Corpus: %s is %s files of %s", split, f"{len(members):,}", show(categories))
     if others := len(set(location.files) - set(paths)):
         log.info("Corpus: not read: %d of %d files", others, len(location.files))
-    return Source({"files": hash_files(paths, root)}, lambda: text_documents(files, root))
+    key = {"files": hash_files(paths, root)}
+    return Source(key, lambda: text_documents(files, root), unused=("config", "revision"))
 
 
 def _table_source(params: CorpusParameters, location: Location) -> Source:
@@ -76,7 +77,9 @@ def _table_source(params: CorpusParameters, location: Location) -> Source:
     read = [Path(file.path) for file in files]
     described = [location.root / name for name in (CARD, INFOS) if name in location.names]
     key = {"files": hash_files([*read, *described], location.root)}
-    return Source(key, lambda: table_documents(files, columns))
+    # Only the card of a directory declares configurations, of which one is read.
+    unused = ("revision",) if location.is_directory else ("config", "revision")
+    return Source(key, lambda: table_documents(files, columns), unused)
 
 
 def find_tables(params: CorpusParameters, location: Location) -> tuple[list[TableFile], Columns]:

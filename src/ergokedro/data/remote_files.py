@@ -48,7 +48,8 @@ def remote_source(params: CorpusParameters) -> Source:
     ]
     columns = Columns(params.text_column, params.label_column)
     key = {"files": {filesystem.unstrip_protocol(f.path): sums[f.path] for f in files}}
-    return Source(key, lambda: table_documents(files, columns))
+    unused = ("text_files", "config", "revision")
+    return Source(key, lambda: table_documents(files, columns), unused)
 
 
 def _fixed_part(path: str) -> PurePosixPath:

@@ -19,12 +19,11 @@ from ergokedro.data.content_hash import content_hash
 
 # More than any tokenizer's mean over a category: text of so many bytes has the tokens asked for.
 BYTES_PER_TOKEN = 8
-# Above every key.
-_ALL = 1 << 256
+_ABOVE_ALL_KEYS = 1 << 256
 
 
 class _Smallest:
-    """Texts of the smallest keys, of at most `limit` bytes in all.
+    """Keeps the texts with the smallest keys, as many as have at most `limit` bytes together.
 
     Attributes
     ----------
@@ -32,7 +31,7 @@ class _Smallest:
     bound : keys from here on do not belong to the sample.
     """
 
-    def __init__(self, bound: int = _ALL):
+    def __init__(self, bound: int = _ABOVE_ALL_KEYS):
         self.texts: dict[int, bytes] = {}
         self.bound = bound
         self._largest_first: list[int] = []
@@ -114,8 +113,8 @@ class Sample:
         """(text, label) of the sample, ordered by key."""
         keyed = (
             (key, label, text)
-            for (of, label), category in self._categories.items()
-            if of == split
+            for (category_split, label), category in self._categories.items()
+            if category_split == split
             for key, text in category.texts.items()
         )
         for _, label, text in sorted(keyed, key=lambda row: row[:2]):

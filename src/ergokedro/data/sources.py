@@ -2,7 +2,7 @@
 
 Every source gives documents in parts (see `documents.py`). What follows is the same for all:
 labels are joined by name, category names are deleted from the text if so asked, and held-out
-splits that are missing are carved out of train.
+splits that are missing are taken from train.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ergokedro.data.label_deletion import delete_names
 from ergokedro.data.labels import check_deletable, find_labels, join_labels, trim_names
 from ergokedro.data.local_files import local_source
 from ergokedro.data.remote_files import remote_source
-from ergokedro.data.splits import READING_ORDER, SPLITS, carve, split_named
+from ergokedro.data.splits import READING_ORDER, SPLITS, fill_missing_splits, split_named
 from ergokedro.data.streaming import sample_documents
 from ergokedro.errors import ErgokedroError
 from ergokedro.parameters import CorpusParameters
@@ -39,6 +39,8 @@ SOURCES: Registry[Callable[[CorpusParameters], Source]] = Registry("corpus.sourc
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 # Settings that are used only after a corpus was read, or that do not change what is read.
 _LATER = {"document_order_seed", "near_duplicates", "near_duplicate_threshold", "processes"}
+# Settings that only sources of files or of the hub use.
+_OF_FILES = ("text_files", "config", "revision")
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,11 @@ def corpus_stream(params: CorpusParameters) -> CorpusStream:
     Raises
     ------
     ErgokedroError
-        If the source is neither known, nor a path of something, nor shaped like a hub name.
+        If the source is neither known, nor a path of something, nor shaped like a hub name, or a
+        setting has no effect on a source of its kind.
     """
     source = _choose(params)
+    _check_used(params, source)
     return CorpusStream(_key(params, source), lambda: _open(source.open(), params))
 
 
@@ -106,6 +110,16 @@ def _choose(params: CorpusParameters) -> Source:
     return hub_source(params)
 
 
+def _check_used(params: CorpusParameters, source: Source) -> None:
+    """Refuse settings that the source does not use."""
+    for name in source.unused:
+        if value := getattr(params, name):
+            raise ErgokedroError(
+                f"corpus.{name} = {value!r} has no effect on corpus.source = {params.source!r}; "
+                f"leave it out, or write corpus.{name}=null where an environment sets it."
+            )
+
+
 def _key(params: CorpusParameters, source: Source) -> dict[str, Any]:
     """The settings that decide what is read, where they are not the defaults, and the content."""
     later = _LATER if params.streaming else _LATER | {"max_tokens_per_category"}
@@ -114,16 +128,16 @@ def _key(params: CorpusParameters, source: Source) -> dict[str, Any]:
 
 
 def _open(documents: Documents, params: CorpusParameters) -> OpenCorpus:
-    """Join the labels, delete them from the text if so asked, and carve out missing splits."""
+    """Join the labels, delete them from the text if so asked, and fill missing splits."""
     names = find_labels(documents.parts()) if params.delete_label_names else []
     check_deletable(names)
     if params.streaming:
         batches = sample_documents(documents, params, names)
     else:
         parts: Iterable[Part] = join_labels(documents.parts())
-        # Before splits are carved out by content, so that texts that become equal stay together.
+        # Before splits are made by content, so that texts that become equal are in the same one.
         parts = delete_names(parts, names) if names else parts
-        batches = carve(parts, params.heldout_fraction)
+        batches = fill_missing_splits(parts, params.heldout_fraction)
     return OpenCorpus(documents.revision, trim_names(documents.labels), batches)
 
 
@@ -131,6 +145,7 @@ def row_source(
     key: dict[str, Any],
     read: Callable[[], Iterable[tuple[str, str | None, str | None]]],
     labels: Sequence[str] = (),
+    unused: tuple[str, ...] = (),
 ) -> Source:
     """A source from a function that gives documents one by one.
 
@@ -138,8 +153,9 @@ def row_source(
     ----------
     key : JSON value that changes whenever the documents do, such as a version or a hash of files.
     read : gives (split, text, label), held-out documents before those of train; a missing text or
-        label is None. It may be called twice. Splits that it does not give are carved out of train.
+        label is None. It may be called twice. Splits that it does not give are taken from train.
     labels : category names in an order of your own; by default they are sorted.
+    unused : settings `corpus.*` that have no effect on the source; setting one is an error.
     """
 
     def parts() -> Iterator[Part]:
@@ -155,7 +171,7 @@ def row_source(
             checked = (_check_row(number, text, label) for number, _, text, label in rows)
             yield Part(split, origin, batch_rows(checked, origin, "document"))
 
-    return Source(key, lambda: Documents(parts, list(labels)))
+    return Source(key, lambda: Documents(parts, list(labels)), unused)
 
 
 def _check_row(number: int, text: Any, label: Any) -> Row:
@@ -176,10 +192,11 @@ def _synthetic(params: CorpusParameters) -> Source:
                 yield split, text, label
 
     names = synthetic.component_names(params.synthetic.components)
-    return row_source(params.synthetic.model_dump(), read, names)
+    return row_source(params.synthetic.model_dump(), read, names, (*_OF_FILES, "options"))
 
 
 @SOURCES.add("docstrings")
 def _docstrings(params: CorpusParameters) -> Source:
     folders = find_packages(params.options)
-    return row_source(identify_packages(folders), lambda: read_packages(folders))
+    key = identify_packages(folders)
+    return row_source(key, lambda: read_packages(folders), unused=_OF_FILES)

@@ -18,7 +18,7 @@ from ergokedro.errors import ErgokedroError
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
-# Held-out text is read first: what is missing of it is then carved out of train.
+# Held-out text is read first: which splits are missing is then known when train is read.
 READING_ORDER = ("validation", "test", "train")
 _NAMES = {
     "train": ("train", "training"),
@@ -147,7 +147,9 @@ def _enumerate(names: list[str]) -> str:
     return f"{shown}, … {names[-1]} ({len(names):,} files)"
 
 
-def carve(parts: Iterable[Part], fraction: float) -> Iterator[tuple[str, pa.RecordBatch]]:
+def fill_missing_splits(
+    parts: Iterable[Part], fraction: float
+) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Batches with their split; held-out splits without a document get a share of train.
 
     The share is chosen by content hash: texts that are equal but for their encoding fall on the

@@ -180,11 +180,27 @@ def _check_ids(vocabulary: dict[str, int], source: str) -> None:
 def define_tokenizer(
     params: TokenizerParameters, corpus: Corpus, documents: pd.DataFrame
 ) -> TokenizerDefinition:
-    """The tokenizer that `params.source` names; 'trained' trains one on the kept training text."""
+    """The tokenizer that `params.source` names; 'trained' trains one on the kept training text.
+
+    Raises
+    ------
+    ErgokedroError
+        As :func:`load_pretrained`.
+    """
     if params.source == "trained":
+        _check_no_revision(params.source, params.revision)
         texts = kept_texts(corpus, documents, "train")
         return TokenizerDefinition(train_bpe(texts, params.vocab_size), END_OF_TEXT, "trained")
     return load_pretrained(params.source, params.revision)
+
+
+def _check_no_revision(source: str, revision: str | None) -> None:
+    """Refuse a revision of what is not on the hub."""
+    if revision:
+        raise ErgokedroError(
+            f"tokenizer.revision = {revision!r} has no effect on tokenizer.source = {source!r}; "
+            "leave it out, or write tokenizer.revision=null where an environment sets it."
+        )
 
 
 def kept_texts(corpus: Corpus, documents: pd.DataFrame, split: str) -> Iterator[str]:
@@ -230,11 +246,14 @@ def load_pretrained(
     Raises
     ------
     ErgokedroError
-        If it cannot be found or reached, or is not a fast tokenizer.
+        If it cannot be found or reached, or is not a fast tokenizer, or a revision is given for
+        one that is not on the hub.
     """
     from transformers import AutoTokenizer
 
     is_local = Path(source).expanduser().is_dir()
+    if is_local:
+        _check_no_revision(source, revision)
     if not is_local and source.startswith((".", "/", "~")):
         raise ErgokedroError(f"{setting} = {source!r}: no such directory, seen from {Path.cwd()}.")
     path = Path(source).expanduser().resolve() if is_local else _download(source, revision)

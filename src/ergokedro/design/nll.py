@@ -199,5 +199,6 @@ def check_measured(nll: NLLArrays, summary: RunSummary, tokenizer: Tokenizer) ->
     if made_with.weights != summary.final_weights or made_with.tokenizer != tokenizer.fingerprint:
         raise ErgokedroError(
             f"The NLL of {summary.run} was measured with another model or tokenizer. Run "
-            f"`kedro run --pipelines training --params k={summary.k}` to measure it again."
+            f"`kedro run --namespaces {summary.run}` with the same --env and --params to measure "
+            "it again."
         )

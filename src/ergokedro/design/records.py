@@ -78,7 +78,7 @@ class RunSummary(TrainingSummary):
 
 
 class NLLFingerprints(Record):
-    """What an array of NLL was measured with."""
+    """Fingerprints of all that an array of NLL was measured with."""
 
     manifest: str
     weights: str

@@ -10,9 +10,10 @@ from ergokedro.design.component_text import Span, count_tokens
 
 
 class Rings:
-    """Where in the store the token after a token is, for spans that continue each other.
+    """Finds the tokens of windows in the store, where a component's text has several spans.
 
-    All rings together count as one line of positions, one ring after another.
+    The text of a component is a ring: after its last token follows its first one. Positions count
+    the tokens of all rings, one ring after another.
 
     Parameters
     ----------
@@ -45,12 +46,12 @@ class Rings:
         return self._tokens(bases[:, None] + inside)
 
     def _tokens(self, positions: np.ndarray) -> np.ndarray:
-        """The tokens of the store at positions on the line."""
+        """The tokens of the store at positions in all rings."""
         ascending = self._positions[self._by_position]
         span = self._by_position[np.searchsorted(ascending, positions, side="right") - 1]
         return self._starts[span] + positions - self._positions[span]
 
     def tokens(self, first: int, positions: np.ndarray) -> np.ndarray:
-        """The tokens at `positions` on the ring that begins at token `first` of the store."""
+        """The tokens of the store at `positions` in the ring that begins at its token `first`."""
         base = self._bases[np.searchsorted(self._starts, first)]
         return self._tokens(base + positions)

@@ -47,7 +47,7 @@ class TextWindow:
 
 
 def text_window(
-    borders: np.ndarray, ids: np.ndarray, ends: np.ndarray, before: list[int], start: int
+    borders: np.ndarray, ids: np.ndarray, ends: np.ndarray, before: list[int], text_start: int
 ) -> TextWindow:
     """The other tokens that have characters of a window's tokens 2..W.
 
@@ -56,14 +56,15 @@ def text_window(
     borders : int64 (W,), where each token of the window ends in its document.
     ids, ends : of the document's other tokens, integers (n,); `ends` never falls.
     before : ids that a model reads before every text.
-    start : the id that it reads before a text otherwise, if the text begins with a scored token.
+    text_start : id that is read in their place if there are none and the first token of the text
+        is scored, since a model predicts no token without another one before it.
     """
     # The last token that ends before or with the window's first one is the context.
     context = int(np.searchsorted(ends, borders[0], side="right")) - 1
     last = int(np.searchsorted(ends, borders[-1], side="left"))
     stop = int(np.searchsorted(ends, ends[last], side="right")) if last < len(ends) else last
     if context < 0:
-        read, edges = [*(before or [start]), *ids[:stop]], [0, *ends[:stop]]
+        read, edges = [*(before or [text_start]), *ids[:stop]], [0, *ends[:stop]]
     else:
         read, edges = [*before, *ids[context:stop]], [*ends[context:stop]]
     return TextWindow(np.array(read, np.int64), np.array(edges, np.int64), borders)

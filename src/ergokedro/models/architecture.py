@@ -1,4 +1,4 @@
-"""What an architecture is: how its models are configured, built, saved and loaded."""
+"""The interface of an architecture: configures, builds, saves and loads its models."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ WEIGHTS_FILE = "model.safetensors"
 class Architecture(ABC):
     """One kind of model, registered in :data:`ergokedro.models.factory.MODELS`.
 
-    Only `config` and `build` must be written. The others have defaults that suit a model whose
-    state dictionary is what its files hold.
+    Only `config` and `build` must be written. The other methods have defaults, for models whose
+    files hold their state dictionary.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Architecture(ABC):
         """
 
     def skeleton(self, config: dict[str, Any]) -> CausalLM:
-        """A model whose weights are not needed, only its shape; cheaper than `build` if it can."""
+        """A model of the same shape, whose weights need no values; may be cheaper than `build`."""
         return self.build(config)
 
     def save_weights(self, directory: Path, model: CausalLM) -> None:

@@ -1,4 +1,4 @@
-"""What the rest of the package uses of a language model, and nothing else."""
+"""The interface of language models: all that the rest of the package uses of one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ergokedro.models.cross_entropy import linear_cross_entropy, token_cross_ent
 
 
 class CausalLM(nn.Module):
-    """A causal language model: what trainer, evaluator, cost estimate and datasets use of one.
+    """The base class of causal language models.
 
-    A model says how it computes :meth:`hidden` and what its :attr:`output_weight` is; the rest has
-    defaults. One whose logits are something else overrides `loss` and `nll` instead.
+    A subclass defines :meth:`hidden` and :attr:`output_weight`; everything else has a default. A
+    model whose logits are not hidden states times weights overrides `loss` and `nll` instead.
 
     Gradients, weights and devices are handled through `nn.Module`. `loss` and `nll` must be
     functions of the weights and the windows alone: without dropout or other random numbers, whose

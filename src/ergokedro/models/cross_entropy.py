@@ -21,8 +21,9 @@ def linear_cross_entropy(
 ) -> torch.Tensor:
     """Mean cross entropy of `hidden @ weight.T`, without holding the logits of all rows at once.
 
-    Gradients are computed with the loss, a chunk of rows at a time, so that logits are computed
-    once and freed: three matrix products, as in the plain way, with a fraction of its memory.
+    Loss and gradients of a chunk of rows are computed before the next chunk, so that logits are
+    computed once and then freed. It takes the same three matrix products as the usual computation,
+    and a fraction of its memory.
 
     Parameters
     ----------
@@ -72,8 +73,16 @@ def _softmax_gradient(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Summed cross entropy, and its gradient by the logits: softmax less one at the target.
 
-    Softmax is one pass over the logits. A logsumexp and its exponentials would be eight passes. On
-    a CPU it takes the place of the logits, since memory that is not in the cache is slow.
+    Softmax is one pass over the logits; logsumexp and exponentials would be eight passes. On a CPU
+    the result overwrites the logits, since memory that is not in the cache is slow.
+
+    Parameters
+    ----------
+    logits : float32 (n, classes). targets : int64 (n,).
+
+    Returns
+    -------
+    Float32 scalar, nats, and float32 (n, classes).
     """
     column = targets[:, None]
     grad = logits.softmax(-1) if logits.is_cuda else torch.softmax(logits, -1, out=logits)
@@ -125,6 +134,7 @@ def _row_cross_entropy(
 def _chunks(
     hidden: torch.Tensor, targets: torch.Tensor, classes: int
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Rows of `hidden` with their targets, so many at a time that their logits fit in memory."""
     size = _GPU_CHUNK_BYTES if hidden.is_cuda else _CHUNK_BYTES
     rows = max(_CHUNK_ROWS, size // (4 * classes))
     return list(zip(hidden.split(rows), targets.split(rows), strict=True))

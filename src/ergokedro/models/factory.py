@@ -57,7 +57,9 @@ _generator_lock = threading.Lock()
 
 
 def model_config(params: ModelParameters, vocab_size: int) -> dict[str, Any]:
-    """What a model is built from: the content of its config.json.
+    """The content of a model's config.json, from which it is built.
+
+    A setting of `params` that the architecture does not use is refused.
 
     Parameters
     ----------
@@ -66,7 +68,8 @@ def model_config(params: ModelParameters, vocab_size: int) -> dict[str, Any]:
     Raises
     ------
     ErgokedroError
-        If there is no such architecture or preset, or the settings do not fit together.
+        If there is no such architecture or preset, or the settings do not fit together or have no
+        effect.
     """
     padded = -(-vocab_size // _VOCABULARY_MULTIPLE) * _VOCABULARY_MULTIPLE
     architecture = MODELS[params.architecture]

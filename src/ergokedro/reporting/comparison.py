@@ -20,7 +20,7 @@ from ergokedro.reporting.figures.style import (
 )
 from ergokedro.reporting.pictures import Picture
 from ergokedro.reporting.report import flat_settings
-from ergokedro.reporting.results import Estimate, interval_note, pick_rows
+from ergokedro.reporting.results import Estimate, effect_series, interval_note, pick_rows
 from ergokedro.reporting.text import plain_text, shorten
 
 if TYPE_CHECKING:
@@ -56,14 +56,6 @@ class PairedRow:
     k: int
     xe: Estimate | None
     effect: Estimate | None
-
-
-def effect_series(table: pd.DataFrame) -> str:
-    """'balanced' if all experiments have it, which compares K alone; else 'smallest'."""
-    effects = table[table.quantity == "difference_to_k1"]
-    balanced = effects[effects.series == "balanced"]
-    everywhere = set(balanced.experiment) == set(table.experiment)
-    return "balanced" if everywhere else "smallest"
 
 
 def effect_rows(table: pd.DataFrame, names: list[str], split: str = "test") -> list[EffectRow]:

@@ -23,7 +23,7 @@ from ergokedro.reporting.figures.style import (
     colour_of,
 )
 from ergokedro.reporting.pictures import Picture
-from ergokedro.reporting.results import Estimate, interval_note, n_components
+from ergokedro.reporting.results import Estimate, effect_series, interval_note, n_components
 from ergokedro.reporting.text import plain_text, shorten
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class GridRow:
     parameters : N, number of weights.
     total_tokens : D, per epoch.
     xe : by series, in the order of :func:`grid_series`; None where it was not measured.
-    difference : of K and K = 1, of :func:`effect_series`; None for K = 1.
+    difference : of K and K = 1, in the series of
+        :func:`ergokedro.reporting.results.effect_series`; None for K = 1.
     note : 'higher', 'lower' or 'not determined', after the correction for the family.
     """
 
@@ -89,34 +90,25 @@ def grid_series(table: pd.DataFrame) -> list[str]:
     return [name for name in _SHOWN if ((table.series == name) & (table.quantity == "xe")).any()]
 
 
-def effect_series(table: pd.DataFrame) -> str:
-    """The series that tells the effect of K: 'balanced' where every experiment has it."""
-    differences = table[table.quantity == "difference_to_k1"]
-    balanced = differences[differences.series == "balanced"]
-    everywhere = set(balanced.experiment) == set(differences.experiment)
-    return "balanced" if len(balanced) and everywhere else "smallest"
-
-
 def grid_rows(table: pd.DataFrame, split: str = "test") -> list[GridRow]:
     """One row per size, total and K, ascending."""
-    here = table[table.split == split]
     keys = ["parameters", "preset", "total_tokens", "k"]
     series, effect = grid_series(table), effect_series(table)
     rows = []
-    for (parameters, preset, total, k), group in here.groupby(keys):
-        found = {
+    for (parameters, preset, total, k), group in table[table.split == split].groupby(keys):
+        row_of = {
             (row.quantity, row.series): row
             for row in group.itertuples()
             if row.series not in ("component", "set")
         }
-        difference = found.get(("difference_to_k1", effect))
+        difference = row_of.get(("difference_to_k1", effect))
         rows.append(
             GridRow(
                 preset,
                 parameters,
                 total,
                 k,
-                [_estimate(found.get(("xe", name))) for name in series],
+                [_estimate(row_of.get(("xe", name))) for name in series],
                 _estimate(difference),
                 "" if difference is None else str(difference.note),
             )
@@ -137,12 +129,12 @@ def windows_differ(table: pd.DataFrame) -> bool:
 def plot_grid(table: pd.DataFrame, split: str = "test") -> Figure:
     """XE, and its difference to K = 1, against D: a column per size."""
     series = effect_series(table)
-    here = table[(table.split == split) & (table.series == series)]
-    sizes = list(here.groupby(["parameters", "preset"]).groups)
+    shown = table[(table.split == split) & (table.series == series)]
+    sizes = list(shown.groupby(["parameters", "preset"]).groups)
     figure, axes = make_figure(len(sizes), rows=2, width=max(6.0, 4.5 * len(sizes)), height=8)
     components = n_components(table)
     for column, (parameters, preset) in enumerate(sizes):
-        size = here[(here.parameters == parameters) & (here.preset == preset)]
+        size = shown[(shown.parameters == parameters) & (shown.preset == preset)]
         upper, lower = axes[column], axes[len(sizes) + column]
         _draw(upper, size[size.quantity == "xe"], components)
         upper.set_title(f"{plain_text(shorten(preset))}: N = {parameters:,}", fontsize=10)
@@ -160,7 +152,7 @@ def plot_grid(table: pd.DataFrame, split: str = "test") -> Figure:
         "balanced": "Mean over balanced sets of K components",
         "smallest": "Smallest component",
     }
-    note = f"{averaged[series]}, {split} text.{interval_note(table, here)}"
+    note = f"{averaged[series]}, {split} text.{interval_note(table, shown)}"
     figure.suptitle("\n".join(note.split(". ", 1)), fontsize=11)
     fit_fonts(figure)
     return figure

@@ -39,6 +39,20 @@ def headline_series(results: pd.DataFrame, split: str) -> str:
     return "smallest" if balanced.empty else "balanced"
 
 
+def effect_series(table: pd.DataFrame) -> str:
+    """As :func:`headline_series`, of several experiments: 'balanced', where all of them have it.
+
+    Parameters
+    ----------
+    table : rows of all experiments, told apart by the column `experiment`; those without any
+        difference to K = 1 do not count.
+    """
+    differences = table[table.quantity == "difference_to_k1"]
+    balanced = differences[differences.series == "balanced"]
+    everywhere = set(balanced.experiment) == set(differences.experiment)
+    return "balanced" if everywhere and len(balanced) else "smallest"
+
+
 def interval_note(results: pd.DataFrame, rows: pd.DataFrame, drawn_as: str = "Bars") -> str:
     """A sentence on the intervals of some rows: their coverage, and the chance that they hold.
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +61,9 @@ class ConfigLoader(OmegaConfigLoader):
 
     def __getitem__(self, key: str) -> Any:
         if key == "catalog":
-            self._name_folders()
-        try:
-            value = super().__getitem__(key)
-        except Exception as error:
-            if mistake := find_mistake(self._folders(), self._kinds):
-                raise ErgokedroError(mistake) from None
-            if isinstance(error, OmegaConfBaseException):
-                raise ErgokedroError(wrong_reference(error, self._folders())) from None
-            raise
+            with self._named_folders():
+                return self._read(key)
+        value = self._read(key)
         if key == "globals":
             # So that no environment replaces the files of another one.
             return {"experiment": self._named_env or _DEFAULT_EXPERIMENT, **value}
@@ -82,11 +78,35 @@ class ConfigLoader(OmegaConfigLoader):
             return parameters.model_dump(mode="json")
         return value
 
-    def _name_folders(self) -> None:
-        """Give the catalog the folders that parameters name, in a file as well as in --params."""
-        parameters = self["parameters"]
+    def _read(self, key: str) -> Any:
+        """Settings of one kind as Kedro reads them; a mistake in a file is one clear error."""
+        try:
+            return super().__getitem__(key)
+        except Exception as error:
+            if mistake := find_mistake(self._folders(), self._kinds):
+                raise ErgokedroError(mistake) from None
+            if isinstance(error, OmegaConfBaseException):
+                raise ErgokedroError(wrong_reference(error, self._folders())) from None
+            raise
+
+    @contextmanager
+    def _named_folders(self) -> Iterator[None]:
+        """In the block `runtime_params` name the folders that parameters of a file name, too.
+
+        Without a value, as by --params experiment=null, a folder is left out: the catalog has a
+        default for it.
+        """
+        given, parameters = self.runtime_params, self["parameters"]
+        others = {name: value for name, value in (given or {}).items() if name not in _FOLDERS}
         named = {name: parameters[name] for name in _FOLDERS if parameters[name]}
-        self.runtime_params = {**(self.runtime_params or {}), **named}
+        self._set_runtime_params({**others, **named})
+        try:
+            yield
+        finally:
+            self._set_runtime_params(given)
+
+    def _set_runtime_params(self, params: dict[str, Any] | None) -> None:
+        self.runtime_params = params
         self._runtime_params_oc = None  # Kedro's copy of them
 
     def _drop_tracking(self, parameters: dict[str, Any]) -> None:
@@ -152,7 +172,7 @@ class ConfigLoader(OmegaConfigLoader):
 
     def _check_experiment(self, parameters: Parameters) -> None:
         """Refuse to replace the embedded corpus's files by those of another corpus."""
-        experiment = parameters.experiment or self["globals"]["experiment"]
+        experiment = experiment_name(self, parameters.experiment)
         if not isinstance(experiment, str) or not re.fullmatch(EXPERIMENT_NAME, experiment):
             raise ErgokedroError(
                 f"experiment = {experiment!r} names a folder in every layer of data/: use "
@@ -169,6 +189,17 @@ class ConfigLoader(OmegaConfigLoader):
                 f"`experiment: NAME` to {folder / 'globals.yml'}, or add experiment=NAME to "
                 "--params."
             )
+
+
+def experiment_name(config: Mapping[str, Any], setting: str | None) -> str:
+    """Name of the experiment's folders: the setting `experiment`, or else that of globals.yml.
+
+    Parameters
+    ----------
+    config : the configuration loader.
+    """
+    name: str = setting or config["globals"]["experiment"]
+    return name
 
 
 def current_parameters() -> Parameters:

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from ergokedro.design.runs import run_name
 from ergokedro.parameters import Parameters
-from ergokedro.runtime.config_loader import current_parameters
+from ergokedro.runtime.config_loader import current_parameters, experiment_name
 from ergokedro.runtime.console import where_results_are
 from ergokedro.runtime.sweep import SweepSession
 
@@ -108,7 +108,7 @@ def _read(project: Path, env: str | None, settings: dict[str, Any]) -> tuple[Par
     """The parameters, and the name of the experiment."""
     loader = _context(project, env, settings).config_loader
     params = current_parameters()
-    return params, str(params.experiment or loader["globals"]["experiment"])
+    return params, experiment_name(loader, params.experiment)
 
 
 def _write_report(

@@ -20,7 +20,7 @@ from ergokedro.files import fingerprint, flatten
 from ergokedro.models.factory import has_transformers_form
 from ergokedro.remote import RemoteCopy, cache_folder, is_remote
 from ergokedro.runtime import mlflow_store, tracking
-from ergokedro.runtime.config_loader import current_parameters
+from ergokedro.runtime.config_loader import current_parameters, experiment_name
 from ergokedro.runtime.console import where_results_are
 from ergokedro.runtime.left_out import left_out
 from ergokedro.runtime.locks import Command, OutputLock
@@ -74,8 +74,7 @@ class ProjectHooks:
 
     @property
     def _experiment(self) -> str:
-        experiment = self._context.config_loader["globals"]["experiment"]
-        return str(self._parameters["experiment"] or experiment)
+        return experiment_name(self._context.config_loader, self._parameters["experiment"])
 
     @property
     def _lock_folder(self) -> Path:

@@ -26,20 +26,23 @@ from ergokedro.training.job import TrainingJob
 _POWER = 7  # a standard deviation of a tenth of the steps
 # The run ends when a quarter more steps have not lowered the XE by so much, nats per token.
 _PATIENCE, _GAIN = 1.25, 1e-3
-_NONE = 1e9  # before the first measurement; a number that JSON has
+_NOT_MEASURED = 1e9  # XE before the first measurement: JSON has no infinity
 
 
 class AveragedWeights:
-    """The average of a model's weights over its steps, and the best average so far.
+    """Averages a model's weights over the steps of a run, and keeps the best average so far.
+
+    The best average is the one with the lowest XE on the validation windows of the components in
+    `job.averaged_for`. When the run ends, the model gets its weights.
 
     Parameters
     ----------
-    model : on its device; it gets the weights of the best average when the run ends.
-    workers : the processes that share every step; the first one measures.
+    model : on its device.
+    workers : the processes that share every step; the leading one measures the XE.
 
     Attributes
     ----------
-    ended : whether further steps are not worth their cost, or all are made.
+    ended : whether the run ends: all steps are made, or more of them did not lower the XE.
     """
 
     def __init__(self, job: TrainingJob, model: CausalLM, workers: Workers):
@@ -48,18 +51,24 @@ class AveragedWeights:
         self._weights = [weight.detach() for weight in model.parameters()]
         self._average = [weight.clone() for weight in self._weights]
         self._best = [weight.clone() for weight in self._weights]
-        self._best_xe, self._best_step = _NONE, 0
-        # XE and step from which the gain is counted.
-        self._mark_xe, self._mark_step = _NONE, 0
+        self._best_xe, self._best_step = _NOT_MEASURED, 0
+        # At the last step that lowered the XE by `_GAIN` or more.
+        self._gain_xe, self._gain_step = _NOT_MEASURED, 0
         self.ended = False
 
     @property
     def best_epochs(self) -> float:
-        """Passes over the text, of the best average so far."""
+        """Passes over the text after which the average was best so far."""
         return self._best_step / self._job.steps_per_epoch
 
     def add(self, step: int) -> float | None:
-        """Count the weights after `step` steps; gives the average's XE where it is measured."""
+        """Add the model's weights after `step` steps to the average.
+
+        Returns
+        -------
+        XE of the average, nats per token, if it was measured: every half epoch and after the last
+        step. Else None.
+        """
         torch._foreach_lerp_(self._average, self._weights, 1 - (1 - 1 / step) ** (_POWER + 1))
         if step % self._every and step != self._job.steps:
             return None
@@ -67,15 +76,15 @@ class AveragedWeights:
         if xe < self._best_xe:
             self._best_xe, self._best_step = xe, step
             torch._foreach_copy_(self._best, self._average)
-        if xe < self._mark_xe - _GAIN:
-            self._mark_xe, self._mark_step = xe, step
-        self.ended = step == self._job.steps or step >= _PATIENCE * self._mark_step
+        if xe < self._gain_xe - _GAIN:
+            self._gain_xe, self._gain_step = xe, step
+        self.ended = step == self._job.steps or step >= _PATIENCE * self._gain_step
         if self.ended:
             torch._foreach_copy_(self._weights, self._best)
         return xe
 
     def _measure(self) -> float:
-        """XE of the average on the validation windows of what the run trains on."""
+        """XE of the average on the validation windows of what the run trains on, nats per token."""
         own = [self._job.validation[label] for label in self._job.averaged_for]
         current = [weight.clone() for weight in self._weights]
         torch._foreach_copy_(self._weights, self._average)
@@ -84,18 +93,24 @@ class AveragedWeights:
         return xe
 
     def state(self, *, resumable: bool) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """What a checkpoint keeps; tensors only if `resumable`."""
+        """Tensors and JSON-able values from which :meth:`restore` continues.
+
+        Parameters
+        ----------
+        resumable : whether steps are left; without any, no tensors are needed.
+        """
         kept = {"average": self._average, "best": self._best} if resumable else {}
         tensors = {f"{name}.{i}": t for name, part in kept.items() for i, t in enumerate(part)}
-        best, mark = (self._best_xe, self._best_step), (self._mark_xe, self._mark_step)
-        return tensors, {"best": best, "mark": mark, "ended": self.ended}
+        best, gain = (self._best_xe, self._best_step), (self._gain_xe, self._gain_step)
+        # 'mark' is the name in files of earlier commands.
+        return tensors, {"best": best, "mark": gain, "ended": self.ended}
 
     def restore(self, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> None:
-        """Continue from what :meth:`state` gave."""
+        """Set the state to what :meth:`state` returned."""
         for name, part in (("average", self._average), ("best", self._best)):
             for i, tensor in enumerate(part):
                 if f"{name}.{i}" in tensors:
                     tensor.copy_(tensors[f"{name}.{i}"])
         self._best_xe, self._best_step = values["best"]
-        self._mark_xe, self._mark_step = values["mark"]
+        self._gain_xe, self._gain_step = values["mark"]
         self.ended = values["ended"]

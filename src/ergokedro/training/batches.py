@@ -14,9 +14,10 @@ from ergokedro.design.training_windows import TrainingWindows
 def batches_on(
     device: torch.device, windows: TrainingWindows, batch_size: int
 ) -> Callable[[int], torch.Tensor]:
-    """A function from the step to its batch on the device, int64 (b, window_length).
+    """A function that gives the batch of a step on the device, int64 (b, window_length).
 
-    On CUDA the tokens live on the device, if they take less than half of its free memory.
+    Tokens are copied to a CUDA device once and stay there, if they take less than half of its free
+    memory. Otherwise every batch is copied.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
@@ -35,14 +36,14 @@ def batches_on(
 
 
 class DeviceWindows:
-    """The batches of a run, gathered on the device, to which the tokens are copied once.
+    """Gathers the batches of a run on the device, to which all its tokens are copied once.
 
-    A step then sends nothing to the device and waits for nothing; an epoch sends its order.
+    A step then copies nothing to the device; an epoch copies the offsets of its windows.
 
     Parameters
     ----------
     windows : the run's windows.
-    device : holds their tokens, two or four bytes each, as the store does.
+    device : where the tokens are held, two or four bytes each, as in the store.
     """
 
     def __init__(self, windows: TrainingWindows, device: torch.device):

@@ -37,15 +37,15 @@ _HEADER = "ergokedro"  # the only metadata key: safetensors writes several in a 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a run between two steps.
+    """The state of a run between two steps, from which it can be continued.
 
     Attributes
     ----------
     step : number of optimizer steps made.
     tensors : on the CPU: `model.<name>` as in the model's state dictionary,
-        `optimizer.<number>.<parameter>.<name>` as in the optimizers' (not in the last checkpoint of
-        a run), and the losses, gradient norms and batch sizes of all steps.
-    state : all other values, JSON-able.
+        `optimizer.<number>.<parameter>.<name>` as in the optimizers' state dictionaries (not in the
+        last checkpoint of a run), and float64 or int64 (steps,) `losses`, `norms` and `batches`.
+    state : JSON-able; all that is not a tensor.
     """
 
     step: int
@@ -54,17 +54,18 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run, in `folder/<fingerprint of its identity>/`.
+    """Writes, finds and deletes the checkpoints of one run.
 
-    Checkpoints of other identities in `folder` are kept until this run is finished, so that a
-    command typed by mistake deletes nothing.
+    They are in `folder/<fingerprint of its identity>/`. Those of other identities in `folder` are
+    deleted only when this run is finished, so that a command typed by mistake deletes nothing.
 
     Parameters
     ----------
+    folder : of all checkpoints of runs of this name.
     name : of the run, for messages.
     identity : of :func:`ergokedro.training.identity.run_identity`.
-    params : when to save, and what to keep.
-    repeat : delete the checkpoints of the run if it is finished.
+    params : when to save, and which checkpoints to keep.
+    repeat : train a finished run again; :meth:`latest` then deletes its checkpoints first.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Checkpoints:
         self._identity = json.loads(canonical_json(identity))  # as it is read back
         self._params = params
         self._repeat = repeat
-        self._own = Path(folder) / fingerprint(identity)[:_DIGITS]
+        self._folder = Path(folder) / fingerprint(identity)[:_DIGITS]
         self._saved, self._pause = time.monotonic(), _PAUSE
 
     def due(self, step: int, steps: int) -> bool:
@@ -92,9 +93,9 @@ class Checkpoints:
         return step % max(1, round(every if every >= 1 else every * steps)) == 0
 
     def _start_over(self, steps: int) -> None:
-        """Delete the run of `steps` steps, once, if it is finished and shall be repeated."""
+        """Delete the checkpoints if all `steps` are made and `repeat` is set; only once."""
         if self._repeat and self.finished(steps):
-            shutil.rmtree(self._own)
+            shutil.rmtree(self._folder)
         self._repeat = False
 
     def finished(self, steps: int) -> bool:
@@ -102,14 +103,17 @@ class Checkpoints:
         return self._file(steps).exists()
 
     def steps_done(self, steps: int) -> int:
-        """From which of `steps` steps the run would resume, by the names of its files."""
+        """How many of the run's `steps` steps need not be made again; only reads file names."""
         files = self._files()
         if not files or (self._repeat and self.finished(steps)):
             return 0
         return _step(files[-1])
 
     def latest(self, steps: int) -> Checkpoint | None:
-        """The checkpoint from which a run of `steps` steps resumes, or None if there is none."""
+        """The checkpoint from which a run of `steps` steps resumes, or None if there is none.
+
+        Files that cannot be read, and those of another identity, are passed over with a warning.
+        """
         self._start_over(steps)
         for file in reversed(self._files()):
             try:
@@ -119,7 +123,7 @@ class Checkpoints:
         return None
 
     def announce(self, latest: Checkpoint | None, steps: int) -> None:
-        """Log where a run starts that resumes from `latest`."""
+        """Log whether a run of `steps` steps begins, resumes from `latest`, or is finished."""
         if latest is None:
             self._report_others()
         elif latest.step == steps:
@@ -131,14 +135,19 @@ class Checkpoints:
             log.info("%s resumes from step %d of %d", self._name, latest.step, steps)
 
     def save(self, checkpoint: Checkpoint, steps: int) -> None:
-        """Write a checkpoint, then delete those that need not be kept."""
+        """Write a checkpoint, then delete those that `params` do not keep.
+
+        Parameters
+        ----------
+        steps : of the whole run. After the last one, checkpoints of other identities are deleted.
+        """
         start = time.monotonic()
         header = {**checkpoint.state, "step": checkpoint.step, "identity": self._identity}
         write_checkpoint(self._file(checkpoint.step), checkpoint.tensors, header)
         for file in self._files()[: -self._params.keep_last]:
             if not (self._params.log_spaced and _is_power_of_two(_step(file))):
                 file.unlink()
-        for file in self._own.glob("*.partial"):  # of a killed process
+        for file in self._folder.glob("*.partial"):  # of a killed process
             file.unlink()
         if checkpoint.step == steps:
             for folder in self._others():
@@ -147,10 +156,10 @@ class Checkpoints:
         self._pause = max(_PAUSE, (self._saved - start) / _SHARE)
 
     def _file(self, step: int) -> Path:
-        return self._own / f"step-{step:09d}.safetensors"
+        return self._folder / f"step-{step:09d}.safetensors"
 
     def _files(self) -> list[Path]:
-        return sorted(self._own.glob("step-*.safetensors"))
+        return sorted(self._folder.glob("step-*.safetensors"))
 
     def _read(self, file: Path) -> Checkpoint:
         checkpoint = read_checkpoint(file)
@@ -160,8 +169,8 @@ class Checkpoints:
 
     def _others(self) -> list[Path]:
         """Folders of other identities; whatever else stands in the folder is left alone."""
-        folders = self._own.parent.glob("*/")
-        return [path for path in folders if path != self._own and _IDENTITY.fullmatch(path.name)]
+        folders = self._folder.parent.glob("*/")
+        return [path for path in folders if path != self._folder and _IDENTITY.fullmatch(path.name)]
 
     def _report_others(self) -> None:
         """Log one line about checkpoints of other identities, if there are any."""
@@ -213,9 +222,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def capture(
     model: nn.Module, optimizers: list[Optimizer]
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors of model and optimizers, on the CPU, and the numbers that optimizers hold.
+    """The state of a model and its optimizers, for a checkpoint.
 
-    Tensors are copied only if they are on another device.
+    Returns
+    -------
+    Tensors on the CPU, by the names of :attr:`Checkpoint.tensors`; those that are there already
+    are not copied. And the numbers in the optimizers' states and parameter groups, JSON-able.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     numbers: dict[str, Any] = {}
@@ -235,7 +247,7 @@ def restore(
     model: nn.Module,
     optimizers: list[Optimizer],
 ) -> None:
-    """The inverse of :func:`capture`."""
+    """Set model and optimizers to a state that :func:`capture` returned."""
     weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
     model.load_state_dict(weights)
     for which, optimizer in enumerate(optimizers):

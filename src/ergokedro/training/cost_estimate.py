@@ -29,14 +29,18 @@ _FLOAT = 4  # bytes
 
 @dataclass(frozen=True)
 class Plan:
-    """Runs that shall be trained, and with what.
+    """Estimates what it costs to train the runs of a sweep on this machine.
 
     Attributes
     ----------
+    manifests : of the runs.
     model : of :func:`ergokedro.models.factory.model_config`.
     vocab_size : number of token ids that occur in windows.
-    done : optimizer steps that runs have made already, by their names; default: none.
-    measured : the cost of training steps, or None to measure it where it is first needed.
+    training : the protocol of all runs.
+    machine : device, threads, and number of runs at the same time.
+    done : name of a run -> optimizer steps that it has made already; runs without any may be
+        left out.
+    measured : the cost of training steps, or None to measure it when it is first needed.
     """
 
     manifests: list[Manifest]
@@ -49,7 +53,7 @@ class Plan:
 
     @property
     def tokens(self) -> int:
-        """Number of tokens that all runs together see."""
+        """Tokens that all runs together train on, over all epochs."""
         return sum(self.seen(manifest) for manifest in self.manifests)
 
     @property
@@ -59,11 +63,11 @@ class Plan:
 
     @property
     def tokens_left(self) -> int:
-        """Number of tokens that all runs together have still to see."""
+        """Tokens that all runs together have still to train on."""
         return sum(self.left(manifest) for manifest in self.manifests)
 
     def describe(self) -> str:
-        """One line: how many runs are left, how much, how long on this machine."""
+        """One line: how many runs are left, over how many tokens, and for how long."""
         finished = self._finished()
         if not self.unfinished:
             return f"Plan: nothing to train; {finished}"
@@ -75,7 +79,7 @@ class Plan:
         )
 
     def table(self) -> str:
-        """One line per run, and what those that are not finished need."""
+        """One line per run, then memory, disk and time that the unfinished runs need."""
         lines = [f"{'run':24s} {'K':>2s} {'tokens seen':>14s} {'steps':>9s}  state"]
         for manifest in self.manifests:
             seen, steps = self.seen(manifest), self.steps(manifest)
@@ -86,7 +90,7 @@ class Plan:
         return "\n".join([*lines, "", f"Time: nothing to train; {self._finished()}"])
 
     def _needs(self) -> list[str]:
-        """Memory, disk and time of the runs that are not finished."""
+        """Lines on the memory, disk and time that the unfinished runs need."""
         weights, left = self.probe.parameters, len(self.unfinished)
         # On disk: models, last checkpoints, and the optimizers' state of runs under way.
         disk = left * _FLOAT * weights * 2
@@ -106,7 +110,7 @@ class Plan:
 
     @property
     def _at_most(self) -> str:
-        """Said before what runs that look for their best number of epochs may not need."""
+        """'at most ' if some runs may end early, since they look for their number of epochs."""
         return "at most " if any(map(self._searches, self.unfinished)) else ""
 
     def _searches(self, manifest: Manifest) -> bool:
@@ -126,17 +130,16 @@ class Plan:
         return "; ".join(notes)
 
     def seen(self, manifest: Manifest) -> int:
-        """Number of tokens that a manifest's run trains on, over all epochs; the most, where it
-        looks for their best number."""
+        """Tokens that a run trains on, over all epochs; the most, if it may end early."""
         return manifest.total_tokens * manifest.epochs(self.training.epochs)
 
     def steps(self, manifest: Manifest) -> int:
-        """Optimizer steps of a manifest's run, over all epochs."""
+        """Optimizer steps of a run, over all epochs; the most, if it may end early."""
         epoch = -(-manifest.total_windows // self.training.batch_size)
         return epoch * manifest.epochs(self.training.epochs)
 
     def left(self, manifest: Manifest) -> int:
-        """Number of tokens that a manifest's run has still to see, to a batch."""
+        """Tokens that a run has still to train on, rounded to about a batch."""
         steps = self.steps(manifest)
         done = min(self.done.get(manifest.run, 0), steps)
         return round(self.seen(manifest) * (1 - done / steps))
@@ -157,7 +160,7 @@ class Plan:
 
     @cached_property
     def probe(self) -> Probe:
-        """What training steps cost on the machine that asks first."""
+        """The cost of training steps: `measured`, or else measured here at the first access."""
         if self.measured is not None:
             return self.measured
         length = self.manifests[0].window_length
@@ -174,12 +177,13 @@ def make_plan(
     vocab_size: int,
     done: Mapping[str, int] | None = None,
 ) -> Plan:
-    """The plan of training on `manifests`.
+    """The plan of a sweep, on the machine that `params` and this computer give.
 
     Parameters
     ----------
+    manifests : of all runs of the sweep.
     vocab_size : of the tokenizer.
-    done : optimizer steps that runs have made already, by their names.
+    done : as :attr:`Plan.done`.
     """
     model, training = model_config(params.model, vocab_size), params.training
     tokens = training.batch_size * params.mixture.window_length
@@ -189,13 +193,13 @@ def make_plan(
 
 @dataclass(frozen=True)
 class Probe:
-    """What some training steps took.
+    """Measured cost of training one run.
 
     Attributes
     ----------
     rate : tokens per second.
-    memory : bytes.
-    parameters : of the model.
+    memory : peak memory, bytes.
+    parameters : number of the model's weights.
     """
 
     rate: float
@@ -210,7 +214,11 @@ def probe(
     machine: Machine,
     window_length: int,
 ) -> Probe:
-    """Make real training steps on random windows for about a second.
+    """Measure the cost of training steps on random windows, for about a second.
+
+    Parameters
+    ----------
+    config : of :func:`ergokedro.models.factory.model_config`.
 
     Raises
     ------

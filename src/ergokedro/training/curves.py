@@ -1,4 +1,4 @@
-"""The numbers of a run: loss and gradient norm of every step, the curves, and the speed."""
+"""What is logged of a run: loss and gradient norm of every step, the curves, and the speed."""
 
 from __future__ import annotations
 
@@ -29,17 +29,23 @@ OnMetrics = Callable[[list[Measurement]], None]
 
 
 def ignore(measurements: list[Measurement]) -> None:
-    """Report no points."""
+    """Do nothing with the points of the curves."""
 
 
 class Curves:
-    """Loss, gradient norm and windows of every step so far, and the points of the curves.
+    """Collects loss, gradient norm and batch size of every step, and the points of the curves.
 
-    Values stay on the device until they are logged or saved.
+    Losses and norms stay on the device until they are logged or saved.
 
     Parameters
     ----------
-    on_metrics : receives the points of the curves as they come.
+    on_metrics : called with new points of the curves as they come.
+
+    Attributes
+    ----------
+    losses, norms : of the steps that :meth:`fetch` has copied, nats per token and dimensionless.
+    tokens : trained on so far.
+    history : all points of the curves so far.
     """
 
     def __init__(self, job: TrainingJob, on_metrics: OnMetrics):
@@ -58,7 +64,7 @@ class Curves:
         return len(self._windows)
 
     def add(self, result: StepResult) -> None:
-        """Count a step; waits for nothing on the device."""
+        """Count a step, without waiting for the device."""
         self._pending.append(result)
         self._windows.append(result.windows)
         self.tokens += result.windows * self._job.windows.window_length
@@ -92,7 +98,16 @@ class Curves:
             )
 
     def log(self, learning_rate: float, tokens_per_second: float) -> dict[str, str]:
-        """Record the means over the steps since the last call; give what the progress shows."""
+        """Add a point of the training curves: means over the steps since the last call.
+
+        Parameters
+        ----------
+        learning_rate : of the last step.
+
+        Returns
+        -------
+        What the progress bar shows: name -> formatted value.
+        """
         self.fetch()
         new = slice(self._logged, self.step)
         # Over tokens, not over batches: the last batch of an epoch may be smaller.
@@ -110,7 +125,12 @@ class Curves:
         return {"loss": f"{loss:.4f}", "tokens/s": f"{tokens_per_second:,.0f}"}
 
     def record(self, values: dict[tuple[str, str], float]) -> None:
-        """Add points: (metric, component) -> value; '' stands for all components."""
+        """Add points at the present step to the curves, and report them.
+
+        Parameters
+        ----------
+        values : (metric, component) -> value; the component is '' where it is not of one alone.
+        """
         new = [
             Measurement(self.step, self.tokens, metric, component, value)
             for (metric, component), value in values.items()
@@ -119,7 +139,7 @@ class Curves:
         self._on_metrics(new)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """What a checkpoint keeps: tensors, and JSON-able values."""
+        """Tensors and JSON-able values from which :meth:`restore` continues."""
         self.fetch()
         columns = {"losses": self.losses, "norms": self.norms, "batches": self._windows}
         tensors = {name: torch.from_numpy(np.array(values)) for name, values in columns.items()}
@@ -130,7 +150,7 @@ class Curves:
         }
 
     def restore(self, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> None:
-        """Continue from what :meth:`state` gave, and report its points again."""
+        """Set the state to what :meth:`state` returned, and report all its points again."""
         self.losses, self.norms = (tensors[name].tolist() for name in ("losses", "norms"))
         self._windows = tensors["batches"].tolist()
         self.tokens, self._logged = values["tokens"], values["logged"]
@@ -139,11 +159,12 @@ class Curves:
 
 
 class Stopwatch:
-    """Time of a run, and its speed between two readings.
+    """Measures the duration of a run, and its speed between two logging points.
 
     Attributes
     ----------
-    seconds : since the run began, without the time between its interruptions.
+    seconds : duration at the last :meth:`read`, without the time between an interruption and the
+        command that resumed the run.
     """
 
     def __init__(self) -> None:
@@ -152,7 +173,7 @@ class Stopwatch:
         self._since = 0.0, 0
 
     def start(self, tokens: int) -> None:
-        """Begin, or continue, after so many tokens."""
+        """Begin, or continue after `seconds`, when `tokens` have been trained on."""
         now = time.perf_counter()
         self._begin = now - self.seconds
         self._since = now, tokens
@@ -162,7 +183,12 @@ class Stopwatch:
         self.seconds = time.perf_counter() - self._begin
 
     def speed(self, tokens: int) -> float:
-        """Tokens per second since the last call, pauses left out."""
+        """Tokens per second since the last call or the start, pauses left out.
+
+        Parameters
+        ----------
+        tokens : trained on so far.
+        """
         now, (since, before) = time.perf_counter(), self._since
         self._since = now, tokens
         return (tokens - before) / (now - since)

@@ -1,4 +1,4 @@
-"""Device, precision and threads: what the machine has, and the best use of it."""
+"""The choice of device, precision, threads and number of runs at the same time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ _KEEP_BYTES = 2**30
 
 
 def choose_device(setting: str) -> torch.device:
-    """The device of `training.device`; 'auto' is a CUDA device if there is one, else the CPU.
+    """The torch device that the setting `training.device` names.
+
+    Parameters
+    ----------
+    setting : 'cpu', 'cuda', 'mps', or 'auto': a CUDA device if there is one, else the CPU.
 
     Raises
     ------
@@ -50,16 +54,17 @@ def choose_device(setting: str) -> torch.device:
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 arithmetic over float32 weights on CUDA; plain float32 elsewhere.
+    """A context in which matrix products are computed in bfloat16 on CUDA; in float32 elsewhere.
 
-    On CPUs without native bfloat16, its matrix products are a hundred times slower.
+    Weights stay float32. On CPUs without native bfloat16, its matrix products are a hundred times
+    slower.
     """
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a sweep is computed with.
+    """The device of a sweep, and how its runs share the device and the cores.
 
     Attributes
     ----------
@@ -99,7 +104,7 @@ _PRECISION = {"cuda": "bfloat16 over float32 weights", "mps": "float32"}
 def choose_machine(
     params: TrainingParameters, multiplied_weights: int, tokens: int, runs: int = 1
 ) -> Machine:
-    """What `params` ask for, and the fastest choice where they leave it open.
+    """Choose device, threads and parallel runs: as `params` say, else what is fastest.
 
     A run gets one thread if its step is small, else all cores. As many runs as there are cores for
     are trained at the same time; one on a GPU. The threads depend on the run alone and never on

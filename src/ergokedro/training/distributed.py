@@ -16,7 +16,10 @@ Value = TypeVar("Value")
 
 
 class Workers(Protocol):
-    """What the training loop asks of the processes that share its work, this one among them."""
+    """The processes that train one run together, as the training loop sees them from one of them.
+
+    Every process calls the same methods in the same order.
+    """
 
     @property
     def size(self) -> int:
@@ -30,10 +33,15 @@ class Workers(Protocol):
         """The rows of a batch that this process computes."""
 
     def share(self, value: Value) -> Value:
-        """The value that the leading process gives."""
+        """The `value` of the leading process, in every process."""
 
     def sum_up(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
-        """Replace gradients by their sums over all processes; give the sum of `loss`, a scalar."""
+        """Replace the model's gradients by their sums over all processes.
+
+        Returns
+        -------
+        The sum of `loss`, a scalar, over all processes.
+        """
 
     def progress_bar(
         self, description: str, total: float, unit: str, done: float = 0
@@ -60,7 +68,7 @@ class SingleProcess:
         return value
 
     def sum_up(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
-        """Nothing to sum up."""
+        """`loss` itself: there is nothing to add."""
         return loss
 
     def progress_bar(
@@ -96,7 +104,7 @@ class ProcessGroup:
         return values[0]
 
     def sum_up(self, model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
-        """One all-reduce over every gradient and the loss."""
+        """As :meth:`Workers.sum_up`, by one all-reduce over all gradients and the loss."""
         weights = list(model.parameters())
         parts = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
         flat = torch.cat([loss.reshape(1), *(part.reshape(-1) for part in parts)])
@@ -134,12 +142,16 @@ class ProcessGroup:
 
 
 def process_group(processes: int) -> Workers:
-    """This process alone, or torch's process group, which must have so many.
+    """The processes that share a run: torch's process group if it is initialised, else this one.
+
+    Parameters
+    ----------
+    processes : the setting `training.processes`.
 
     Raises
     ------
     ErgokedroError
-        If it has another number.
+        If the number of processes is another one.
     """
     initialised = dist.is_available() and dist.is_initialized()
     size = dist.get_world_size() if initialised else 1

@@ -1,4 +1,4 @@
-"""The identity of a run: all that decides what it ends in.
+"""The identity of a run: a record of all that decides its result.
 
 Code counts by its content, not by a version number: a code change invalidates cached results.
 """
@@ -33,7 +33,7 @@ _HAVE_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunction
 def run_identity(
     manifest: str, seed: int, model: dict[str, Any], training: TrainingParameters, validation: str
 ) -> dict[str, Any]:
-    """All that decides the result of a run, JSON-able: runs of equal identity share checkpoints.
+    """The identity of a run, JSON-able: runs with equal identities use the same checkpoints.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def run_identity(
 
 
 def model_versions(model: dict[str, Any]) -> dict[str, str]:
-    """:func:`versions` of what a trained model computes with.
+    """:func:`versions` of the code and libraries with which a trained model is evaluated.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def _plugin_sources(entries: tuple[object, ...]) -> dict[str, str]:
 
 
 def code_fingerprint(sources: dict[str, str]) -> str:
-    """Hash of syntax trees without docstrings: neither they nor comments nor layout count.
+    """Hash of the syntax trees of sources, without docstrings, comments and layout.
 
     Parameters
     ----------

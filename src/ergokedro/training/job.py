@@ -1,4 +1,4 @@
-"""What a training run is given."""
+"""The complete description of one training run."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ergokedro.parameters import TrainingParameters
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """All that decides the result of a training run.
+    """Model, data, protocol and seed of one training run: all that decides its result.
 
     Attributes
     ----------
     name : shown beside progress and messages.
     model : of :func:`ergokedro.models.factory.model_config`.
-    windows : what to train on, in order.
-    params : the training protocol.
+    windows : the training windows in their order.
+    params : optimizer, schedule, epochs and batch size.
     seed : of the initial weights.
     validation : component -> integers (n, W), measured at intervals.
-    averaged_for : components of `validation` for which the average of the weights is to be the best
-        there is, see :mod:`ergokedro.training.averaging`; none: the weights are not averaged.
+    averaged_for : components of `validation` on which the best average of the weights is chosen,
+        see :mod:`ergokedro.training.averaging`; empty where weights are not averaged.
     """
 
     name: str
@@ -38,7 +38,7 @@ class TrainingJob:
 
     @property
     def steps(self) -> int:
-        """Optimizer steps over all epochs; the most, where the weights are averaged."""
+        """Optimizer steps over all epochs; fewer may be made where weights are averaged."""
         return self.params.epochs * self.steps_per_epoch
 
     @property

@@ -1,4 +1,4 @@
-"""What happens at which step: the learning rate, and when to log. Pure functions of the step.
+"""The learning rate of every step, and the steps that are logged.
 
 A schedule is one function in `SCHEDULES`; a plugin registers its own there.
 """
@@ -65,5 +65,5 @@ def constant(step: int, steps: int, params: TrainingParameters) -> float:
 
 
 def points(steps: int, n: int) -> set[int]:
-    """`n` evenly spread steps of 1..steps, the last among them."""
+    """`n` evenly spaced steps of 1..steps, the last one included; all where there are fewer."""
     return set(np.linspace(0, steps, min(n, steps) + 1).round().astype(int)[1:].tolist())

@@ -1,4 +1,4 @@
-"""Are the names that settings choose registered? Answered without importing torch."""
+"""Checks that the names in settings are registered, without importing torch."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from ergokedro.training.optimizers import OPTIMIZERS
 
 
 def check_names(model: ModelParameters, training: TrainingParameters) -> None:
-    """Check architecture, preset, optimizer and schedule; plugins must be loaded before.
+    """Raise if architecture, preset, optimizer or schedule is not registered.
+
+    Plugins must be loaded before.
 
     Raises
     ------
     ErgokedroError
-        If one is unknown, with the names that are known.
+        Naming the setting, its value and the registered names.
     """
     _ = MODELS[model.architecture]
     _ = PRESETS[model.preset]

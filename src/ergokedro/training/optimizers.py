@@ -49,11 +49,12 @@ def muon(model: CausalLM, params: TrainingParameters) -> list[Optimizer]:
 def adamw_of(
     weights: Iterable[nn.Parameter], params: TrainingParameters, *, stacked: bool = False
 ) -> Optimizer:
-    """AdamW with weight decay on matrices only: biases and norms are not pulled towards zero.
+    """AdamW with weight decay on matrices only, not on biases and norms.
 
     Parameters
     ----------
-    stacked : the first dimension of every weight counts models; a matrix has three.
+    stacked : every weight has an additional first dimension, one entry per model; a matrix then has
+        three dimensions.
     """
     from torch.optim import AdamW
 

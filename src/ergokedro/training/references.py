@@ -80,7 +80,7 @@ class _Reader:
 
 @contextmanager
 def _reader(reference: Reference, model: TransformersModel) -> Iterator[_Reader]:
-    """The model with its tokenizer, whose files last as long as the block."""
+    """The model with its tokenizer, whose files exist as long as the block runs."""
     definition = load_pretrained(reference.directory, None, "references")
     with TemporaryDirectory() as folder:
         tokenizer = save_tokenizer(Path(folder) / "tokenizer", definition)
@@ -119,11 +119,7 @@ def evaluate_reference(
     ErgokedroError
         If the corpus is not that of the store, or the model cannot be read any more.
     """
-    if corpus.fingerprint != store.meta["inputs"]["corpus"]:
-        raise ErgokedroError(
-            "The corpus has changed since it was tokenized. Run "
-            "`kedro run --pipelines data_processing,mixture_design` first."
-        )
+    _check_corpus(corpus, store)
     reference = _on_this_machine(reference)
     model = load_published(Path(reference.directory), reference.name)
     with _reader(reference, model) as reader:
@@ -132,7 +128,7 @@ def evaluate_reference(
         if kept and (earlier := find_nll(kept, meta)):
             log.info("%s is evaluated already and is not evaluated again", reference.name)
             return earlier
-        log.info("%s: %s", reference.name, _HOW[same])
+        log.info("%s: %s", reference.name, _TOKENS_READ[same])
         windows = windows.reset_index(drop=True)
         texts = (
             _store_windows(reader, store, windows, window_length)
@@ -140,18 +136,27 @@ def evaluate_reference(
             else _text_windows(reader, corpus, tokenizer, windows, window_length)
         )
         model.to(choose_device(device))
-        values = np.empty((len(windows), window_length - 1), np.float32)
+        nll = np.empty((len(windows), window_length - 1), np.float32)
         with progress_bar(reference.name, total=len(windows), unit="windows") as bar:
-            _measure(reader, texts, values, batch_size, bar.update)
-    nll = {str(split): values[rows] for split, rows in windows.groupby("split").indices.items()}
-    arrays = ReferenceNLL(nll, meta)
+            _measure(reader, texts, nll, batch_size, bar.update)
+    rows_of = windows.groupby("split").indices
+    arrays = ReferenceNLL({str(split): nll[rows] for split, rows in rows_of.items()}, meta)
     if kept:
         save_nll(kept, arrays)
     return arrays
 
 
+def _check_corpus(corpus: Corpus, store: TokenStore) -> None:
+    """Refuse a corpus that is not the one that the store was made from."""
+    if corpus.fingerprint != store.meta["inputs"]["corpus"]:
+        raise ErgokedroError(
+            "The corpus has changed since it was tokenized. Run "
+            "`kedro run --pipelines data_processing,mixture_design` first."
+        )
+
+
 def _on_this_machine(reference: Reference) -> Reference:
-    """The reference, of which the hub's files are downloaded where another machine opened it."""
+    """The reference with its files on this machine: downloaded if another machine opened it."""
     if not reference.revision or Path(reference.directory).is_dir():
         return reference
     name, _, _ = reference.name.partition("@")
@@ -159,7 +164,7 @@ def _on_this_machine(reference: Reference) -> Reference:
     return reference.model_copy(update={"directory": str(directory)})
 
 
-_HOW = {
+_TOKENS_READ = {
     True: "its tokenizer gives the store's tokens: nats per token are those of the same windows",
     False: "its tokenizer gives other tokens: it reads its own, over the same characters",
 }
@@ -198,7 +203,8 @@ def _gives_same_tokens(
     return True
 
 
-# A window by its row, what the model reads, and its characters where its tokens are others.
+# The row of a window, the ids that the model reads for it, and where these are other tokens than
+# the store's, the characters that both stand for.
 _Text = tuple[int, np.ndarray, TextWindow | None]
 
 

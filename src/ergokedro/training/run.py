@@ -1,4 +1,4 @@
-"""One run of the experiment, without Kedro: trained on its manifest, then measured."""
+"""Trains a run of the experiment on its manifest, and evaluates its model; without Kedro."""
 
 from __future__ import annotations
 
@@ -32,16 +32,18 @@ from ergokedro.training.job import TrainingJob
 from ergokedro.training.trainer import train
 
 log = logging.getLogger(__name__)
-# Settings that do not describe a finished run.
+# Settings that do not change what a run computes, and are not kept in its summary.
 _NOT_IN_SUMMARY = {"checkpoints", "parallel_runs", "runs_per_gpu", "repeat"}
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """The settings that decide what a run does with its manifest.
+    """The groups of settings that a run is trained with.
 
     Attributes
     ----------
+    model : architecture and size.
+    training : optimizer, schedule, epochs, batch size and machine.
     seed : of initial weights and data order.
     """
 
@@ -52,14 +54,14 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What the training of a run gives.
+    """The trained model of a run, with its learning curves and its summary.
 
     Attributes
     ----------
-    model : the trained model, on the CPU.
+    model : on the CPU.
     history : the curves, one row per :class:`ergokedro.training.curves.Measurement`.
-    summary : the run, its settings, sizes, fingerprints, stability and speed.
-    reused : it was finished by an earlier command, and was not trained again.
+    summary : the run's name, settings, sizes, fingerprints, stability and speed.
+    reused : an earlier command had finished the run, so it was not trained again.
     """
 
     model: CausalLM
@@ -114,9 +116,9 @@ def steps_done(
     evaluation_windows: pd.DataFrame,
     checkpoints: Path,
 ) -> int:
-    """From which step :func:`train_run` would resume; all steps for a run that is finished.
+    """The step from which :func:`train_run` would resume; the last one for a finished run.
 
-    It reads no checkpoint, only their names.
+    Only the names of checkpoints are read.
     """
     job = training_job(manifest, store, settings, evaluation_windows)
     return _checkpoints(checkpoints, job, manifest, evaluation_windows).steps_done(job.steps)
@@ -125,8 +127,11 @@ def steps_done(
 def training_job(
     manifest: Manifest, store: TokenStore, settings: RunSettings, evaluation_windows: pd.DataFrame
 ) -> TrainingJob:
-    """What :func:`train_run` trains: the settings with the epochs, the learning rate and the seed
-    of the manifest."""
+    """The job that :func:`train_run` trains.
+
+    It has the epochs, the learning rate and the seed that the manifest makes of those in
+    `settings`. Parameters as of :func:`train_run`.
+    """
     epochs = manifest.epochs(settings.training.epochs)
     training = with_learning_rate(settings.training, settings.model)
     rate = training.learning_rate * manifest.rate
@@ -154,8 +159,10 @@ def training_job(
 
 
 def _constant_rate(protocol: TrainingParameters, epochs: int) -> dict[str, Any]:
-    """Changes of the protocol for a run whose weights are averaged: as many steps of warm-up as its
-    own epochs have, then a constant rate."""
+    """Settings of a run that looks for its best number of epochs: warm-up, then a constant rate.
+
+    The warm-up has as many steps as if the run made the protocol's epochs.
+    """
     warmup = min(1.0, protocol.warmup_fraction * protocol.epochs / epochs)
     return {"schedule": "wsd", "decay_fraction": 0.0, "warmup_fraction": warmup}
 
@@ -259,7 +266,8 @@ def check_weights(model: CausalLM, summary: RunSummary, manifest: str) -> None:
     if not same or summary.manifest != manifest:
         raise ErgokedroError(
             f"The saved model of {summary.run} was trained on another manifest or was changed. "
-            f"Run `kedro run --pipelines training --params k={summary.k}` to train it again."
+            f"Run `kedro run --namespaces {summary.run}` with the same --env and --params to train "
+            "it again."
         )
 
 

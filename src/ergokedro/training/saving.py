@@ -1,4 +1,4 @@
-"""The state of a run between two steps: when it is saved, and how it is restored."""
+"""Collects, saves and restores the state of a run between two steps."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class RunState:
-    """All that changes while a run is trained.
+    """Everything that changes while a run is trained.
 
-    The schedule of the learning rate and the order of the data are functions of the step, and
-    nothing in the loop draws random numbers, so this is the whole state.
+    The learning rate and the order of the data are functions of the step, and the loop draws no
+    random numbers, so this is the whole state.
 
     Attributes
     ----------
-    setup : what the run is computed with: device, threads, processes.
-    average : of the weights, where the run looks for the best one.
+    stepper : holds the model and the optimizers.
+    curves : what was logged so far.
+    watch : measures duration and speed.
+    setup : `device`, `threads` and `processes` that compute the run.
+    average : average of the weights; None where the run makes a fixed number of epochs.
     """
 
     stepper: Stepper
@@ -37,13 +40,15 @@ class RunState:
     average: AveragedWeights | None = None
 
     def done(self, steps: int) -> int:
-        """How many of the run's `steps` steps are made; all where further ones are not needed."""
+        """Number of steps made; all `steps` of the run as soon as it has ended early."""
         ended = self.average is not None and self.average.ended
         return steps if ended else self.curves.step
 
     def capture(self, steps: int) -> Checkpoint:
-        """The state as a checkpoint of a run of `steps` steps; without the optimizers, which a
-        finished run does not need, if all are done."""
+        """The state as a checkpoint of a run of `steps` steps.
+
+        If the run is finished, the optimizers' state is left out.
+        """
         resumable = self.done(steps) < steps
         optimizers = self.stepper.optimizers if resumable else []
         tensors, numbers = capture(self.stepper.model, optimizers)
@@ -61,7 +66,13 @@ class RunState:
         return Checkpoint(self.done(steps), tensors, state)
 
     def restore(self, checkpoint: Checkpoint, *, resumable: bool) -> None:
-        """The inverse of :meth:`capture`; `setup` becomes the checkpoint's if not `resumable`."""
+        """Set the state to that of a checkpoint of :meth:`capture`.
+
+        Parameters
+        ----------
+        resumable : whether steps are left. If not, the optimizers stay as they are, and `setup`
+            becomes that of the checkpoint.
+        """
         state = checkpoint.state
         optimizers = self.stepper.optimizers if resumable else []
         restore(checkpoint.tensors, state["optimizers"], self.stepper.model, optimizers)
@@ -74,11 +85,11 @@ class RunState:
 
 
 class Saver:
-    """Saves a run's state when a checkpoint is due.
+    """Saves a run's state when a checkpoint is due, and resumes from the latest checkpoint.
 
     Parameters
     ----------
-    checkpoints : of the run, or None to keep none; the leading process alone reads and writes them.
+    checkpoints : of the run, or None to save nothing; only the leading process uses them.
     workers : the processes that share the work.
     """
 
@@ -110,7 +121,7 @@ class Saver:
         return latest
 
     def save_if_due(self) -> None:
-        """Save after the step that was just made, if its turn has come."""
+        """Save the state after the last step, if a checkpoint is due."""
         if self._checkpoints is None:
             return
         if self._checkpoints.due(self._state.done(self._job.steps), self._job.steps):
@@ -118,7 +129,7 @@ class Saver:
                 self._save(self._checkpoints)
 
     def save_now(self) -> None:
-        """Save, since the run was cancelled."""
+        """Save the state because the run was cancelled."""
         if self._checkpoints is None:
             return
         self._save(self._checkpoints)

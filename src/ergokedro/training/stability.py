@@ -1,4 +1,4 @@
-"""How smoothly a training run went."""
+"""Statistics of the losses and gradient norms of a finished training run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SPIKE_WINDOW = 100
 
 
 def stability(losses: np.ndarray, norms: np.ndarray) -> dict[str, float | int]:
-    """How smoothly a run went: fields of :class:`ergokedro.design.records.TrainingSummary`.
+    """Loss spikes, final loss and gradient norms of a run.
 
     A spike is a step whose loss lies above the median of the 100 steps before it (of at least 50
     near the start) by more than six of their median absolute deviations. The final loss is the mean
@@ -20,6 +20,10 @@ def stability(losses: np.ndarray, norms: np.ndarray) -> dict[str, float | int]:
     Parameters
     ----------
     losses, norms : loss and gradient norm of every step, float64 (steps,).
+
+    Returns
+    -------
+    Fields of :class:`ergokedro.design.records.TrainingSummary`.
     """
     recent = pd.Series(losses).rolling(_SPIKE_WINDOW, min_periods=_SPIKE_WINDOW // 2)
     # Shifted after rolling: a step is compared with the steps before it only.

@@ -24,7 +24,7 @@ Loss = Callable[[torch.Tensor], torch.Tensor]
 
 
 class StepResult(NamedTuple):
-    """What a step gives: scalars that still live on the device.
+    """Loss and gradient norm of one step, scalars on the device, and its number of windows.
 
     Attributes
     ----------
@@ -39,12 +39,16 @@ class StepResult(NamedTuple):
 
 
 class Stepper:
-    """Model and optimizers, and the steps that move them; waits for nothing on the device.
+    """Makes the optimizer steps of a run, without waiting for the device.
 
     Parameters
     ----------
-    model : on its device.
+    model : on its device; changed by every step.
     workers : the processes that share every step.
+
+    Attributes
+    ----------
+    optimizers : together they hold every weight of `model` once.
     """
 
     def __init__(self, job: TrainingJob, model: CausalLM, workers: Workers):
@@ -75,7 +79,13 @@ class Stepper:
                 self._halve(len(rows))
 
     def _halve(self, rows: int) -> None:
-        """Forget the gradients and halve the micro-batch."""
+        """Delete the gradients and halve the micro-batch.
+
+        Raises
+        ------
+        ErgokedroError
+            If the micro-batch is a single window.
+        """
         self.model.zero_grad(set_to_none=True)
         if self._micro_batch == 1:
             raise ErgokedroError(
@@ -93,10 +103,12 @@ class Stepper:
 
 
 def training_loss(model: CausalLM, device: torch.device, compiled: bool | None) -> Loss:
-    """The model's loss, compiled if `compiled`, or by default on CUDA.
+    """The model's loss function for training, compiled or as it is.
 
-    There, launching many small kernels takes longer than their work. Evaluation uses the model as
-    it is.
+    Parameters
+    ----------
+    compiled : the setting `training.compile`; None compiles on CUDA alone, where launching many
+        small kernels takes longer than their work.
     """
     if not (device.type == "cuda" if compiled is None else compiled):
         return model.loss
@@ -107,7 +119,7 @@ def training_loss(model: CausalLM, device: torch.device, compiled: bool | None) 
 def accumulate(
     loss_of: Loss, rows: torch.Tensor, micro_batch: int, batch: int | None = None
 ) -> torch.Tensor:
-    """Add the gradients of the rows' share of a batch's mean NLL; give that share, nats per token.
+    """Add the gradients of the mean NLL of a batch, as far as it comes from some of its rows.
 
     Every window has the same number of predictions, so a micro-batch is weighted by its number of
     windows, and so by its tokens, not by one over the number of micro-batches.
@@ -117,6 +129,11 @@ def accumulate(
     loss_of : gives the mean NLL of windows.
     rows : windows, int64 (b, W), which pass through the model `micro_batch` at a time.
     batch : windows in the whole batch, if `rows` are not all of it.
+
+    Returns
+    -------
+    Sum over the rows of their mean NLL, divided by the windows of the whole batch: a scalar on the
+    device, nats per token.
     """
     total = torch.zeros((), device=rows.device)
     for part in rows.split(micro_batch) if len(rows) else ():
@@ -130,10 +147,17 @@ def accumulate(
 def update(
     model: nn.Module, optimizers: list[Optimizer], learning_rate: float, clip: float
 ) -> torch.Tensor:
-    """One step along the gradients, which are freed; gives their global norm before clipping.
+    """Clip the gradients, make one step of every optimizer, and free the gradients.
 
-    A parameter group steps with `learning_rate` times its `lr_scale`, 1 if it has none. Waits for
-    nothing on the device.
+    A parameter group's learning rate is `learning_rate` times its `lr_scale`, 1 if it has none.
+
+    Parameters
+    ----------
+    clip : largest global norm of the gradients.
+
+    Returns
+    -------
+    The global norm before clipping, a scalar on the device, which is not waited for.
     """
     norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
     for optimizer in optimizers:

@@ -1,11 +1,11 @@
-"""Many runs of one shape trained at the same time on one device, as one batched model.
+"""Trains many runs of one shape at the same time on one device, as one batched model.
 
-A small model keeps a GPU busy for a fraction of the time that launching its kernels takes. Here the
-weights of R runs are stacked, and every kernel does the work of all of them: each matrix product
-becomes R products. No number of one run enters another one. Every run sees its own windows in its
-own order from its own initial weights, with the same optimizer, schedule and clipping, as
-:func:`ergokedro.training.trainer.train` would train it alone. Sums are made in another order, so
-that results agree up to rounding, not in every bit.
+The kernels of a small model take less time on a GPU than launching them does. Here the weights of R
+runs are stacked, and every kernel computes all runs: each matrix product becomes R products. The
+runs stay independent of each other. Each has its own windows in its own order and its own initial
+weights, with the same optimizer, schedule and clipping as if
+:func:`ergokedro.training.trainer.train` trained it alone. Sums are made in another order, so
+results agree up to rounding, not in every bit.
 
 There are no checkpoints: such a sweep takes seconds to minutes.
 """
@@ -50,15 +50,16 @@ _SMALLEST = torch.finfo(torch.float32).tiny
 
 
 def groups(jobs: Iterable[TrainingJob]) -> list[list[TrainingJob]]:
-    """The jobs that can be trained together: of one model, protocol and number of windows."""
-    parts: list[list[TrainingJob]] = []
+    """Group jobs that can be trained together: of equal model, protocol and number of windows."""
+    grouped: list[list[TrainingJob]] = []
     for job in jobs:
-        like = next((part for part in parts if _shape(part[0]) == _shape(job)), None)
-        parts.append([job]) if like is None else like.append(job)
-    return parts
+        equal = next((group for group in grouped if _shape(group[0]) == _shape(job)), None)
+        grouped.append([job]) if equal is None else equal.append(job)
+    return grouped
 
 
 def _shape(job: TrainingJob) -> tuple[Any, ...]:
+    """What jobs that are trained together have in common."""
     protocol = job.params.model_dump(exclude=MACHINE_SETTINGS)
     return job.model, protocol, job.windows.n_windows, job.windows.window_length
 
@@ -128,8 +129,19 @@ def _attention() -> AbstractContextManager[None]:
 
 
 class _StackedCrossEntropy(torch.autograd.Function):
-    """As :func:`ergokedro.models.cross_entropy.linear_cross_entropy`, of every run: its mean, from
-    hidden states (runs, n, d), output weights (runs, classes, d) and targets (runs, n)."""
+    """As :func:`ergokedro.models.cross_entropy.linear_cross_entropy`, for every run by itself.
+
+    It shares no code with that: there the work is done in chunks, in place on a CPU, and in a form
+    that torch's compiler fuses on a GPU; this is not compiled.
+
+    Parameters
+    ----------
+    hidden : (runs, n, width). weight : (runs, classes, width). targets : int64 (runs, n).
+
+    Returns
+    -------
+    Mean cross entropy of every run: float32 (runs,), nats.
+    """
 
     @staticmethod
     def forward(
@@ -154,14 +166,14 @@ class _StackedCrossEntropy(torch.autograd.Function):
 
 
 class Ensemble:
-    """The stacked weights of all runs, and their optimizers.
+    """The models of all runs as one model with stacked weights, and its optimizers.
 
     Parameters
     ----------
     models : one per run, on the CPU.
     job : of any of the runs.
-    graph : on CUDA, record the kernels of a step once as a graph, which is then replayed: to launch
-        them one by one takes longer than their work.
+    graph : on CUDA, record the kernels of a step once as a graph and replay it in later steps:
+        launching them one by one takes longer than their work.
     """
 
     def __init__(
@@ -208,9 +220,16 @@ class Ensemble:
         return optimizers
 
     def step(self, windows: torch.Tensor, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step of every run: int64 (runs, b, W) -> losses and gradient norms, both (runs,).
+        """Make one step of every run.
 
-        A smaller batch, at the end of an epoch, is not recorded.
+        Parameters
+        ----------
+        windows : int64 (runs, b, W). A smaller batch, at the end of an epoch, is not recorded.
+        rate : learning rate of all runs.
+
+        Returns
+        -------
+        Losses before the step (nats per token) and gradient norms before clipping, (runs,) each.
         """
         self._rate.fill_(rate)
         if not self._recorded or windows.shape[1] != self._params.batch_size:
@@ -256,7 +275,7 @@ class Ensemble:
             return vmap(of_run, in_dims=(0, None if shared else 0))(self._layers, tokens)
 
     def _clip(self) -> torch.Tensor:
-        """Scale the gradients of every run to the largest allowed norm; the norms before that."""
+        """Clip the gradients of every run to the largest allowed norm; returns those before."""
         gradients = [weight.grad for weight in self.weights.values() if weight.grad is not None]
         squares = [gradient.square().flatten(1).sum(dim=1) for gradient in gradients]
         norms = torch.stack(squares).sum(dim=0).sqrt()

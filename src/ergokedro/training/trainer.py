@@ -1,8 +1,7 @@
-"""Training: random weights in, trained weights and curves out.
+"""The training loop of one run.
 
-Everything but the tensors of model and optimizers is a pure function of the step: the batch, the
-learning rate, and whether to log or to validate. Nothing is fetched from the device between logging
-points.
+The batch, the learning rate, and whether to log or to validate are pure functions of the step.
+Nothing is fetched from the device between logging points.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ SINGLE_PROCESS = SingleProcess()
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training run gives.
+    """The trained model of a job, with its learning curves and a summary of the training.
 
     Attributes
     ----------
-    model : the trained model, on the CPU.
+    model : on the CPU.
     history : the curves, one row per :class:`ergokedro.training.curves.Measurement`.
     summary : sizes, fingerprints, stability and speed.
     """
@@ -98,7 +97,17 @@ def train(
 def _make_steps(
     job: TrainingJob, state: RunState, saver: Saver, bar: ProgressBar, *, validates: bool
 ) -> None:
-    """Make the steps that are left; if the run is cancelled, save its state first."""
+    """Make the steps that are left, with logging, validation and checkpoints.
+
+    Parameters
+    ----------
+    validates : whether this process measures the validation windows.
+
+    Raises
+    ------
+    Stopped
+        If the run is cancelled, after its state was saved.
+    """
     curves, watch = state.curves, state.watch
     if state.done(job.steps) == job.steps:
         return
@@ -126,7 +135,7 @@ def _make_steps(
 
 
 def _average(state: RunState) -> None:
-    """Count the weights of the last step, where they are averaged."""
+    """Add the weights after the last step to their average, where the run has one."""
     if state.average is None:
         return
     with state.watch.paused():
@@ -136,7 +145,7 @@ def _average(state: RunState) -> None:
 
 
 def _log(job: TrainingJob, state: RunState) -> dict[str, str]:
-    """Add a point to the training curves; give what the progress shows."""
+    """Add a point to the training curves; returns what the progress bar shows."""
     curves = state.curves
     curves.fetch()  # waits for the device, so that the time is that of the steps
     rate = learning_rate(curves.step - 1, job.steps, job.params)
@@ -158,12 +167,14 @@ def _validate(job: TrainingJob, state: RunState) -> None:
 def training_summary(
     job: TrainingJob, curves: Curves, model: CausalLM, seconds: float, initial: str, **setup: Any
 ) -> TrainingSummary:
-    """What is kept of a finished run.
+    """The summary of a finished training.
 
     Parameters
     ----------
+    seconds : duration of the training.
     initial : fingerprint of the weights before the first step.
-    setup : the fields `device`, `threads` and `processes`, and what else the caller knows.
+    setup : further fields of the summary: `device`, `threads` and `processes`, and `best_epochs`
+        where weights were averaged.
     """
     rates = np.array([learning_rate(step, job.steps, job.params) for step in range(job.steps)])
     return TrainingSummary(

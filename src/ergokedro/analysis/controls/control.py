@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby, product
 from typing import Any, ClassVar
@@ -13,7 +13,6 @@ from pydantic import ConfigDict, Field, ValidationError, create_model
 from ergokedro.analysis.contrasts import Replicates, series_contrasts
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow, Selection
-from ergokedro.design.nll import SplitArrays
 from ergokedro.design.runs import Run, chain, plan_runs, repeat_run
 from ergokedro.errors import ErgokedroError
 from ergokedro.registry import Registry
@@ -153,28 +152,6 @@ def control_rows(experiment: Experiment) -> Iterator[ResultRow]:
             yield from control.rows(experiment)
 
 
-def find_by_k(
-    experiment: Experiment, wanted: Iterable[Run]
-) -> dict[int, dict[tuple[int, int], Run]]:
-    """K -> (draw, seed offset) -> the run that repeats one of `wanted`, whatever its name."""
-    bases = {run.base: run.k for run in wanted}
-    runs: dict[int, dict[tuple[int, int], Run]] = {}
-    for run in experiment.runs:
-        if run.base in bases:
-            runs.setdefault(bases[run.base], {})[run.draw, run.seed_offset] = run
-    return dict(sorted(runs.items()))
-
-
-def replicates_of(
-    experiment: Experiment, split: str, runs: Mapping[int, Mapping[tuple[int, int], Run]]
-) -> Replicates:
-    """The NLL of the runs of :func:`find_by_k` on one split."""
-    return {
-        k: SplitArrays({key: experiment.nll[run] for key, run in by_repeat.items()}, split)
-        for k, by_repeat in runs.items()
-    }
-
-
 def series_rows(
     experiment: Experiment,
     series: str,
@@ -196,7 +173,6 @@ def series_rows(
         for k in replicates
     }  # fmt: skip
     for k, by_repeat in sorted(replicates.items()):
-        draws = [draw for draw, _ in by_repeat]
-        xe = selection.estimate(by_repeat.values(), experiment.params, draws)
+        xe = selection.estimate_repeats(by_repeat, experiment.params)
         yield selection.row("xe", xe, **tags[k])
     yield from series_contrasts(experiment, selection, replicates, tags)

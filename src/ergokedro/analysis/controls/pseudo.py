@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ergokedro.analysis.controls.control import (
-    Control,
-    Setting,
-    find_by_k,
-    replicates_of,
-    series_rows,
-)
+from ergokedro.analysis.contrasts import find_by_k, replicates_of
+from ergokedro.analysis.controls.control import Control, Setting, series_rows
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow
 from ergokedro.design.runs import Run

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class TransformersArchitecture(Architecture):
-    """The models of one `model_type` of transformers, from random weights; no code of others.
+    """The models of one `model_type` of transformers; code that comes with a model is not run.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class TransformersArchitecture(Architecture):
         return MODEL_FOR_CAUSAL_LM_MAPPING[config_class(self.model_type)]
 
     def _prepared(self, model: TransformersModel) -> TransformersModel:
-        """The model itself, checked, with what makes it faster."""
+        """The model itself, after its checks and with faster norms."""
         from ergokedro.models.transformers_models.norms import speed_up_norms
 
         speed_up_norms(model)
@@ -138,7 +138,7 @@ class TransformersArchitecture(Architecture):
         if key not in self._fused:
             with self._explained():
                 self._fused[key] = check_model(model)
-            log.info("%s: the loss is computed %s", self.model_type, _HOW[self._fused[key]])
+            log.info("%s: the loss is computed %s", self.model_type, _COMPUTED[self._fused[key]])
         return self._fused[key]
 
     @contextmanager
@@ -156,7 +156,8 @@ class TransformersArchitecture(Architecture):
             ) from error
 
 
-_HOW = {
+# By whether hidden states times output weights are the model's logits.
+_COMPUTED = {
     True: "from hidden states and output weights in chunks, which give the model's own logits",
     False: "from the model's own logits, which are more than hidden states times output weights",
 }
@@ -164,7 +165,7 @@ _HOW = {
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Without transformers' progress bars and reports on files; errors are raised instead."""
+    """Run the block without transformers' progress bars and warnings."""
     from transformers.utils import logging as their_logging
 
     shown, verbosity = their_logging.is_progress_bar_enabled(), their_logging.get_verbosity()

@@ -1,4 +1,4 @@
-"""What must be true of a model before it is trained, found out by trying it."""
+"""Checks of a model before it is trained: causal, deterministic, with linear logits or not."""
 
 from __future__ import annotations
 

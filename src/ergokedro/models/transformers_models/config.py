@@ -1,4 +1,4 @@
-"""From the settings `model.*` to a configuration of transformers."""
+"""Makes a configuration of transformers from the settings `model.*`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _DROPOUT = re.compile("dropout|pdrop|drop_prob|layerdrop|jitter")
 _MODEL_DEFAULTS: dict[str, Fields] = {
     "mamba2": {"n_groups": 1, "head_dim": 32, "chunk_size": 64},
 }
-# Never as in a configuration directory: the first four belong to another tokenizer or to
-# generation, and RWKV would halve weights in place when it is evaluated.
+# Values that those of a configuration directory do not replace: the first four belong to another
+# tokenizer or to generation, and RWKV would halve weights in place when it is evaluated.
 _FIXED: Fields = {
     "pad_token_id": None,
     "bos_token_id": None,
@@ -79,12 +79,12 @@ def config_from_settings(model_type: str, params: ModelParameters, vocab_size: i
     known = _defaults(cls)
     if isinstance(params.config, str):
         values = _read_directory(Path(params.config), model_type)
-        values |= _quiet(cls, known) | _native(settings, cls, known)
+        values |= _disabled(cls, known) | _native(settings, cls, known)
     else:
         config = params.config or {}
         _check_fields(config, known, cls.attribute_map, model_type)
         given = _native(config, cls, known)
-        defaults = _quiet(cls, known) | _MODEL_DEFAULTS.get(model_type, {})
+        defaults = _disabled(cls, known) | _MODEL_DEFAULTS.get(model_type, {})
         sizes = _derived(settings, given, known, cls) | _native(settings, cls, known)
         values = defaults | sizes | given
     return _validated(cls, values | {"vocab_size": vocab_size, "dtype": "float32"})
@@ -175,8 +175,8 @@ _NOT_CHOSEN = {
 }  # fmt: skip
 
 
-def _quiet(cls: type[PreTrainedConfig], known: Fields) -> Fields:
-    """No dropout, no cache, and no special tokens of another vocabulary."""
+def _disabled(cls: type[PreTrainedConfig], known: Fields) -> Fields:
+    """Fields that switch off dropout, cache, and the special tokens of another vocabulary."""
     kinds = {name: str(field.type) for name, field in cls.__dataclass_fields__.items()}
     dropout = {
         name: 0.0
@@ -228,6 +228,7 @@ def _derived(settings: Fields, given: Fields, known: Fields, cls: type[PreTraine
         "query_pre_attn_scalar": given.get("head_dim", width // heads),
     }
     if cls.model_type == "mamba2":
-        of = {**known, **_MODEL_DEFAULTS["mamba2"], **given}
-        sizes |= {"num_heads": of["expand"] * width // of["head_dim"], "head_dim": of["head_dim"]}
+        shape = {**known, **_MODEL_DEFAULTS["mamba2"], **given}
+        head = shape["head_dim"]
+        sizes |= {"num_heads": shape["expand"] * width // head, "head_dim": head}
     return _native(sizes, cls, known)

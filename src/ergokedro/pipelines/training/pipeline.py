@@ -6,6 +6,7 @@ A published model is a namespace of one node. All are opened before any run is t
 from collections.abc import Sequence
 
 from kedro.pipeline import Pipeline, node, pipeline
+from kedro.pipeline.node import Node
 
 from ergokedro.design.runs import Run
 from ergokedro.pipelines.training import nodes
@@ -37,55 +38,49 @@ def _copy(template: Pipeline, namespace: str, shared: set[str]) -> Pipeline:
 
 
 def _training() -> Pipeline:
-    return Pipeline(
-        [
-            node(
-                nodes.train_model,
-                [
-                    "token_store",
-                    "tokenizer",
-                    "manifest",
-                    "evaluation_windows",
-                    "params:model",
-                    "params:training",
-                    "params:seed",
-                    "checkpoints",
-                ],
-                ["model", "history", "summary"],
-                name="train_model",
-            ),
-            node(
-                nodes.evaluate_model,
-                [
-                    "model",
-                    "summary",
-                    "token_store",
-                    "tokenizer",
-                    "manifest",
-                    "evaluation_windows",
-                    "params:evaluation",
-                    "params:training",
-                    "checkpoints",
-                ],
-                "nll",
-                name="evaluate_model",
-            ),
-            node(
-                nodes.describe_model,
-                [
-                    "summary",
-                    "manifest",
-                    "nll",
-                    "evaluation_windows",
-                    "design",
-                    "tokenizer",
-                    "parameters",
-                ],
-                "card",
-                name="describe_model",
-            ),
-        ]
-    )
+    return Pipeline([_train_model(), _evaluate_model(), _describe_model()])
+
+
+def _train_model() -> Node:
+    inputs = [
+        "token_store",
+        "tokenizer",
+        "manifest",
+        "evaluation_windows",
+        "params:model",
+        "params:training",
+        "params:seed",
+        "checkpoints",
+    ]
+    return node(nodes.train_model, inputs, ["model", "history", "summary"], name="train_model")
+
+
+def _evaluate_model() -> Node:
+    inputs = [
+        "model",
+        "summary",
+        "token_store",
+        "tokenizer",
+        "manifest",
+        "evaluation_windows",
+        "params:evaluation",
+        "params:training",
+        "checkpoints",
+    ]
+    return node(nodes.evaluate_model, inputs, "nll", name="evaluate_model")
+
+
+def _describe_model() -> Node:
+    inputs = [
+        "summary",
+        "manifest",
+        "nll",
+        "evaluation_windows",
+        "design",
+        "tokenizer",
+        "parameters",
+    ]
+    return node(nodes.describe_model, inputs, "card", name="describe_model")
 
 
 def _open_references(references: Sequence[str]) -> Pipeline:
@@ -96,23 +91,15 @@ def _open_references(references: Sequence[str]) -> Pipeline:
 
 
 def _measurement() -> Pipeline:
-    return Pipeline(
-        [
-            node(
-                nodes.evaluate_reference,
-                [
-                    "reference",
-                    "corpus",
-                    "token_store",
-                    "tokenizer",
-                    "design",
-                    "evaluation_windows",
-                    "params:evaluation",
-                    "params:training",
-                    "checkpoints",
-                ],
-                "nll",
-                name="evaluate_reference",
-            )
-        ]
-    )
+    inputs = [
+        "reference",
+        "corpus",
+        "token_store",
+        "tokenizer",
+        "design",
+        "evaluation_windows",
+        "params:evaluation",
+        "params:training",
+        "checkpoints",
+    ]
+    return Pipeline([node(nodes.evaluate_reference, inputs, "nll", name="evaluate_reference")])
