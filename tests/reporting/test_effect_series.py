@@ -1,4 +1,4 @@
-"""What is read from the table of results."""
+"""The series in which the effect of K is shown for several experiments."""
 
 from __future__ import annotations
 
