@@ -7,7 +7,7 @@ of the same characters; see :mod:`ergokedro.design.text_windows`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -136,9 +136,7 @@ def evaluate_reference(
             else _text_windows(reader, corpus, tokenizer, windows, window_length)
         )
         model.to(choose_device(device))
-        nll = np.empty((len(windows), window_length - 1), np.float32)
-        with progress_bar(reference.name, total=len(windows), unit="windows") as bar:
-            _measure(reader, texts, nll, batch_size, bar.update)
+        nll = _measure(reader, texts, (len(windows), window_length - 1), batch_size, reference.name)
     rows_of = windows.groupby("split").indices
     arrays = ReferenceNLL({str(split): nll[rows] for split, rows in rows_of.items()}, meta)
     if kept:
@@ -234,21 +232,37 @@ def _text_windows(
 def _measure(
     reader: _Reader,
     texts: Iterator[_Text],
-    values: np.ndarray,
+    shape: tuple[int, int],
     batch_size: int,
-    on_windows: Callable[[int], None],
-) -> None:
-    """Fill the rows of `values`, (windows, W - 1), a batch at a time."""
-    while batch := list(islice(texts, batch_size)):
-        longest = max(2, *(len(ids) for _, ids, _ in batch))
-        tokens = np.zeros((len(batch), longest), np.int64)
-        for line, (_, ids, _) in zip(tokens, batch, strict=True):
-            line[: len(ids)] = ids  # what follows is not seen by what comes before
-        _check_windows(reader, tokens)
-        for (row, _, window), nll in zip(batch, batch_nll(reader.model, tokens), strict=True):
-            same = nll[len(reader.before) :]
-            values[row] = same if window is None else window.spread(nll)
-        on_windows(len(batch))
+    description: str,
+) -> np.ndarray:
+    """NLL of all windows, a batch at a time: float32 (windows, W - 1), nats.
+
+    Parameters
+    ----------
+    texts : of every window, in any order of the rows.
+    shape : of the result.
+    description : shown beside the progress.
+    """
+    values = np.empty(shape, np.float32)
+    with progress_bar(description, total=len(values), unit="windows") as bar:
+        while batch := list(islice(texts, batch_size)):
+            tokens = _padded([ids for _, ids, _ in batch])
+            _check_windows(reader, tokens)
+            for (row, _, window), nll in zip(batch, batch_nll(reader.model, tokens), strict=True):
+                same = nll[len(reader.before) :]
+                values[row] = same if window is None else window.spread(nll)
+            bar.update(len(batch))
+    return values
+
+
+def _padded(texts: list[np.ndarray]) -> np.ndarray:
+    """Ids of several texts, with zeros behind the shorter ones: int64 (texts, longest)."""
+    longest = max(2, *map(len, texts))
+    tokens = np.zeros((len(texts), longest), np.int64)
+    for row, ids in zip(tokens, texts, strict=True):
+        row[: len(ids)] = ids  # what follows is not seen by what comes before
+    return tokens
 
 
 def _check_windows(reader: _Reader, tokens: np.ndarray) -> None:
