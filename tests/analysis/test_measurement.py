@@ -264,7 +264,7 @@ def test_stale_runs_are_refused_with_the_remedy(
 ) -> None:
     manifest, run, design = make_manifests()[2], runs[2], make_design()
     summary = make_summary(manifest)
-    remedy = "kedro run --pipelines training --params k=3"
+    remedy = "kedro run --pipelines training` with the same --env and --params"
     if change == "windows":
         windows = windows.assign(start=windows.start + 1)
     elif change == "manifest":

@@ -48,11 +48,11 @@ def check_runs(
         }
         stale = [name for name, (actual, expected) in current.items() if actual != expected]
         if stale:
-            which = f" --params k={manifest.k}" if planned.in_chain else ""
             raise ErgokedroError(
                 f"The results of {manifest.run} are stale: they were measured with other "
                 f"{' and '.join(stale)} than the present ones. Run "
-                f"`kedro run --pipelines training{which}` to renew them."
+                "`kedro run --pipelines training` with the same --env and --params to renew all "
+                "that are stale."
             )
 
 
