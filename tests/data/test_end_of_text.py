@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ergokedro.data import tokenization
+from ergokedro.data import block_encoder
 from ergokedro.data.cleaning import clean_documents
 from ergokedro.data.encoder import encode_with_ends, reference_encoder, without_reserved
 from ergokedro.data.token_store import TokenStore
@@ -152,7 +152,7 @@ def test_end_tokens_are_counted_when_the_store_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenizer = saved(tmp_path / "tokenizer", word_level())
-    monkeypatch.setattr(tokenization, "without_reserved", lambda encode, _: encode)
+    monkeypatch.setattr(block_encoder, "without_reserved", lambda encode, _: encode)
     with pytest.raises(ErgokedroError, match="30 end-of-text tokens for 27 documents"):
         stored(tmp_path, tokenizer, [f"{END} a {END}", END, *["a text of words"] * 25])
     assert not (tmp_path / "store").exists()

@@ -46,6 +46,7 @@ def test_work_ends_at_its_next_report(
     [
         ("/usr/bin/kedro", "\n  kedro run --params 'a b=1'\n"),
         ("/lib/site-packages/kedro/__main__.py", "\n  kedro run"),
+        ("python -m kedro", "\n  kedro run"),
         ("/lib/site-packages/ergokedro/__main__.py", "\n  python -m ergokedro run"),
         ("/home/me/ergokedro/notebooks/mine.py", "resumes from there.\n"),
     ],

@@ -88,7 +88,7 @@ def _interrupt_unless_noticed() -> None:
 def _command() -> str:
     """What the user typed, on a line of its own, if it was a command of Kedro or of the project."""
     program, *arguments = sys.argv
-    file = Path(program)
+    file = Path(program.removeprefix("python -m "))  # which Kedro's own __main__ sets
     name = file.parent.name if file.name == "__main__.py" else file.stem  # of python -m
     command = _COMMANDS.get(name)
     return "." if command is None else ":\n  " + shlex.join([*command, *arguments])
