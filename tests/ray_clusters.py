@@ -148,7 +148,7 @@ def path_of_another_version(folder: Path) -> str:
     shutil.copytree(Path(ergokedro.__file__).parent, target)
     with (target / "training" / "lr_schedule.py").open("a", encoding="utf-8") as file:
         file.write("\nDIFFERENT = True\n")
-    return f"{folder}:{os.environ['PYTHONPATH']}"
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 def project_in_bucket(folder: Path) -> Project:
