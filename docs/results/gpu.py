@@ -44,6 +44,12 @@ STEPS = {"test": 1 / 32, "validation": 1 / 2}  # nats
 WORKERS = int(os.environ.get("WORKERS", 6))
 REPORTED = "own-text"  # has most kinds of figures
 CYCLIC3 = {"subsets": "cyclic", "draws": 3}
+# Experiments of the grid whose runs are among those of another one.
+TAKEN = {
+    "balanced-300k": "grid-D300000-micro",
+    "balanced-tiny": "grid-D300000-tiny",
+    "balanced-14m": "grid-D600000-pythia-14m",
+}
 RATES = {"micro": 8e-3, "tiny": 1e-2, "pythia-14m": 1e-2}
 
 
@@ -214,10 +220,14 @@ def _work(waiting: Any, carry: str, out: str, deadline: float) -> None:
             group = waiting.get(timeout=1)
         except queue.Empty:
             return
-        try:
-            _train_group(group, tasks[group["experiment"]], Path(carry), Path(out))
-        except Exception:
-            print(f"{group['name']} failed", traceback.format_exc()[-1500:], flush=True)
+        for compiled in (None, False):  # None: where the device is a GPU
+            try:
+                task = tasks[group["experiment"]]
+                task["training"]["compile"] = compiled
+                _train_group(group, task, Path(carry), Path(out))
+                break
+            except Exception:
+                print(f"{group['name']} failed", traceback.format_exc()[-1500:], flush=True)
 
 
 def _train_group(group: dict[str, Any], task: dict[str, Any], source: Path, target: Path) -> None:
@@ -311,8 +321,9 @@ def unpack(out: str) -> None:
             meta = NLLMeta.model_validate_json(content[f"{folder}/meta.json"])
             save_nll(target / "nll.npz", NLLArrays(nll, meta))
         print(file.stem)
-    for preset, source in (("micro", "balanced-300k"), ("tiny", "balanced-tiny")):
-        _take_runs(source, f"grid-D300000-{preset}")
+    for source, target in TAKEN.items():
+        if (ROOT / "data" / "07_model_output" / source).exists():
+            _take_runs(source, target)
 
 
 def _take_runs(source: str, target: str) -> None:

@@ -12,7 +12,7 @@ There are no checkpoints: such a sweep takes seconds to minutes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from time import perf_counter
 from typing import Any, cast
@@ -173,7 +173,8 @@ class Ensemble:
     models : one per run, on the CPU.
     job : of any of the runs.
     graph : on CUDA, record the kernels of a step once as a graph and replay it in later steps:
-        launching them one by one takes longer than their work.
+        launching them one by one takes longer than their work. The loss is compiled as the setting
+        `training.compile` says; by default on CUDA alone.
     """
 
     def __init__(
@@ -205,6 +206,11 @@ class Ensemble:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._recorded = graph and device.type == "cuda"
         self._warm = 0
+        compiled = job.params.compile
+        if device.type == "cuda" if compiled is None else compiled:
+            self._compiled_losses = torch.compile(self._losses, dynamic=False)
+        else:
+            self._compiled_losses = self._losses
 
     def _make_optimizers(self) -> list[Optimizer]:
         of_muon = self._model.hidden_matrices() if self._params.optimizer == "muon" else []
@@ -224,7 +230,8 @@ class Ensemble:
 
         Parameters
         ----------
-        windows : int64 (runs, b, W). A smaller batch, at the end of an epoch, is not recorded.
+        windows : int64 (runs, b, W). The step of a smaller batch, at the end of an epoch, is neither
+            compiled nor recorded.
         rate : learning rate of all runs.
 
         Returns
@@ -232,25 +239,29 @@ class Ensemble:
         Losses before the step (nats per token) and gradient norms before clipping, (runs,) each.
         """
         self._rate.fill_(rate)
-        if not self._recorded or windows.shape[1] != self._params.batch_size:
-            return self._step(windows)
+        if windows.shape[1] != self._params.batch_size:
+            return self._step(windows, self._losses)
+        if not self._recorded:
+            return self._step(windows, self._compiled_losses)
         if self._graph is None and self._warm < _WARM_UP:
             self._warm += 1
-            return self._step(windows)
+            return self._step(windows, self._compiled_losses)
         if self._graph is None:
             self._windows = windows.clone()
             self._graph = torch.cuda.CUDAGraph()
             torch.cuda.synchronize()
             with torch.cuda.graph(self._graph):
-                self._result = self._step(self._windows)
+                self._result = self._step(self._windows, self._compiled_losses)
         self._windows.copy_(windows)
         self._graph.replay()
         losses, norms = self._result
         return losses.clone(), norms.clone()
 
-    def _step(self, windows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _step(
+        self, windows: torch.Tensor, losses_of: Callable[[torch.Tensor], torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         with autocast(self.device):
-            losses = self._losses(windows)
+            losses = losses_of(windows)
         losses.sum().backward()
         norms = self._clip()
         for optimizer in self._optimizers:
