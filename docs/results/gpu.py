@@ -4,7 +4,7 @@
     python docs/results/gpu.py train CARRY OUT SECONDS  # there: all runs, some groups at a time
     python docs/results/gpu.py unpack OUT               # here: into data/, for the analysis
     python docs/results/gpu.py analyse CORPUS [NAME...] # here: `kedro run --pipelines analysis`
-    python docs/results/gpu.py keep COMMIT MACHINE      # here: tables into docs/results/
+    python docs/results/gpu.py keep COMMIT MACHINE [NAME...]  # here: tables into docs/results/
 
 `train` continues where an earlier call with the same folder OUT stopped; names of experiments after
 SECONDS select some. A machine with Kedro needs none of this: there `kedro run` trains the same runs
@@ -66,10 +66,9 @@ def experiments() -> dict[str, dict[str, Any]]:
             **settings,
         }
 
-    own = {
-        "specialist_epochs": "1+2",
-        "subsets": "cyclic",
+    own = CYCLIC3 | {
         "specialists": True,
+        "specialist_epochs": "1+2",
         "specialist_form": "grid",
     }
     table = {
@@ -374,15 +373,15 @@ def analyse(corpus: str, *names: str) -> None:
             session.run(pipeline_names=["analysis"])
 
 
-def keep(commit: str, machine: str) -> None:
-    """Keep the tables of all experiments that are analysed, and the report of REPORTED.
+def keep(commit: str, machine: str, *names: str) -> None:
+    """Keep the tables of the experiments that are analysed, and the report of REPORTED.
 
     Beside them the means of documents that the law over D is fitted to.
     """
     from ergokedro.runtime.tracking import git_commit
 
     analysed = git_commit(ROOT)
-    for name in experiments():
+    for name in names or experiments():
         if (ROOT / "data" / "08_reporting" / name / "results.parquet").exists():
             options = [] if name == REPORTED else ["--tables"]
             options += ["--commit", analysed, "--trained", commit, "--machine", machine]

@@ -230,8 +230,8 @@ class Ensemble:
 
         Parameters
         ----------
-        windows : int64 (runs, b, W). The step of a smaller batch, at the end of an epoch, is neither
-            compiled nor recorded.
+        windows : int64 (runs, b, W). The step of a smaller batch, at the end of an epoch, is not
+            compiled and not recorded.
         rate : learning rate of all runs.
 
         Returns
