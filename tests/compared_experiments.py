@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ergokedro.analysis.comparison import Finished
+from ergokedro.analysis.controls import plan_experiment
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.design.nll import ExactNLL, NLLArrays
 from ergokedro.design.records import ExactMeta
@@ -42,6 +43,7 @@ def finished(
     start: int = 0,
     components: Sequence[str] = NAMES,
     epochs: int = 4,
+    sets: bool = False,
     **design: str,
 ) -> Finished:
     """An experiment on the windows of :mod:`synthetic_results`.
@@ -50,18 +52,26 @@ def finished(
     ----------
     shift, at_k : added to the NLL of every run, and to that of some K, nats.
     start : moves the windows.
+    sets : whether every set of components was run, too, with the NLL of the chain's run of its K.
     design : fields of the design, such as store.
     """
     windows, runs, results = _made()
     arrays = {}
-    for run, made in runs.items():
+    planned = plan_experiment([run.k for run in runs], len(NAMES), {"subsets": sets})
+    of_k = {run.k: made for run, made in runs.items()}
+    for run in planned:
+        made = of_k[run.k]
         added = shift + (at_k or {}).get(run.k, 0.0)
         nll = {split: values + np.float32(added) for split, values in made.nll.items()}
         arrays[run] = replace(made, nll=nll)
     changed = make_design().model_copy(update={"components": list(components), **design})
     exact = ExactNLL({}, ExactMeta(available=False))
     moved = windows.assign(start=windows.start + start)
-    settings: Any = {"training": {"epochs": epochs}, "analysis": PARAMS.model_dump()}
+    settings: Any = {
+        "training": {"epochs": epochs},
+        "analysis": PARAMS.model_dump(),
+        "controls": {"subsets": sets},
+    }
     parameters = Parameters.model_validate(settings)
     experiment = Experiment(changed, moved, arrays, exact, parameters.analysis, {})
     return Finished(name, parameters, results, experiment)

@@ -21,15 +21,17 @@ def rows_of(table: pd.DataFrame, quantity: str, series: str) -> pd.DataFrame:
 
 def test_what_differs_on_the_same_windows_is_paired() -> None:
     """The other experiment is worse by 0.1 nats at every K, and by 0.02 more at K = 3."""
-    first, other = finished("first"), finished("other", shift=0.1, at_k={3: 0.02})
+    first = finished("first", sets=True)
+    other = finished("other", shift=0.1, at_k={3: 0.02}, sets=True)
     table = compare([first, other])
-    for series in ("smallest", "all"):
+    for series in ("smallest", "all", "balanced"):
         xe = rows_of(table, "xe_difference", series)
         assert xe.value.to_dict() == pytest.approx({1: 0.1, 2: 0.1, 3: 0.12, 4: 0.1, 5: 0.1})
         # The same noise is in both: what remains is the same in every window.
         assert (xe.high - xe.low).max() < 1e-6
-    effect = rows_of(table, "effect_difference", "smallest")
-    assert effect.value.to_dict() == pytest.approx({2: 0, 3: 0.02, 4: 0, 5: 0}, abs=1e-6)
+    for series in ("smallest", "balanced"):
+        effect = rows_of(table, "effect_difference", series)
+        assert effect.value.to_dict() == pytest.approx({2: 0, 3: 0.02, 4: 0, 5: 0}, abs=1e-6)
     own = table[(table.reference == "") & (table.quantity == "difference_to_k1")]
     assert set(own.experiment) == {"first", "other"}
     expected = first.results[first.results.quantity == "difference_to_k1"]
@@ -54,10 +56,12 @@ def test_another_order_of_the_components_is_compared_on_all_of_them() -> None:
 
 
 def test_experiments_are_read_by_name() -> None:
-    files = files_of(finished("first"), finished("other"))
+    files = files_of(finished("first", sets=True), finished("other"))
     read = read_finished("other + first", **files)
     assert [experiment.name for experiment in read] == ["other", "first"]
     assert [run.name for run in read[0].experiment.chain] == ["k1", "k2", "k3", "k4", "k5"]
+    # The chain is among all sets of five components.
+    assert [len(experiment.experiment.runs) for experiment in read] == [5, 31]
     nll = read[0].experiment.nll[read[0].experiment.chain[2]].nll["test"]
     np.testing.assert_array_equal(nll, files["nll"]["other/k3"]().nll["test"])
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pandas as pd
+
 from compared_experiments import finished
-from ergokedro.analysis.comparison import compare
+from ergokedro.analysis.comparison import Finished, compare
 from ergokedro.reporting.comparison import (
     differences,
     effect_rows,
@@ -57,3 +60,25 @@ def test_paired_rows_and_the_figure_have_every_experiment() -> None:
     figure: Any = plot_comparison(table)
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == names
+
+
+def test_paired_rows_have_the_series_of_the_page() -> None:
+    """Sets that all experiments have run are compared as such, not by the chain alone."""
+    experiments = [
+        with_balanced_results(finished("first", sets=True)),
+        with_balanced_results(finished("other", sets=True, at_k={3: 0.02})),
+    ]
+    table = compare(experiments)
+    # As if the smallest component were affected in another way.
+    table.loc[(table.series == "smallest") & (table.reference != ""), "value"] += 1
+    rows = paired_rows(table)
+    assert [row.xe and round(row.xe.value, 6) for row in rows] == [0, 0, 0.02, 0, 0]
+    assert [row.effect and round(row.effect.value, 6) for row in rows] == [None, 0, 0.02, 0, 0]
+    assert "series balanced, where" in render_comparison(experiments, table, PNG)[0]
+
+
+def with_balanced_results(experiment: Finished) -> Finished:
+    results = experiment.results
+    smallest = results[results.series == "smallest"]
+    balanced = pd.concat([results, smallest.assign(series="balanced")], ignore_index=True)
+    return replace(experiment, results=balanced)

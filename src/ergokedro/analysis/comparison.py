@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from ergokedro.analysis.contrasts import PairedDifference, chain_replicates
+from ergokedro.analysis.contrasts import PairedDifference, Replicates, chain_replicates
 from ergokedro.analysis.controls import plan_experiment
+from ergokedro.analysis.controls.subsets import balanced_replicates
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ByRepeat, ResultRow, Selection, results_table
 from ergokedro.design.evaluation_windows import windows_fingerprint
@@ -21,7 +22,8 @@ from ergokedro.parameters import Parameters
 
 # Name -> function that reads the file, of all experiments or of all their runs.
 Files = Mapping[str, Callable[[], Any]]
-_REPEATS = ("draws", "seeds")
+# The controls whose runs are compared: others may be those of a plugin.
+_COMPARED = ("subsets", "draws", "seeds")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Finished:
     ----------
     parameters : with which it was analysed and trained.
     results : tidy table of its results.
-    experiment : its chain in every draw and with every seed.
+    experiment : its chain and its sets of components, in every draw and with every seed.
     """
 
     name: str
@@ -101,10 +103,9 @@ def _read(
     nll: Files,
 ) -> Finished:
     parameters = Parameters.model_validate(settings)
-    # The chain with its repeats alone: other controls may be those of a plugin.
-    repeats = {key: value for key, value in parameters.controls.items() if key in _REPEATS}
+    controls = {key: value for key, value in parameters.controls.items() if key in _COMPARED}
     ks = sorted(int(k) for k in results[results.series == "chain"].k.unique())
-    runs = plan_experiment(ks, len(design.components), repeats)
+    runs = plan_experiment(ks, len(design.components), controls)
     arrays = {run: _nll_of(name, run, nll) for run in runs}
     exact = Arrays({}, ExactMeta(available=False))
     experiment = Experiment(design, windows, arrays, exact, parameters.analysis, {})
@@ -131,9 +132,11 @@ def compare(experiments: list[Finished]) -> pd.DataFrame:
     reference, rows of the experiment's own results: difference_to_k1 of the series 'smallest' and
     'balanced', and xe. With one, where both were measured on the same windows:
 
-    - xe_difference, of series 'all', and of 'smallest' where that is the same component: XE of K
-      in the experiment less that in the reference;
-    - effect_difference, of series 'smallest': the difference to K = 1 less that in the reference.
+    - xe_difference, of series 'all', of 'smallest' where that is the same component, and of
+      'balanced' where both have sets of the same components: XE of K in the experiment less that
+      in the reference;
+    - effect_difference, of series 'smallest' and 'balanced': the difference to K = 1 less that in
+      the reference.
     """
     tables = [_own_rows(finished) for finished in experiments]
     first, *others = experiments
@@ -164,23 +167,41 @@ def paired_rows(first: Experiment, other: Experiment) -> Iterator[ResultRow]:
     those of :func:`ergokedro.analysis.contrasts.series_contrasts`. They are not corrected for the
     number of comparisons.
     """
-    same_smallest = first.design.components[0] == other.design.components[0]
     for split in first.splits:
         mine, theirs = (chain_replicates(e, split) for e in (first, other))
-        for series in ("smallest", "all") if same_smallest else ("all",):
-            selection = first.selection(split, first.chain[0], series)
-            for k in sorted(mine.keys() & theirs.keys()):
-                difference = PairedDifference(theirs[k], mine[k])
-                yield from _row(first, selection, "xe_difference", k, difference)
-                if series == "smallest" and k > 1 and 1 in mine and 1 in theirs:
-                    at_k1 = PairedDifference(theirs[1], mine[1])
-                    effect = PairedDifference(difference, at_k1)
-                    yield from _row(first, selection, "effect_difference", k, effect)
+        yield from _differences(first, split, "all", mine, theirs)
+        if first.design.components[0] == other.design.components[0]:
+            yield from _differences(first, split, "smallest", mine, theirs)
+        if set(first.design.components) == set(other.design.components):
+            mine, theirs = (balanced_replicates(e, split) for e in (first, other))
+            yield from _differences(first, split, "balanced", mine, theirs)
+
+
+def _differences(
+    first: Experiment, split: str, series: str, mine: Replicates, theirs: Replicates
+) -> Iterator[ResultRow]:
+    """Of XE at every K that both have; and of the effects, but in the series 'all': there the text
+    changes with K."""
+    run = first.chain[0]
+    selection = first.selection(split, run, "smallest" if series == "smallest" else "all")
+    for k in sorted(mine.keys() & theirs.keys()):
+        difference = PairedDifference(theirs[k], mine[k])
+        yield from _row(first, selection, series, "xe_difference", k, difference)
+        if series != "all" and k > 1 and 1 in mine and 1 in theirs:
+            at_k1 = PairedDifference(theirs[1], mine[1])
+            effect = PairedDifference(difference, at_k1)
+            yield from _row(first, selection, series, "effect_difference", k, effect)
 
 
 def _row(
-    first: Experiment, selection: Selection, quantity: str, k: int, values: ByRepeat
+    first: Experiment,
+    selection: Selection,
+    series: str,
+    quantity: str,
+    k: int,
+    values: ByRepeat,
 ) -> Iterator[ResultRow]:
     if values:
         estimate = selection.estimate_repeats(values, first.params)
-        yield selection.row(quantity, estimate, run=f"k{k}", k=k)
+        row = selection.row(quantity, estimate, run=f"k{k}", k=k)
+        yield replace(row, series=series, trained=row.trained or series == "balanced")

@@ -68,13 +68,19 @@ def effect_rows(table: pd.DataFrame, names: list[str], split: str = "test") -> l
 
 
 def paired_rows(table: pd.DataFrame, split: str = "test") -> list[PairedRow]:
-    """Differences to the reference by experiment and K; XE on the smallest component, or on all."""
+    """Differences to the reference by experiment and K, of the series that the page shows.
+
+    Where the components are not the same, XE is that on all of the reference's.
+    """
+    series = effect_series(table)
     paired = table[(table.reference != "") & (table.split == split)]
     rows = []
     for (name, k), group in paired.groupby(["experiment", "k"], sort=False):
-        xe = group[group.quantity == "xe_difference"].sort_values("series", ascending=False)
-        effect = group[group.quantity == "effect_difference"]
-        rows.append(PairedRow(str(name), int(k), _estimate(xe), _estimate(effect)))
+        of_series = group[group.series == series]
+        effect = _estimate(of_series[of_series.quantity == "effect_difference"])
+        xe = _estimate(of_series[of_series.quantity == "xe_difference"])
+        everywhere = group[(group.quantity == "xe_difference") & (group.series == "all")]
+        rows.append(PairedRow(str(name), int(k), xe or _estimate(everywhere), effect))
     return rows
 
 
