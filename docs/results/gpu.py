@@ -2,13 +2,10 @@
 
     python docs/results/gpu.py prepare CORPUS CARRY     # here: designs, and what `train` needs
     python docs/results/gpu.py train CARRY OUT SECONDS  # there: all runs, some groups at a time
-    python docs/results/gpu.py unpack OUT               # here: into data/, for the analysis
-    python docs/results/gpu.py analyse CORPUS [NAME...] # here: `kedro run --pipelines analysis`
-    python docs/results/gpu.py keep COMMIT MACHINE [NAME...]  # here: tables into docs/results/
 
 `train` continues where an earlier call with the same folder OUT stopped; names of experiments after
-SECONDS select some. A machine with Kedro needs none of this: there `kedro run` trains the same runs
-one by one.
+SECONDS select some. `gpu_results.py` takes the results from OUT. A machine with Kedro needs none of
+this: there `kedro run` trains the same runs one by one.
 
 What a group of runs leaves is one file. In it NLL is rounded so that the sums over the first tokens
 of a window are exact to half a step (1/32 nat on test text, 1/2 nat on validation text): the mean
@@ -24,32 +21,21 @@ import multiprocessing
 import os
 import queue
 import shutil
-import subprocess
 import sys
 import tarfile
 import time
 import traceback
 import zlib
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ergokedro.files import flatten
-
 ROOT = Path(__file__).parents[2]
 STEPS = {"test": 1 / 32, "validation": 1 / 2}  # nats
 WORKERS = int(os.environ.get("WORKERS", 6))
-REPORTED = "own-text"  # has most kinds of figures
 CYCLIC3 = {"subsets": "cyclic", "draws": 3}
-# Experiments of the grid whose runs are among those of another one.
-TAKEN = {
-    "balanced-300k": "grid-D300000-micro",
-    "balanced-tiny": "grid-D300000-tiny",
-    "balanced-14m": "grid-D600000-pythia-14m",
-}
 RATES = {"micro": 8e-3, "tiny": 1e-2, "pythia-14m": 1e-2}
 
 
@@ -99,7 +85,7 @@ def experiments() -> dict[str, dict[str, Any]]:
     return table
 
 
-def _settings(name: str, corpus: str) -> dict[str, Any]:
+def settings_of(name: str, corpus: str) -> dict[str, Any]:
     """All settings of an experiment that differ from those of the environment `laptop`."""
     settings = experiments()[name]
     return {
@@ -123,7 +109,7 @@ def prepare(corpus: str, carry: str) -> None:
     needed: dict[str, list[tuple[int, int]]] = {}
     tasks = {}
     for name, settings in experiments().items():
-        params = _settings(name, corpus)
+        params = settings_of(name, corpus)
         design = ROOT / "data" / "05_model_input" / name
         with SweepSession.create(project_path=ROOT, env="laptop", runtime_params=params) as session:
             if not design.exists():
@@ -303,132 +289,6 @@ def decode(content: bytes) -> np.ndarray:
     return ((low_bytes + 256 * high_bytes) * np.float32(step)).reshape(windows, tokens)
 
 
-def unpack(out: str) -> None:
-    """Write what `train` has left where the catalog has it."""
-    from ergokedro.design.nll import NLLArrays, save_nll
-    from ergokedro.design.records import NLLMeta
-
-    for file in sorted(Path(out).rglob("*.tar")):
-        with tarfile.open(file) as archive:
-            content = {m.name: archive.extractfile(m).read() for m in archive if m.isfile()}  # type: ignore[union-attr]
-        for folder in dict.fromkeys(os.path.dirname(name) for name in content):
-            target = ROOT / "data" / "07_model_output" / folder
-            target.mkdir(parents=True, exist_ok=True)
-            for name in ("history.parquet", "summary.json"):
-                (target / name).write_bytes(content[f"{folder}/{name}"])
-            nll = {split: decode(content[f"{folder}/{split}.nll"]) for split in STEPS}
-            meta = NLLMeta.model_validate_json(content[f"{folder}/meta.json"])
-            save_nll(target / "nll.npz", NLLArrays(nll, meta))
-        print(file.stem)
-    for source, target in TAKEN.items():
-        if (ROOT / "data" / "07_model_output" / source).exists():
-            _take_runs(source, target)
-
-
-def _take_runs(source: str, target: str) -> None:
-    """Give an experiment the runs of another one with equal manifests and more documents."""
-    import pandas as pd
-
-    from ergokedro.design.evaluation_windows import windows_fingerprint
-    from ergokedro.design.nll import NLLArrays, load_nll, save_nll
-
-    model_input, output = ROOT / "data" / "05_model_input", ROOT / "data" / "07_model_output"
-    more, fewer = (
-        pd.read_parquet(model_input / name / "evaluation_windows.parquet")
-        for name in (source, target)
-    )
-    for file in (model_input / target / "manifests").glob("*.json"):
-        assert file.read_bytes() == (model_input / source / "manifests" / file.name).read_bytes()
-        run, taken = output / source / file.stem, output / target / file.stem
-        arrays = load_nll(run / "nll.npz")
-        nll = {}
-        for split, values in arrays.nll.items():
-            rows = pd.Series(range(len(values)), index=more[more.split == split].start)
-            nll[split] = np.array(values[rows[fewer[fewer.split == split].start]])
-        prints = {"evaluation_windows": windows_fingerprint(fewer)}
-        fingerprints = arrays.meta.fingerprints.model_copy(update=prints)
-        meta = arrays.meta.model_copy(update={"fingerprints": fingerprints})
-        taken.mkdir(parents=True, exist_ok=True)
-        for name in ("history.parquet", "summary.json"):
-            shutil.copy(run / name, taken)
-        save_nll(taken / "nll.npz", NLLArrays(nll, meta))
-
-
-def analyse(corpus: str, *names: str) -> None:
-    """Analyse the experiments whose runs are all there."""
-    from kedro.framework.startup import bootstrap_project
-
-    from ergokedro.runtime.sweep import SweepSession
-
-    bootstrap_project(ROOT)
-    for name in names or experiments():
-        design = ROOT / "data" / "05_model_input" / name
-        results = ROOT / "data" / "07_model_output" / name
-        runs = {file.stem for file in (design / "manifests").glob("*.json")}
-        if missing := {run for run in runs if not (results / run / "nll.npz").exists()}:
-            print(f"{name}: {len(missing)} of {len(runs)} runs are missing")
-            continue
-        params = _settings(name, corpus)
-        with SweepSession.create(project_path=ROOT, env="laptop", runtime_params=params) as session:
-            session.run(pipeline_names=["analysis"])
-
-
-def keep(commit: str, machine: str, *names: str) -> None:
-    """Keep the tables of the experiments that are analysed, and the report of REPORTED.
-
-    Beside them the means of documents that the law over D is fitted to.
-    """
-    from ergokedro.runtime.tracking import git_commit
-
-    analysed = git_commit(ROOT)
-    for name in names or experiments():
-        if (ROOT / "data" / "08_reporting" / name / "results.parquet").exists():
-            options = [] if name == REPORTED else ["--tables"]
-            options += ["--commit", analysed, "--trained", commit, "--machine", machine]
-            script = str(Path(__file__).parent / "keep.py")
-            subprocess.run([sys.executable, script, name, command(name), *options], check=True)
-    _keep_documents()
-
-
-def _keep_documents() -> None:
-    """Keep the documents' means under the runs that the page's law is fitted to."""
-    import page
-    import pandas as pd
-
-    from ergokedro.analysis.transfer.grid_documents import document_means
-    from ergokedro.analysis.transfer.over_grid import rows_of_runs
-    from ergokedro.design.nll import load_nll
-
-    data = ROOT / "data"
-    rows = rows_of_runs(page.Tables(page.HERE).grid)
-    windows = {
-        name: partial(
-            pd.read_parquet, data / "05_model_input" / name / "evaluation_windows.parquet"
-        )
-        for name in rows.experiment.unique()
-    }
-    names = (rows.experiment + "/" + rows.run).unique()
-    nll = {name: partial(load_nll, data / "07_model_output" / name / "nll.npz") for name in names}
-    means = document_means(rows, windows, nll, "test").astype({"xe": "float32"})
-    means.to_parquet(page.HERE / page.DOCUMENTS, compression="zstd", compression_level=19)
-
-
-def command(name: str) -> str:
-    """What trains and analyses the same runs one by one where Kedro is installed."""
-    values = flatten({key: v for key, v in _settings(name, "/data/arxiv").items() if v is not None})
-    values.pop("tracking.enabled")
-    params = [f"{key}={_text(value)}" for key, value in values.items() if value is not None]
-    return f"kedro run --env laptop --params '{','.join(params)}'"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{','.join(value)}]"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 if __name__ == "__main__":
-    commands: dict[str, Callable[..., None]] = {
-        "prepare": prepare, "train": train, "unpack": unpack, "analyse": analyse, "keep": keep,
-    }  # fmt: skip
+    commands: dict[str, Callable[..., None]] = {"prepare": prepare, "train": train}
     commands[sys.argv[1]](*sys.argv[2:])

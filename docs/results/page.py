@@ -25,15 +25,30 @@ from ergokedro.analysis.transfer.held_out import held_out_predictions, predictio
 from ergokedro.analysis.transfer.over_grid import runs_of_grid
 from ergokedro.reporting.figures.chart import Axis, Chart, Curve, Level
 from ergokedro.reporting.figures.static import draw_chart
-from ergokedro.reporting.figures.style import colour_of
+from ergokedro.reporting.figures.style import category_colour, category_marker
 
 HERE = Path(__file__).parent
 PAGES = {"results.md": "results.md.j2", "index.md": "index.md.j2",
          "results/more-text.md": "more-text.md.j2"}  # fmt: skip
-TOTALS = {150: "grid-D150000-micro", 300: "balanced-300k", 600: "balanced-600k",
-          1200: "grid-D1200000-micro", 2400: "grid-D2400000-micro"}  # fmt: skip
-# Means of the test documents under the runs that the law of all D is fitted to.
+# Model size -> D in thousands -> the experiment with the most draws.
+GRIDS = {
+    size: {d: f"grid-D{d}000-{size}" for d in (150, 300, 600, 1200, 2400)} | with_draws
+    for size, with_draws in {
+        "micro": {300: "balanced-300k", 600: "balanced-600k"},
+        "tiny": {300: "balanced-tiny"},
+        "pythia-14m": {600: "balanced-14m"},
+    }.items()
+}
+# Model size -> the chain of all text of the smallest category.
+LITERAL = {"micro": "literal", "tiny": "literal-tiny", "pythia-14m": "literal-14m"}
+# Means of the test documents under the runs that the laws of all D are fitted to.
 DOCUMENTS = "documents.parquet"
+# Experiments that are compared, the reference first, and the file of their paired differences.
+COMPARED = ("balanced-300k+balanced-tiny", "balanced-600k+balanced-14m",
+            "grid-D2400000-micro+grid-D2400000-tiny+grid-D2400000-pythia-14m",
+            "literal-tiny+literal-14m",
+            "fulltext-micro+fulltext-tiny+fulltext-pythia-14m")  # fmt: skip
+DIFFERENCES = "differences.parquet"
 
 
 class Tables:
@@ -47,6 +62,8 @@ class Tables:
     def __init__(self, folder: Path):
         self.folder = folder
         self.table = cache(self._table)
+        self.law = cache(self._law)
+        self.errors_on_unseen_totals = cache(self._errors_on_unseen_totals)
 
     def _table(self, experiment: str) -> pd.DataFrame:
         results = pd.read_parquet(self.folder / experiment / "results.parquet")
@@ -78,6 +95,17 @@ class Tables:
         """The balanced effect of K on one component."""
         quantity = "component_difference_to_k1"
         return self.signed(experiment, quantity, "balanced", k=k, component=component)
+
+    def difference(self, experiment: str, k: int = 5, series: str = "balanced") -> str:
+        """The effect of K less that in the reference of :data:`COMPARED`, on the same windows."""
+        table = self._differences
+        chosen = table[(table.experiment == experiment) & (table.k == k) & (table.series == series)]
+        (row,) = chosen.itertuples()
+        return _signed(row)
+
+    @cached_property
+    def _differences(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / DIFFERENCES)
 
     def weights(self, experiment: str) -> str:
         """Number of weights of its model."""
@@ -131,39 +159,42 @@ class Tables:
     def prediction_of_literal(self) -> tuple[float, float]:
         """Relative error, mean and largest, on the literal chain of the law of both smaller D."""
         seen = runs_of_grid(_joined(self, ["balanced-300k", "balanced-600k"]))
-        literal = runs_of_grid(_joined(self, ["literal"]))
-        assert seen.components == literal.components
-        errors = np.abs(fit_law(seen).predict(literal.tokens) / literal.xe - 1)
+        return self._errors_on_literal(fit_law(seen), "micro")
+
+    def prediction_beyond(self, size: str = "micro") -> tuple[float, float]:
+        """The same of :meth:`law`, which has seen up to 2.4 M tokens."""
+        return self._errors_on_literal(self.law(size), size)
+
+    def _errors_on_literal(self, law: LawFit, size: str) -> tuple[float, float]:
+        literal = runs_of_grid(_joined(self, [LITERAL[size]]))
+        assert law.components == literal.components
+        errors = np.abs(law.predict(literal.tokens) / literal.xe - 1)
         return float(np.nanmean(errors)), float(np.nanmax(errors))
 
-    def prediction_beyond(self) -> tuple[float, float]:
-        """The same of :attr:`law`, which has seen up to 2.4 M tokens."""
-        literal = runs_of_grid(_joined(self, ["literal"]))
-        errors = np.abs(self.law.predict(literal.tokens) / literal.xe - 1)
-        return float(np.nanmean(errors)), float(np.nanmax(errors))
-
-    @cached_property
-    def errors_on_unseen_totals(self) -> dict[str, float]:
+    def _errors_on_unseen_totals(self, size: str = "micro") -> dict[str, float]:
         """Law -> mean relative error on each D, fitted without it."""
-        runs = runs_of_grid(self.grid)
+        runs = runs_of_grid(self.grid(size))
         laws = ("transfer", "own_tokens", "exponential_budget", "constant")
         errors = prediction_errors(held_out_predictions(runs, laws, ["budget"]))
         return dict(zip(errors.law, errors.relative_error, strict=True))
 
-    @cached_property
-    def grid(self) -> pd.DataFrame:
-        """The results of all D of the model micro."""
-        return _joined(self, list(TOTALS.values()))
+    def grid(self, size: str) -> pd.DataFrame:
+        """The results of all D of one model size."""
+        return _joined(self, list(GRIDS[size].values()))
+
+    def _law(self, size: str = "micro") -> LawFit:
+        """The law of :meth:`grid`, all sets of components; intervals hold the documents."""
+        return fit_law(runs_of_grid(self.grid(size), self._documents))
 
     @cached_property
-    def law(self) -> LawFit:
-        """The law of :attr:`grid`, all sets of components; intervals hold the documents."""
-        means = pd.read_parquet(self.folder / DOCUMENTS).astype({"xe": np.float64})
-        return fit_law(runs_of_grid(self.grid, means))
+    def _documents(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / DOCUMENTS).astype({"xe": np.float64})
 
-    def law_estimate(self, quantity: str, component: str, source: str = "") -> str:
-        """A parameter of :attr:`law`, with its interval."""
-        estimate = self.law.estimate(quantity, component, source)
+    def law_estimate(
+        self, quantity: str, component: str, source: str = "", size: str = "micro"
+    ) -> str:
+        """A parameter of :meth:`law`, with its interval."""
+        estimate = self.law(size).estimate(quantity, component, source)
         low, high = estimate.interval.low, estimate.interval.high
         return f"{estimate.interval.value:.2f} [{low:.2f}, {high:.2f}]"
 
@@ -185,24 +216,28 @@ def _joined(tables: Tables, experiments: list[str]) -> pd.DataFrame:
 
 
 def plot_effect_by_text(tables: Tables) -> Chart:
-    """The balanced effect of every K against D, model micro."""
-    curves = []
-    for k in (2, 3, 4, 5):
-        rows = pd.DataFrame(
-            [
-                tables.row(name, "difference_to_k1", "balanced", k=k)._asdict() | {"d": place}
-                for place, name in enumerate(TOTALS.values())
+    """The balanced effect of two and of five components against D, at every model size."""
+    curves, falls = [], []
+    for k, line in ((5, "solid"), (2, "dashed")):
+        for number, (size, grid) in enumerate(GRIDS.items()):
+            effects = [
+                tables.row(name, "difference_to_k1", "balanced", k=k) for name in grid.values()
             ]
-        )
-        curves.append(Curve.of(rows, f"K = {k}", colour_of(k, 5), x="d", marker="o"))
-    first, last = (tables.row(TOTALS[d], "difference_to_k1", "balanced", k=5) for d in (150, 2400))
-    fall = 1 - last.value / first.value
+            # Side by side, so that intervals do not hide each other.
+            rows = pd.DataFrame(effects).assign(d=np.arange(len(grid)) + 0.08 * (number - 1))
+            style = {"marker": category_marker(number), "line": line}
+            label = f"K = {k}, {size} ({tables.weights(grid[600])})"
+            curves.append(Curve.of(rows, label, category_colour(number), x="d", **style))
+            if k == 5:
+                falls.append(1 - effects[-1].value / effects[0].value)
     return Chart(
-        f"Sixteen times the text lowers the cost of five components by {fall:.0%}",
-        "arXiv abstracts, model micro: cross entropy of K components less that of one, mean over "
-        "sets of components, nats per token. Bars: 95 % intervals over held-out documents; at 300k "
-        "and 600k also over training documents and seeds.",
-        Axis("D, training tokens per epoch", "category", [f"{d:,} k" for d in TOTALS]),
+        f"Sixteen times the text lowers the cost of five components by {100 * min(falls):.0f} to "
+        f"{max(falls):.0%}",
+        "arXiv abstracts, three model sizes (weights): cross entropy of K components less that of "
+        "one, mean over sets of components, nats per token. Bars: 95 % intervals over held-out "
+        "documents; with three draws (micro: 300k, 600k; tiny: 300k; pythia-14m: 600k) also over "
+        "training documents and seeds.",
+        Axis("D, training tokens per epoch", "category", [f"{d:,} k" for d in GRIDS["micro"]]),
         curves,
         levels=[Level(0, "as K = 1")],
         zero=True,
@@ -229,7 +264,7 @@ def render(tables: Tables, template: str) -> str:
     )
     page = environment.from_string((HERE / template).read_text("utf-8"))
     title = plot_effect_by_text(tables).title
-    return page.render(t=tables, totals=TOTALS, title=title)
+    return page.render(t=tables, grids=GRIDS, totals=GRIDS["micro"], title=title)
 
 
 def main() -> None:
