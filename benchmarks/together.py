@@ -1,8 +1,9 @@
-"""Training of many small runs as one batched model: tokens per second, with and without CUDA graph.
+"""Training of many small runs as one batched model: tokens per second.
 
     python benchmarks/together.py [--device cpu --small]
 
-Random tokens. On a CPU there is no graph, and the peer is the same runs one after the other.
+Random tokens. On CUDA with and without a graph, and with a compiled loss. The peer is the same runs
+one after the other.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,13 +25,25 @@ from ergokedro.training.job import TrainingJob
 from ergokedro.training.step import Stepper
 
 VOCABULARY, WINDOW, BATCH = 4096, 100, 16
+# Whether the step is recorded as a CUDA graph, and the loss compiled.
+WAYS = {
+    "together": (False, False),
+    "together, recorded": (True, False),
+    "together, recorded and compiled": (True, True),
+}
 
 
 class RandomWindows(TrainingWindows):
-    """Windows of random tokens."""
+    """Windows of random tokens, in the order of their memory."""
 
     def __init__(self, steps: int):
-        self._tokens = np.random.default_rng(0).integers(0, VOCABULARY, (steps * BATCH, WINDOW))
+        rng = np.random.default_rng(0)
+        self._tokens = rng.integers(0, VOCABULARY, (steps * BATCH, WINDOW), dtype=np.uint16)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the tokens."""
+        return self._tokens.dtype
 
     @property
     def window_length(self) -> int:
@@ -41,10 +55,18 @@ class RandomWindows(TrainingWindows):
         """Windows in an epoch."""
         return len(self._tokens)
 
+    def epoch(self, epoch: int) -> np.ndarray:
+        """First tokens of the windows."""
+        return WINDOW * np.arange(self.n_windows)
+
+    def rings(self) -> dict[int, np.ndarray]:
+        """All tokens."""
+        return {0: self._tokens.reshape(-1)}
+
     def batch(self, step: int, batch_size: int) -> np.ndarray:
         """The windows of one step, any number of times."""
         first = step * batch_size % self.n_windows
-        return self._tokens[first : first + batch_size]
+        return self._tokens[first : first + batch_size].astype(np.int64)
 
 
 def measure(step: Callable[[int], object], steps: int, runs: int, device: torch.device) -> float:
@@ -62,17 +84,18 @@ def measure(step: Callable[[int], object], steps: int, runs: int, device: torch.
 
 
 def compare(preset: str, runs: int, steps: int, device: torch.device) -> str:
-    """One row of the table: the runs together, in both ways, and one after the other."""
+    """One row of the table: the runs together, in every way of WAYS, and one after the other."""
     windows = RandomWindows(8)
-    params = TrainingParameters(weight_decay=0.1, compile=False, batch_size=BATCH)
     config = model_config(ModelParameters(preset=preset), VOCABULARY)
+    params = TrainingParameters(weight_decay=0.1, compile=False, batch_size=BATCH)
     job = TrainingJob(preset, config, windows, params, seed=0)
     tokens = torch.from_numpy(windows.batch(0, 8 * BATCH)).to(device)
     batches = tokens.view(1, 8, BATCH, WINDOW).expand(runs, -1, -1, -1)
     speeds = []
-    for graph in (False, True) if device.type == "cuda" else (False,):
+    for graph, compiled in WAYS.values() if device.type == "cuda" else [(False, False)]:
         models = [build_model(config, seed) for seed in range(runs)]
-        ensemble = together.Ensemble(models, job, device, graph=graph)
+        of_way = replace(job, params=params.model_copy(update={"compile": compiled}))
+        ensemble = together.Ensemble(models, of_way, device, graph=graph)
         speeds.append(
             measure(lambda i, e=ensemble: e.step(batches[:, i % 8], 8e-3), steps, runs, device)  # type: ignore[misc]
         )
@@ -89,8 +112,8 @@ def main() -> None:
     given = parser.parse_args()
     device = torch.device(given.device)
     cases = [("micro", 15), ("micro", 63), ("tiny", 63), ("pythia-14m", 63)]
-    columns = ["together, recorded"] if device.type == "cuda" else []
-    print(" | ".join(["| tokens per second", "together", *columns, "one after the other", ""]))
+    columns = list(WAYS) if device.type == "cuda" else ["together"]
+    print(" | ".join(["| tokens per second", *columns, "one after the other", ""]))
     for preset, runs in [("micro", 2)] if given.small else cases:
         print(compare(preset, runs, 2 if given.small else 30, device))
 

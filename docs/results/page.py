@@ -49,6 +49,8 @@ COMPARED = ("balanced-300k+balanced-tiny", "balanced-600k+balanced-14m",
             "literal-tiny+literal-14m",
             "fulltext-micro+fulltext-tiny+fulltext-pythia-14m")  # fmt: skip
 DIFFERENCES = "differences.parquet"
+# XE of the runs of grid-D300000-pythia-14m, which were trained on two GPUs.
+DEVICES = "devices.csv"
 
 
 class Tables:
@@ -190,6 +192,37 @@ class Tables:
     def _documents(self) -> pd.DataFrame:
         return pd.read_parquet(self.folder / DOCUMENTS).astype({"xe": np.float64})
 
+    def _rates(self, size: str, of: list[str], sources: list[str]) -> np.ndarray:
+        law = self.law(size)
+        return np.array(
+            [
+                law.estimate("tau", component, source).interval.value
+                for component in of
+                for source in sources
+                if source != component
+            ]
+        )
+
+    def largest_change_of_rates(self, first: list[str], second: list[str]) -> float:
+        """Between any two model sizes, of the rates between two groups of components."""
+        rates = [
+            np.concatenate([self._rates(size, first, second), self._rates(size, second, first)])
+            for size in GRIDS
+        ]
+        return float(np.ptp(rates, axis=0).max())
+
+    def mean_rate(self, size: str, of: list[str], sources: list[str]) -> str:
+        """The mean exchange rate between two groups of components, and its extremes."""
+        rates = self._rates(size, of, sources)
+        return f"{np.mean(rates):.2f} ({min(rates):.2f} to {max(rates):.2f})"
+
+    def spread_of_devices(self, compiled: bool) -> str:
+        """Mean and standard deviation over runs: XE on the H100 less that on the H200."""
+        table = pd.read_csv(self.folder / DEVICES, index_col="run")
+        before, plain, after = (table[name] for name in table)
+        difference = (after if compiled else plain) - before
+        return _minus(f"{difference.mean():+.4f}") + f" and {difference.std():.4f}"
+
     def law_estimate(
         self, quantity: str, component: str, source: str = "", size: str = "micro"
     ) -> str:
@@ -219,24 +252,24 @@ def plot_effect_by_text(tables: Tables) -> Chart:
     """The balanced effect of two and of five components against D, at every model size."""
     curves, falls = [], []
     for k, line in ((5, "solid"), (2, "dashed")):
-        for number, (size, grid) in enumerate(GRIDS.items()):
+        for number, grid in enumerate(GRIDS.values()):
             effects = [
                 tables.row(name, "difference_to_k1", "balanced", k=k) for name in grid.values()
             ]
             # Side by side, so that intervals do not hide each other.
             rows = pd.DataFrame(effects).assign(d=np.arange(len(grid)) + 0.08 * (number - 1))
             style = {"marker": category_marker(number), "line": line}
-            label = f"K = {k}, {size} ({tables.weights(grid[600])})"
+            label = f"K = {k}, {tables.weights(grid[600])}"
             curves.append(Curve.of(rows, label, category_colour(number), x="d", **style))
             if k == 5:
                 falls.append(1 - effects[-1].value / effects[0].value)
     return Chart(
         f"Sixteen times the text lowers the cost of five components by {100 * min(falls):.0f} to "
         f"{max(falls):.0%}",
-        "arXiv abstracts, three model sizes (weights): cross entropy of K components less that of "
-        "one, mean over sets of components, nats per token. Bars: 95 % intervals over held-out "
-        "documents; with three draws (micro: 300k, 600k; tiny: 300k; pythia-14m: 600k) also over "
-        "training documents and seeds.",
+        "arXiv abstracts, models of three sizes (weights): cross entropy of K components less "
+        "that of one, mean over sets of components, nats per token. Bars: 95 % intervals over "
+        "held-out documents; where there are three draws (300k: 0.7 M, 1.4 M; 600k: 0.7 M, 2.2 M) "
+        "also over training documents and seeds.",
         Axis("D, training tokens per epoch", "category", [f"{d:,} k" for d in GRIDS["micro"]]),
         curves,
         levels=[Level(0, "as K = 1")],

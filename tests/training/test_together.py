@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +49,29 @@ def test_each_run_is_what_it_is_alone(optimizer: str) -> None:
             torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=2e-5, msg=name)
         same = {"initial_weights", "seed", "steps", "tokens_seen", "schedule", "parameters"}
         assert together.summary.model_dump(include=same) == alone.summary.model_dump(include=same)
+
+
+def test_the_loss_can_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler traces it as one graph, and what it computes is the same."""
+    graphs: list[torch.fx.GraphModule] = []
+
+    def traced(graph: torch.fx.GraphModule, _: object) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=traced))
+    jobs = jobs_of("muon")
+    compiled = [
+        replace(job, params=job.params.model_copy(update={"compile": True})) for job in jobs
+    ]
+    expected = train_together(jobs, CPU)
+    assert not graphs
+    for ours, theirs in zip(train_together(compiled, CPU), expected, strict=True):
+        for (name, weight), other in zip(
+            ours.model.named_parameters(), theirs.model.parameters(), strict=True
+        ):
+            torch.testing.assert_close(weight, other, rtol=1e-5, atol=1e-7, msg=name)
+    assert len(graphs) == 1
 
 
 def test_no_run_depends_on_the_others() -> None:
