@@ -216,6 +216,23 @@ def test_a_setting_that_a_source_does_not_use_is_refused(
         corpus_stream(CorpusParameters(source=source, **{setting: "x"}))
 
 
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("memory://elsewhere/train.jsonl", "nothing is there. Check the address"),
+        ("memory://elsewhere/*.jsonl", "nothing is there. Check the address"),
+        ("memory://texts", "no file of the types"),
+    ],
+)
+def test_an_address_without_a_table_is_an_error(source: str, message: str) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/texts/one.doc", b"1")
+    memory.pipe("/texts/two.doc", b"2")
+    with pytest.raises(ErgokedroError, match=re.escape(f"corpus.source = {source!r}: ")) as error:
+        corpus_stream(CorpusParameters(source=source))
+    assert message in str(error.value)
+
+
 def test_options_of_the_synthetic_corpus_are_refused() -> None:
     with pytest.raises(ErgokedroError, match=r"corpus\.options = \{'seed': 1\} has no effect"):
         corpus_stream(CorpusParameters(options={"seed": 1}))

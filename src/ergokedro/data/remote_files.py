@@ -31,6 +31,11 @@ def remote_source(params: CorpusParameters) -> Source:
         raise ErgokedroError(
             f"corpus.source = {params.source!r} cannot be read: {error}"
         ) from error
+    if not sums:
+        raise ErgokedroError(
+            f"corpus.source = {params.source!r}: nothing is there. Check the address, and for a "
+            "private place the credentials."
+        )
     base = PurePosixPath(path).parent if path in sums else _fixed_part(path)
     names = {PurePosixPath(file).relative_to(base).as_posix(): file for file in sums}
     if len(names) > 1:  # a directory holds other things too
