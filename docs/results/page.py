@@ -44,10 +44,16 @@ LITERAL = {"micro": "literal", "tiny": "literal-tiny", "pythia-14m": "literal-14
 # Means of the test documents under the runs that the laws of all D are fitted to.
 DOCUMENTS = "documents.parquet"
 # Experiments that are compared, the reference first, and the file of their paired differences.
-COMPARED = ("balanced-300k+balanced-tiny", "balanced-600k+balanced-14m",
-            "grid-D2400000-micro+grid-D2400000-tiny+grid-D2400000-pythia-14m",
-            "literal-tiny+literal-14m",
-            "fulltext-micro+fulltext-tiny+fulltext-pythia-14m")  # fmt: skip
+_ENDS = ((150, 2400), (1200, 2400))
+COMPARED = (
+    "balanced-300k+balanced-tiny",
+    "balanced-600k+balanced-14m",
+    *("+".join(grid[d] for grid in GRIDS.values()) for d in (150, 1200, 2400)),
+    *("+".join(grid[d] for d in ends) for ends in _ENDS for grid in GRIDS.values()),
+    "literal+literal-1",
+    "literal-tiny+literal-14m",
+    "+".join(f"fulltext-{size}" for size in GRIDS),
+)
 DIFFERENCES = "differences.parquet"
 # XE of the runs of grid-D300000-pythia-14m, which were trained on two GPUs.
 DEVICES = "devices.csv"
@@ -98,12 +104,20 @@ class Tables:
         quantity = "component_difference_to_k1"
         return self.signed(experiment, quantity, "balanced", k=k, component=component)
 
-    def difference(self, experiment: str, k: int = 5, series: str = "balanced") -> str:
-        """The effect of K less that in the reference of :data:`COMPARED`, on the same windows."""
+    def difference(
+        self, reference: str, experiment: str, k: int = 5, series: str = "balanced"
+    ) -> str:
+        """The effect of K less that in the reference, on the same windows: of :data:`COMPARED`."""
         table = self._differences
-        chosen = table[(table.experiment == experiment) & (table.k == k) & (table.series == series)]
-        (row,) = chosen.itertuples()
+        wanted = {"reference": reference, "experiment": experiment, "k": k, "series": series}
+        (row,) = table[(table[list(wanted)] == list(wanted.values())).all(axis=1)].itertuples()
         return _signed(row)
+
+    def gain_differences(self) -> pd.DataFrame:
+        """In-context gain of K less that of K = 1 in all literal chains."""
+        tables = (self.table(name) for name in ("literal-1", *LITERAL.values()))
+        quantity = "gain_difference_to_k1"
+        return pd.concat([table[table.quantity == quantity] for table in tables])
 
     @cached_property
     def _differences(self) -> pd.DataFrame:
@@ -158,14 +172,13 @@ class Tables:
         row = self.row(experiment, "held_out_relative_error", series, run=law)
         return f"{100 * row.value:.2f} %"
 
-    def prediction_of_literal(self) -> tuple[float, float]:
-        """Relative error, mean and largest, on the literal chain of the law of both smaller D."""
-        seen = runs_of_grid(_joined(self, ["balanced-300k", "balanced-600k"]))
-        return self._errors_on_literal(fit_law(seen), "micro")
-
-    def prediction_beyond(self, size: str = "micro") -> tuple[float, float]:
-        """The same of :meth:`law`, which has seen up to 2.4 M tokens."""
-        return self._errors_on_literal(self.law(size), size)
+    def errors_on_literal(self, totals: list[int], size: str = "micro") -> tuple[float, float]:
+        """Relative error, mean and largest, on the literal chain of the law of some of the D."""
+        grid = GRIDS[size]
+        if totals == list(grid):
+            return self._errors_on_literal(self.law(size), size)
+        seen = runs_of_grid(_joined(self, [grid[d] for d in totals]))
+        return self._errors_on_literal(fit_law(seen), size)
 
     def _errors_on_literal(self, law: LawFit, size: str) -> tuple[float, float]:
         literal = runs_of_grid(_joined(self, [LITERAL[size]]))
@@ -216,12 +229,33 @@ class Tables:
         rates = self._rates(size, of, sources)
         return f"{np.mean(rates):.2f} ({min(rates):.2f} to {max(rates):.2f})"
 
-    def spread_of_devices(self, compiled: bool) -> str:
-        """Mean and standard deviation over runs: XE on the H100 less that on the H200."""
-        table = pd.read_csv(self.folder / DEVICES, index_col="run")
-        before, plain, after = (table[name] for name in table)
-        difference = (after if compiled else plain) - before
+    def largest_p(self, experiment: str) -> float:
+        """The largest p-value of the balanced effects after Holm's correction."""
+        table = self.table(experiment)
+        of_effects = (table.quantity == "p_value_holm") & (table.series == "balanced")
+        return float(table.value[of_effects].max())
+
+    def at_most_epochs(self, experiment: str) -> int:
+        """Of how many specialists the longest training tried was the best."""
+        table = self.table(experiment)
+        epochs = table.value[table.quantity == "specialist_epochs"]
+        return int((epochs == epochs.max()).sum())
+
+    def devices(self) -> pd.DataFrame:
+        """XE of the runs of :data:`DEVICES` on their own components; first column: K."""
+        return pd.read_csv(self.folder / DEVICES, index_col="run")
+
+    def spread_of_devices(self, column: int) -> str:
+        """Mean and standard deviation over runs: XE of a column less that of the first."""
+        table = self.devices()
+        difference = table.iloc[:, column] - table.iloc[:, 1]
         return _minus(f"{difference.mean():+.4f}") + f" and {difference.std():.4f}"
+
+    def effect_on_device(self, column: int, k: int = 5) -> str:
+        """The balanced effect of K: all components have as many windows."""
+        table = self.devices()
+        at_k, at_1 = (table[table.k == n].iloc[:, column].mean() for n in (k, 1))
+        return f"{at_k - at_1:+.4f}"
 
     def law_estimate(
         self, quantity: str, component: str, source: str = "", size: str = "micro"
