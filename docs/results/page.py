@@ -229,6 +229,11 @@ class Tables:
         rates = self._rates(size, of, sources)
         return f"{np.mean(rates):.2f} ({min(rates):.2f} to {max(rates):.2f})"
 
+    def deviation(self, experiment: str, source: str, k: int = 5) -> str:
+        """What a source of chance contributes to the balanced effect of K, nats per token."""
+        variance = self.row(experiment, f"variance_{source}", "balanced", k=k).value
+        return f"{max(0.0, variance) ** 0.5:.4f}"
+
     def largest_p(self, experiment: str) -> float:
         """The largest p-value of the balanced effects after Holm's correction."""
         table = self.table(experiment)
