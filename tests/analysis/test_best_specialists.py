@@ -147,6 +147,10 @@ def test_one_run_finds_its_number_of_epochs(windows: pd.DataFrame) -> None:
         "specialists.c2_of1_best", "specialists.c2_of2_best",
     ]  # fmt: skip
     assert set(rows.draws[["specialist_xe"]]) == {2}
+    # K = 1 of the chain has the text of the first component's specialist; the second has none.
+    less = table[(table.quantity == "specialist_less_k1") & (table.split == "test")]
+    assert less.component.tolist() == [NAMES[0]]
+    assert less.value.item() == pytest.approx(TEST[1][2] - TEST[1][1], abs=1e-6)
     terms = table[(table.series == "chain") & (table.position == 0)].groupby(["split", "quantity"])
     values = terms.value.first().unstack()
     np.testing.assert_allclose(values[list(TERMS)].sum(axis=1), values.cost, atol=1e-12)

@@ -197,6 +197,22 @@ def test_specialists_that_might_gain_from_more_epochs(everything: pd.DataFrame) 
     assert "Of 25 specialists, 5 make" in line
 
 
+def test_specialists_that_are_not_the_best(everything: pd.DataFrame) -> None:
+    """K = 1 with the same text is better, by more than chance, on the first of two components."""
+    assert not any("not the best there are" in sentence for sentence in sentences(everything))
+    own = (everything.quantity == "specialist_xe") & (everything.tokens == 300_000)
+    own &= everything.component.isin(NAMES[:2])
+    less = everything[own].assign(quantity="specialist_less_k1", value=0.14, low=0.13, high=0.15)
+    less.loc[less.component == NAMES[1], "low"] = -0.01
+    (line,) = [
+        sentence
+        for sentence in sentences(pd.concat([everything, less], ignore_index=True))
+        if "not the best there are" in sentence
+    ]
+    assert f"On {NAMES[0]} the difference is 0.1400 [0.1300, 0.1500] nats per token." in line
+    assert NAMES[1] not in line
+
+
 def test_without_known_sources_it_is_mixing_redundancy(everything: pd.DataFrame) -> None:
     unknown = everything[~everything.quantity.str.startswith("exact_")]
     unknown = unknown.assign(note="")  # as with specialist_form=best

@@ -79,6 +79,16 @@ def best_specialists(experiment: Experiment) -> Specialists:
     return {key: _choose(experiment, key[0], tried[key]) for key in sorted(tried)}
 
 
+def chain_specialists(experiment: Experiment) -> Specialists:
+    """K = 1 of every component that was run as such: D tokens, epochs and rate of the chain."""
+    runs: dict[tuple[int, int], dict[int, Run]] = {}
+    for run in experiment.runs:
+        as_chain = (run.divisor, run.seed_offset, *protocol_of(run)) == (1, 0, 1, 1, False)
+        if is_specialist(run) and as_chain:
+            runs.setdefault((run.components[0], 1), {})[run.draw] = run
+    return {key: Specialist(1, 1, by_draw) for key, by_draw in runs.items()}
+
+
 def is_specialist(run: Run) -> bool:
     """Whether a run is trained on one component alone, as one component."""
     return len(run.components) == 1 and not run.pseudo

@@ -6,7 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ergokedro.analysis.best_specialists import Specialist, best_specialists
+from ergokedro.analysis.best_specialists import (
+    Specialist,
+    best_specialists,
+    chain_specialists,
+)
 from ergokedro.analysis.experiment import Experiment
 from ergokedro.analysis.series import ResultRow
 
@@ -24,6 +28,9 @@ def specialists(experiment: Experiment) -> Iterator[ResultRow]:
       component; `note` says where its epochs or rate are at an end of those that were tried;
     - specialist_epochs and specialist_rate, how many times the chain's epochs it makes and the
       chain's learning rate it has (unit '1'), each with its part of the note;
+    - specialist_less_k1, what shows that S* is not the best: XE of the specialist at D less that of
+      K = 1 with the schedule of the chain on the same text, where there is such a run that was not
+      chosen; paired by window and draw, nats per token;
     - distinguishability, how far two components can be told apart: on the text of `component`, the
       specialist of another component (at D) less that of the component itself, paired by window
       and draw, nats per token. Zero where `trained`, so on itself; small where the other reads the
@@ -32,7 +39,10 @@ def specialists(experiment: Experiment) -> Iterator[ResultRow]:
     Distinguishability needs the specialists at D of two components or more.
     """
     best = best_specialists(experiment)
+    of_chain = chain_specialists(experiment)
     for split in experiment.splits:
+        for key in sorted(best.keys() & of_chain.keys()):
+            yield from _less_k1(experiment, split, key[0], best[key], of_chain[key])
         for (position, _), specialist in best.items():
             yield from _by_tokens(experiment, split, position, specialist)
         yield from _distinguish(experiment, split, {p: s for (p, n), s in best.items() if n == 1})
@@ -52,6 +62,22 @@ def _by_tokens(
     chosen = specialist.epochs, specialist.rate
     for quantity, value, note in zip(_CHOSEN, chosen, notes, strict=True):
         yield selection.row(quantity, float(value), unit="1", note=note, **tags)
+
+
+def _less_k1(
+    experiment: Experiment, split: str, position: int, best: Specialist, of_chain: Specialist
+) -> Iterator[ResultRow]:
+    draws = [draw for draw in best.runs if draw in of_chain.runs]
+    if not draws or best.runs == of_chain.runs:
+        return
+    arrays = experiment.arrays(split)
+    name = experiment.design.components[position - 1]
+    selection = experiment.selection(split, best.runs[draws[0]], "component", name)
+    differences = (
+        arrays[best.runs[draw]].astype(np.float64) - arrays[of_chain.runs[draw]] for draw in draws
+    )
+    estimate = selection.estimate(differences, experiment.params, draws)
+    yield selection.row("specialist_less_k1", estimate, **experiment.tags(best.runs[draws[0]]))
 
 
 def _distinguish(

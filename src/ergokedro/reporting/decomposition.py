@@ -41,6 +41,8 @@ class Cost:
     known : the exact sources are known; else what is called identification is mixing redundancy.
     confounded : what else starvation holds beside less text; '' for the best specialists.
     sizes : which specialists were chosen, from the largest to the smallest.
+    not_best : components whose specialist with D tokens is worse than K = 1, which has the same
+        text and the schedule of the chain, and by how much.
     specialists, at_most : how many there are, and how many of them make the most epochs that were
         tried, so that more might be better.
     """
@@ -54,6 +56,7 @@ class Cost:
     known: bool
     confounded: str
     sizes: list[SpecialistSize]
+    not_best: dict[str, Estimate]
     specialists: int
     at_most: int
 
@@ -108,6 +111,7 @@ def find_cost(results: pd.DataFrame, split: str) -> Cost | None:
     known = knows_sources(results)
     epochs = pick_rows(results, "specialist_epochs", "component", split)
     at_most = int((epochs.note == MOST).sum())
+    worse = pick_rows(results, "specialist_less_k1", "component", split)
     return Cost(
         k,
         total,
@@ -118,6 +122,7 @@ def find_cost(results: pd.DataFrame, split: str) -> Cost | None:
         known,
         confounded,
         _sizes(results, split),
+        {str(row.component): Estimate.of(row) for row in worse[worse.low > 0].itertuples()},
         len(epochs),
         at_most,
     )
