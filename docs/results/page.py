@@ -57,6 +57,9 @@ COMPARED = (
 DIFFERENCES = "differences.parquet"
 # XE of the runs of grid-D300000-pythia-14m, which were trained on two GPUs.
 DEVICES = "devices.csv"
+# XE of K = 5 on all text of the smallest category, by component: as in the chain, and with averaged
+# weights.
+AVERAGED = "averaged.csv"
 
 
 class Tables:
@@ -233,6 +236,31 @@ class Tables:
         """What a source of chance contributes to the balanced effect of K, nats per token."""
         variance = self.row(experiment, f"variance_{source}", "balanced", k=k).value
         return f"{max(0.0, variance) ** 0.5:.4f}"
+
+    def averaged_cost(self, component: str = "") -> str:
+        """XE of K = 5 with averaged weights less that of specialists of D tokens with such weights.
+
+        Parameters
+        ----------
+        component : of one; '' for the mean over all.
+        """
+        table = self.table("literal-parts")
+        own = table[(table.quantity == "specialist_xe") & (table.tokens == table.tokens.max())]
+        best = own.set_index("component").value
+        averaged = pd.read_csv(self.folder / AVERAGED, index_col="component").averaged
+        cost = averaged - best
+        return f"{cost[component] if component else cost.mean():+.4f}"
+
+    def share_of_starvation(self, experiment: str, k: int = 5) -> str:
+        """How much of starvation interference less transfer replaces."""
+        gain = -self.row(experiment, "interference", "chain", k=k).value
+        return f"{gain / self.row(experiment, 'starvation', 'chain', k=k).value:.2f}"
+
+    def epochs_at_d(self, experiment: str, epochs: int = 4) -> str:
+        """Best numbers of epochs of the specialists with D tokens, if the chain makes `epochs`."""
+        table = self.table(experiment)
+        own = table[(table.quantity == "specialist_epochs") & (table.tokens == table.tokens.max())]
+        return ", ".join(f"{epochs * value:.4g}" for value in own.value)
 
     def largest_p(self, experiment: str) -> float:
         """The largest p-value of the balanced effects after Holm's correction."""
