@@ -71,22 +71,22 @@ def best_specialists(experiment: Experiment) -> Specialists:
     """
     settings = experiment.settings
     form = settings["specialist_form"] if settings["specialists"] else "epochs"
+    return _of_form(experiment, form)
+
+
+def chain_specialists(experiment: Experiment) -> Specialists:
+    """K = 1 of every component that was run as such: D tokens, epochs and rate of the chain."""
+    with_equal_epochs = _of_form(experiment, "epochs")
+    return {key: one for key, one in with_equal_epochs.items() if key[1] == 1}
+
+
+def _of_form(experiment: Experiment, form: str) -> Specialists:
     tried: dict[tuple[int, int], dict[Protocol, dict[int, Run]]] = {}
     for run in experiment.runs:
         if is_specialist(run) and not run.seed_offset and _has_form(run, form):
             by_protocol = tried.setdefault((run.components[0], run.divisor), {})
             by_protocol.setdefault(protocol_of(run), {})[run.draw] = run
     return {key: _choose(experiment, key[0], tried[key]) for key in sorted(tried)}
-
-
-def chain_specialists(experiment: Experiment) -> Specialists:
-    """K = 1 of every component that was run as such: D tokens, epochs and rate of the chain."""
-    runs: dict[tuple[int, int], dict[int, Run]] = {}
-    for run in experiment.runs:
-        as_chain = (run.divisor, run.seed_offset, *protocol_of(run)) == (1, 0, 1, 1, False)
-        if is_specialist(run) and as_chain:
-            runs.setdefault((run.components[0], 1), {})[run.draw] = run
-    return {key: Specialist(1, 1, by_draw) for key, by_draw in runs.items()}
 
 
 def is_specialist(run: Run) -> bool:

@@ -183,25 +183,23 @@ def _differences(
     """Of XE at every K that both have; and of the effects, but in the series 'all': there the text
     changes with K."""
     run = first.chain[0]
-    selection = first.selection(split, run, "smallest" if series == "smallest" else "all")
+    if series == "balanced":
+        everywhere = first.selection(split, run, "all")
+        selection = replace(everywhere, series=series, trained=True)
+    else:
+        selection = first.selection(split, run, series)
     for k in sorted(mine.keys() & theirs.keys()):
         difference = PairedDifference(theirs[k], mine[k])
-        yield from _row(first, selection, series, "xe_difference", k, difference)
+        yield from _row(first, selection, "xe_difference", k, difference)
         if series != "all" and k > 1 and 1 in mine and 1 in theirs:
             at_k1 = PairedDifference(theirs[1], mine[1])
             effect = PairedDifference(difference, at_k1)
-            yield from _row(first, selection, series, "effect_difference", k, effect)
+            yield from _row(first, selection, "effect_difference", k, effect)
 
 
 def _row(
-    first: Experiment,
-    selection: Selection,
-    series: str,
-    quantity: str,
-    k: int,
-    values: ByRepeat,
+    first: Experiment, selection: Selection, quantity: str, k: int, values: ByRepeat
 ) -> Iterator[ResultRow]:
     if values:
         estimate = selection.estimate_repeats(values, first.params)
-        row = selection.row(quantity, estimate, run=f"k{k}", k=k)
-        yield replace(row, series=series, trained=row.trained or series == "balanced")
+        yield selection.row(quantity, estimate, run=f"k{k}", k=k)

@@ -67,17 +67,8 @@ def _by_tokens(
 def _less_k1(
     experiment: Experiment, split: str, position: int, best: Specialist, of_chain: Specialist
 ) -> Iterator[ResultRow]:
-    draws = [draw for draw in best.runs if draw in of_chain.runs]
-    if not draws or best.runs == of_chain.runs:
-        return
-    arrays = experiment.arrays(split)
-    name = experiment.design.components[position - 1]
-    selection = experiment.selection(split, best.runs[draws[0]], "component", name)
-    differences = (
-        arrays[best.runs[draw]].astype(np.float64) - arrays[of_chain.runs[draw]] for draw in draws
-    )
-    estimate = selection.estimate(differences, experiment.params, draws)
-    yield selection.row("specialist_less_k1", estimate, **experiment.tags(best.runs[draws[0]]))
+    if best.runs != of_chain.runs and best.runs.keys() & of_chain.runs.keys():
+        yield _paired_row(experiment, split, "specialist_less_k1", position, best, of_chain)
 
 
 def _distinguish(
@@ -86,16 +77,28 @@ def _distinguish(
     """Every specialist at D on every component that has one."""
     if len(at_d) < 2:
         return
-    arrays = experiment.arrays(split)
     for position, own in at_d.items():
-        component = experiment.design.components[position - 1]
         for other in at_d.values():
-            shared = {draw: run for draw, run in other.runs.items() if draw in own.runs}
-            first, *_ = shared.values()
-            selection = experiment.selection(split, first, "component", component)
-            differences = (
-                arrays[run].astype(np.float64) - arrays[own.runs[draw]]
-                for draw, run in shared.items()
-            )
-            estimate = selection.estimate(differences, experiment.params, list(shared))
-            yield selection.row("distinguishability", estimate, **experiment.tags(first))
+            yield _paired_row(experiment, split, "distinguishability", position, other, own)
+
+
+def _paired_row(
+    experiment: Experiment,
+    split: str,
+    quantity: str,
+    position: int,
+    minuend: Specialist,
+    subtrahend: Specialist,
+) -> ResultRow:
+    """XE of one specialist less that of another one, on a component, in the draws of both."""
+    arrays = experiment.arrays(split)
+    shared = {draw: run for draw, run in minuend.runs.items() if draw in subtrahend.runs}
+    first, *_ = shared.values()
+    component = experiment.design.components[position - 1]
+    selection = experiment.selection(split, first, "component", component)
+    differences = (
+        arrays[run].astype(np.float64) - arrays[subtrahend.runs[draw]]
+        for draw, run in shared.items()
+    )
+    estimate = selection.estimate(differences, experiment.params, list(shared))
+    return selection.row(quantity, estimate, **experiment.tags(first))

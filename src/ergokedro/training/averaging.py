@@ -4,9 +4,9 @@ An average over the last part of a training at a constant rate is about as good 
 training whose rate falls to zero (Hägele et al. 2024, Scaling laws and compute-optimal training
 beyond fixed training durations), so one run has the XE at every number of epochs. That depends on
 the length: with 100,000 tokens it was better here, with 4.4 million worse by 0.14 nats, which the
-row `specialist_less_k1` of the results shows. The average is
-the power function of Karras et al. 2024 (Analyzing and improving the training dynamics of diffusion
-models, section 3.1), whose width is a share of the steps made:
+row `specialist_less_k1` of the results shows. The average is the power function of Karras et al.
+2024 (Analyzing and improving the training dynamics of diffusion models, section 3.1), whose width
+is a share of the steps made:
 
     average_t = b average_(t-1) + (1 - b) weights_t,   b = (1 - 1/t)^(p + 1),
 

@@ -62,6 +62,17 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
+def compiles(setting: bool | None, device: torch.device) -> bool:
+    """Whether functions of a training step are compiled.
+
+    Parameters
+    ----------
+    setting : `training.compile`; None compiles on CUDA alone, where launching many small kernels
+        takes longer than their work.
+    """
+    return device.type == "cuda" if setting is None else setting
+
+
 @dataclass(frozen=True)
 class Machine:
     """The device of a sweep, and how its runs share the device and the cores.

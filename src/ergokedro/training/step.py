@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from ergokedro.errors import ErgokedroError
 from ergokedro.models.causal_lm import CausalLM
 from ergokedro.training.batches import batches_on
-from ergokedro.training.device import autocast
+from ergokedro.training.device import autocast, compiles
 from ergokedro.training.distributed import Workers
 from ergokedro.training.job import TrainingJob
 from ergokedro.training.lr_schedule import learning_rate
@@ -107,10 +107,9 @@ def training_loss(model: CausalLM, device: torch.device, compiled: bool | None) 
 
     Parameters
     ----------
-    compiled : the setting `training.compile`; None compiles on CUDA alone, where launching many
-        small kernels takes longer than their work.
+    compiled : the setting `training.compile`.
     """
-    if not (device.type == "cuda" if compiled is None else compiled):
+    if not compiles(compiled, device):
         return model.loss
     # The last batch of an epoch may be smaller: two graphs of fixed shapes.
     return cast(Loss, torch.compile(model.loss, dynamic=False))

@@ -33,7 +33,7 @@ from ergokedro.models.gpt_neox.modules import GPTNeoX
 from ergokedro.models.weights import weights_fingerprint
 from ergokedro.parameters import MACHINE_SETTINGS
 from ergokedro.training.curves import Curves, Stopwatch, ignore
-from ergokedro.training.device import autocast
+from ergokedro.training.device import autocast, compiles
 from ergokedro.training.job import TrainingJob
 from ergokedro.training.lr_schedule import learning_rate, points
 from ergokedro.training.muon import Muon
@@ -206,11 +206,9 @@ class Ensemble:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._recorded = graph and device.type == "cuda"
         self._warm = 0
-        compiled = job.params.compile
-        if device.type == "cuda" if compiled is None else compiled:
-            self._compiled_losses = torch.compile(self._losses, dynamic=False)
-        else:
-            self._compiled_losses = self._losses
+        self._fast_losses = self._losses
+        if compiles(job.params.compile, device):
+            self._fast_losses = torch.compile(self._losses, dynamic=False)
 
     def _make_optimizers(self) -> list[Optimizer]:
         of_muon = self._model.hidden_matrices() if self._params.optimizer == "muon" else []
@@ -241,17 +239,15 @@ class Ensemble:
         self._rate.fill_(rate)
         if windows.shape[1] != self._params.batch_size:
             return self._step(windows, self._losses)
-        if not self._recorded:
-            return self._step(windows, self._compiled_losses)
-        if self._graph is None and self._warm < _WARM_UP:
+        if not self._recorded or self._warm < _WARM_UP:
             self._warm += 1
-            return self._step(windows, self._compiled_losses)
+            return self._step(windows, self._fast_losses)
         if self._graph is None:
             self._windows = windows.clone()
             self._graph = torch.cuda.CUDAGraph()
             torch.cuda.synchronize()
             with torch.cuda.graph(self._graph):
-                self._result = self._step(self._windows, self._compiled_losses)
+                self._result = self._step(self._windows, self._fast_losses)
         self._windows.copy_(windows)
         self._graph.replay()
         losses, norms = self._result
