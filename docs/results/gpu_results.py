@@ -4,6 +4,8 @@
     python docs/results/gpu_results.py analyse CORPUS [NAME...] # `kedro run --pipelines analysis`
     python docs/results/gpu_results.py compare                  # `kedro run --pipeline comparison`
     python docs/results/gpu_results.py keep COMMIT MACHINE [NAME...]  # tables into docs/results/
+    python docs/results/gpu_results.py devices NAME= NAME=OUT...      # devices.csv
+    python docs/results/gpu_results.py averaged                       # averaged.csv
 
 COMMIT is that of the training.
 """
@@ -15,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ import gpu
 from ergokedro.analysis.transfer.grid_documents import document_means
 from ergokedro.analysis.transfer.over_grid import rows_of_runs
 from ergokedro.design.evaluation_windows import windows_fingerprint
+from ergokedro.design.mixture import Manifest
 from ergokedro.design.nll import NLLArrays, load_nll, save_nll
 from ergokedro.design.records import NLLMeta
 from ergokedro.files import flatten
@@ -131,6 +134,67 @@ def keep(commit: str, machine: str, *names: str) -> None:
     _keep_documents()
 
 
+def devices(*columns: str) -> None:
+    """Keep the XE of the runs of one experiment that was trained several times.
+
+    Parameters
+    ----------
+    columns : name of a column and, after '=', the folder OUT of its training; none for the runs in
+        data/.
+    """
+    experiment = "grid-D300000-pythia-14m"
+    windows, manifests = _design(experiment)
+    table = pd.DataFrame({"k": {run: len(labels) for run, labels in manifests.items()}})
+    for column in columns:
+        name, out = column.rsplit("=", 1)
+        nll = _trained_in(Path(out), experiment) if out else _in_data(experiment, manifests)
+        table[name] = [
+            round(float(nll[run][windows.component.isin(labels)].mean(dtype=np.float64)), 5)
+            for run, labels in manifests.items()
+        ]
+    table.sort_index().to_csv(page.HERE / page.DEVICES, index_label="run")
+
+
+def _design(experiment: str) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """The test windows, and the components of every run."""
+    design = ROOT / "data" / "05_model_input" / experiment
+    windows = pd.read_parquet(design / "evaluation_windows.parquet")
+    manifests = {
+        file.stem: Manifest.model_validate_json(file.read_text()).labels
+        for file in (design / "manifests").glob("*.json")
+    }
+    return windows[windows.split == "test"], manifests
+
+
+def _trained_in(out: Path, experiment: str) -> dict[str, np.ndarray]:
+    """Test NLL of every run in what `train` left in a folder."""
+    nll = {}
+    for file in out.glob(f"{experiment}.*.tar"):
+        with tarfile.open(file) as archive:
+            for member in archive:
+                if member.name.endswith("/test.nll"):
+                    content = archive.extractfile(member).read()  # type: ignore[union-attr]
+                    nll[Path(member.name).parent.name] = gpu.decode(content)
+    return nll
+
+
+def _in_data(experiment: str, runs: Iterable[str]) -> dict[str, np.ndarray]:
+    """Test NLL of every run in data/."""
+    folder = ROOT / "data" / "07_model_output" / experiment
+    return {run: load_nll(folder / run / "nll.npz").nll["test"] for run in runs}
+
+
+def averaged() -> None:
+    """Keep the XE of K = 5 in `literal-parts` and in `literal-averaged`, by component."""
+    table = {}
+    for column, name in (("chain", "literal-parts"), ("averaged", "literal-averaged")):
+        rows = pd.read_parquet(ROOT / "data" / "08_reporting" / name / "results.parquet")
+        rows = rows[(rows.quantity == "xe") & (rows.series == "component") & (rows.k == 5)]
+        rows = rows[(rows.split == "test") & (rows.position == 0)]
+        table[column] = rows.set_index("component").value.round(5)
+    pd.DataFrame(table).to_csv(page.HERE / page.AVERAGED)
+
+
 def _keep_differences() -> None:
     """Keep the paired differences between the effects of K in the experiments of the page."""
     tables = [
@@ -178,5 +242,6 @@ def _text(value: Any) -> str:
 if __name__ == "__main__":
     commands: dict[str, Callable[..., None]] = {
         "unpack": unpack, "analyse": analyse, "compare": compare, "keep": keep,
+        "devices": devices, "averaged": averaged,
     }  # fmt: skip
     commands[sys.argv[1]](*sys.argv[2:])
